@@ -1,0 +1,232 @@
+"""The cells of one column of a table, read as numbers or as categories.
+
+>>> import numpy as np
+>>> age = cells_of_array("age", np.array([31, None, 58], dtype=object))
+>>> age.kind, age.numbers()
+('number', array([31., nan, 58.]))
+>>> age.distinct()
+([31, 58], array([ 0, -1,  1]))
+
+Missing are `None`, NaN, `pandas.NA`, `pandas.NaT` and null. Rows are counted from 0. What a column
+holds that is neither text, nor a number, nor true or false is refused, and so are infinities.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.errors import DataError, DtypeError
+
+Value = str | int | float | bool
+Content = Literal["number", "boolean", "category"]
+
+_NUMBERS = (int, float, np.number, np.bool_, Decimal)
+_MISSING = ("NoneType", "NAType", "NaTType")  # pandas is not imported to compare with its objects
+_REFUSED = {"c": "complex numbers", "M": "dates", "m": "durations", "S": "bytes", "V": "records"}
+
+
+@dataclass(frozen=True)
+class NumericCells:
+    """A column that is an array of numbers or booleans; `missing` marks cells without a value."""
+
+    name: str
+    array: NDArray[np.generic]
+    missing: NDArray[np.bool_]
+
+    @property
+    def kind(self) -> Content:
+        """What the column holds: "number" or "boolean"."""
+        return "boolean" if self.array.dtype.kind == "b" else "number"
+
+    def numbers(self, text: bool = False) -> NDArray[np.float64]:
+        """Return float64 numbers, NaN where missing. `text` has no meaning here."""
+        with np.errstate(over="ignore"):  # a long double beyond float64 becomes inf, refused below
+            numbers = np.array(self.array, dtype=np.float64)
+        numbers[self.missing] = np.nan
+        _refuse_infinite(self.name, numbers)
+        return numbers
+
+    def distinct(self) -> tuple[list[Value], NDArray[np.intp]]:
+        """Return the different values and for each row the position of its value; -1 is missing."""
+        if self.array.dtype.kind == "f":
+            _refuse_infinite(self.name, np.where(self.missing, 0, self.array))
+        values, positions = np.unique(self.array[~self.missing], return_inverse=True)
+        codes = np.full(len(self.array), -1)
+        codes[~self.missing] = positions
+        return values.tolist(), codes
+
+
+@dataclass(frozen=True)
+class CodedCells:
+    """A column of text or of mixed objects: different values, and a code for each row.
+
+    Code -1 is missing. Two values may be equal where their types differ, as 1 and 1.0 do.
+    """
+
+    name: str
+    values: list[Value]
+    codes: NDArray[np.intp]
+    categorical: bool = False
+
+    @property
+    def missing(self) -> NDArray[np.bool_]:
+        """True for the rows without a value."""
+        return self.codes < 0
+
+    @property
+    def kind(self) -> Content:
+        """What the column holds: numbers or booleans if all values are, else categories."""
+        if self.categorical or any(isinstance(value, str) for value in self.values):
+            return "category"
+        return "boolean" if all(isinstance(value, bool) for value in self.values) else "number"
+
+    def numbers(self, text: bool = False) -> NDArray[np.float64]:
+        """Return float64 numbers, NaN where missing; `text` allows numbers written as text."""
+        table = np.full(len(self.values) + 1, np.nan)  # the last for the code -1
+        for code, value in enumerate(self.values):
+            table[code] = self._number(code, value, text)
+        numbers: NDArray[np.float64] = table[self.codes]
+        _refuse_infinite(self.name, numbers)
+        return numbers
+
+    def distinct(self) -> tuple[list[Value], NDArray[np.intp]]:
+        """Return the different values and for each row the position of its value; -1 is missing."""
+        for code, value in enumerate(self.values):
+            if isinstance(value, float) and math.isinf(value):
+                raise _infinite(self.name, self.row_of(code), value)
+        return self.values, self.codes
+
+    def row_of(self, code: int) -> int:
+        """Return the first row that holds a value."""
+        return int(np.argmax(self.codes == code))
+
+    def _number(self, code: int, value: Value, text: bool) -> float:
+        if isinstance(value, str) and not text:
+            raise DataError(f"{place(self.name, self.row_of(code))}: {value!r} is not a number")
+        try:
+            return float(value)
+        except OverflowError:  # an integer beyond float64
+            return math.inf
+        except ValueError:
+            where = place(self.name, self.row_of(code))
+            raise DataError(f"{where}: the text {value!r} is not a number") from None
+
+
+Cells = NumericCells | CodedCells
+
+
+def cells_of_array(
+    name: str,
+    array: NDArray[np.generic],
+    missing: NDArray[np.bool_] | None = None,
+    categorical: bool = False,
+) -> Cells:
+    """Read a 1-d array; `missing` marks more missing cells than None and NaN do.
+
+    A `DtypeError` refuses dates, complex numbers, bytes and other objects, with the remedy.
+    """
+    letter = array.dtype.kind
+    if letter in _REFUSED:
+        raise _refused(name, f"holds {_REFUSED[letter]}")
+    if letter in "biuf" and not categorical:
+        absent = np.zeros(len(array), dtype=bool) if missing is None else missing
+        if letter == "f":
+            absent = absent | np.isnan(array)
+        return NumericCells(name, array, absent)
+    objects = array.tolist()
+    if missing is not None:
+        for row in np.flatnonzero(missing).tolist():
+            objects[row] = None
+    return _code(name, objects, categorical)
+
+
+def in_order(values: Iterable[Value]) -> list[Value]:
+    """Sort values by type and value; of equal ones only the first is kept.
+
+    >>> in_order(["b", 2, "a", True, 1, 2.0])
+    [True, 2.0, 'a', 'b']
+    """
+    return list(dict.fromkeys(sorted(values, key=lambda value: (type(value).__name__, value))))
+
+
+def place(name: str, row: int) -> str:
+    """Say where a cell is.
+
+    >>> place("age", 3)
+    "column 'age', row 3 (counted from 0)"
+    """
+    return f"column {name!r}, row {row} (counted from 0)"
+
+
+def _code(name: str, objects: list[object], categorical: bool) -> CodedCells:
+    """Give each different object a number; loop in Python over those, not over rows."""
+    types = set(map(type, objects))
+    # 1, 1.0 and True are one key of a dictionary: where numbers of several types meet, which of
+    # them stands for all would depend on the order of the rows.
+    mixed = sum(issubclass(kind, _NUMBERS) for kind in types) > 1
+    keys: list[object] = list(zip(map(type, objects), objects, strict=True)) if mixed else objects
+    try:
+        first = dict.fromkeys(keys)
+    except TypeError:
+        row = next(i for i, item in enumerate(objects) if not _hashable(item))
+        raise _refused(name, f"holds a {type(objects[row]).__name__} in row {row}") from None
+    numbering = {key: number for number, key in enumerate(first)}
+    codes = np.fromiter(map(numbering.__getitem__, keys), dtype=np.intp, count=len(objects))
+
+    values: list[Value] = []
+    new_code = np.full(len(first), -1)
+    for old, key in enumerate(first):
+        item = key[1] if mixed and isinstance(key, tuple) else key
+        if type(item).__name__ in _MISSING:
+            continue
+        value = _plain(item)
+        if value is None:
+            row = int(np.argmax(codes == old))
+            raise _refused(name, f"holds a {type(item).__name__} in row {row}")
+        if value == value:  # NaN is missing
+            new_code[old] = len(values)
+            values.append(value)
+    return CodedCells(name, values, new_code[codes], categorical)
+
+
+def _plain(item: object) -> Value | None:
+    """Return a value as Python's own type, None for an object that has no such form."""
+    if isinstance(item, str):
+        return str.__str__(item)
+    if isinstance(item, bool | np.bool_):
+        return bool(item)
+    if isinstance(item, int | np.integer):
+        return int(item)
+    if isinstance(item, float | np.floating | Decimal):
+        return float(item)
+    return None
+
+
+def _hashable(item: object) -> bool:
+    try:
+        hash(item)
+    except TypeError:
+        return False
+    return True
+
+
+def _refuse_infinite(name: str, numbers: NDArray[np.generic]) -> None:
+    infinite = np.isinf(numbers)
+    if infinite.any():
+        row = int(np.argmax(infinite))
+        raise _infinite(name, row, float(numbers[row]))
+
+
+def _infinite(name: str, row: int, value: float) -> DataError:
+    return DataError(f"{place(name, row)}: {value} is not finite: correct or remove it")
+
+
+def _refused(name: str, holds: str) -> DtypeError:
+    return DtypeError(
+        f"column {name!r} {holds}, which cannot be encoded: make numbers or text of it"
+    )

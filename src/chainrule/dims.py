@@ -1,0 +1,100 @@
+"""Shapes whose dimensions may have a name instead of a number, as in a trace.
+
+>>> batch = Dim.of("batch")
+>>> batch * 8, (batch * 8) // 4, (batch * 8).size({"batch": 32})
+(8*batch, 2*batch, 256)
+>>> broadcast_shapes((batch, 1), (20,))
+(batch, 20)
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from chainrule.errors import ShapeError
+
+
+class Dim:
+    """A dimension that is known by name: a product of names and a whole number."""
+
+    __slots__ = ("factor", "names")
+
+    def __init__(self, names: tuple[str, ...], factor: int = 1) -> None:
+        self.names = tuple(sorted(names))
+        self.factor = factor
+
+    @classmethod
+    def of(cls, name: str) -> "Dim":
+        """Give the dimension of this name."""
+        return cls((name,))
+
+    def size(self, sizes: Mapping[str, int]) -> int:
+        """Give the number that this dimension stands for."""
+        product = self.factor
+        for name in self.names:
+            product *= sizes[name]
+        return product
+
+    def __mul__(self, other: "int | Dim") -> "int | Dim":
+        if isinstance(other, Dim):
+            return Dim(self.names + other.names, self.factor * other.factor)
+        return Dim(self.names, self.factor * other) if other else 0
+
+    __rmul__ = __mul__
+
+    def __floordiv__(self, other: "int | Dim") -> "int | Dim":
+        names = list(self.names)
+        factor = other
+        if isinstance(other, Dim):
+            factor = other.factor
+            for name in other.names:
+                if name not in names:
+                    raise ShapeError(f"the dimension {self} is not a multiple of {other}")
+                names.remove(name)
+        if self.factor % factor:
+            raise ShapeError(f"the dimension {self} is not a multiple of {other}")
+        quotient = self.factor // factor
+        return Dim(tuple(names), quotient) if names else quotient
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Dim) and (self.names, self.factor) == (other.names, other.factor)
+
+    def __hash__(self) -> int:
+        return hash((self.names, self.factor))
+
+    def __repr__(self) -> str:
+        return "*".join(([str(self.factor)] if self.factor != 1 else []) + list(self.names))
+
+
+Shape: TypeAlias = tuple[Any, ...]
+"""A tuple of whole numbers and, in a trace, `Dim`s."""
+
+
+def broadcast_shapes(*shapes: Shape) -> Shape:
+    """Give the shape that NumPy's broadcasting makes of these, names included."""
+    ndim = max((len(shape) for shape in shapes), default=0)
+    result: list[Any] = [1] * ndim
+    for shape in shapes:
+        for axis, n in enumerate(shape, start=ndim - len(shape)):
+            if result[axis] == 1:
+                result[axis] = n
+            elif n not in (1, result[axis]):
+                listed = " and ".join(str(list(s)) for s in shapes)
+                raise ShapeError(f"shapes {listed} do not broadcast: {result[axis]} against {n}")
+    return tuple(result)
+
+
+def product(shape: Shape) -> Any:
+    """Give the number of elements of a shape."""
+    total: Any = 1
+    for n in shape:
+        total = n * total
+    return total
+
+
+def resolve(value: Any, sizes: Mapping[str, int]) -> Any:
+    """Replace every named dimension in an attribute by its size."""
+    if isinstance(value, Dim):
+        return value.size(sizes)
+    if isinstance(value, tuple):
+        return tuple(resolve(item, sizes) for item in value)
+    return value

@@ -1,0 +1,66 @@
+"""Exceptions of chainrule, all below one name, and the import of optional packages.
+
+>>> from chainrule.errors import ChainruleError, ShapeError
+>>> issubclass(ShapeError, ChainruleError) and issubclass(ChainruleError, ValueError)
+True
+"""
+
+import importlib
+from types import ModuleType
+
+
+class ChainruleError(ValueError):
+    """Base of every error that chainrule raises on purpose."""
+
+
+class ShapeError(ChainruleError):
+    """Arrays whose shapes do not fit together."""
+
+
+class DtypeError(ChainruleError):
+    """An array of a type that the operation cannot take."""
+
+
+class GraphError(ChainruleError):
+    """A graph used in a way that has no meaning: freed, altered, or not connected."""
+
+
+class DataError(ChainruleError):
+    """A table, label or weight that cannot be trained on."""
+
+
+class ConfigError(ChainruleError):
+    """A parameter outside its range, or an unknown name."""
+
+
+class NotFittedError(ChainruleError, AttributeError):
+    """A model used before it was fitted."""
+
+
+class DivergedError(ChainruleError):
+    """Training met a loss, gradient or weight that is not finite."""
+
+
+class FormatError(ChainruleError):
+    """A file that is truncated, altered, foreign, or of a newer format."""
+
+
+class CheckpointError(ChainruleError):
+    """A checkpoint that does not belong to this run."""
+
+
+def need(package: str, extra: str, why: str) -> ModuleType:
+    """Import an optional package, or say which extra brings it.
+
+    >>> need("math", extra="fast", why="to add").pi > 3
+    True
+    >>> need("no_such_package", extra="data", why="to read Parquet files")
+    Traceback (most recent call last):
+    ...
+    ImportError: no_such_package is needed to read Parquet files: pip install "chainrule[data]"
+    """
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        message = f'{package} is needed {why}: pip install "chainrule[{extra}]"'
+        raise ImportError(message) from error

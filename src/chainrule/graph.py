@@ -1,0 +1,512 @@
+"""The graph: tensors are its nodes, ops are what the nodes do, verbs walk over it.
+
+An op given plain arrays is plain NumPy and records nothing. Given a tensor, it makes a new
+tensor that remembers its op and inputs:
+
+>>> from chainrule import ops, tensor
+>>> x = tensor([1.0, 2.0], requires_grad=True)
+>>> y = ops.sum(x * x)
+>>> y.op.name, y.inputs[0].op.name, y.item()
+('sum', 'mul', 5.0)
+>>> y.backward()
+>>> x.grad
+tensor([2., 4.])
+
+Nodes are numbered at birth and an input is always born before its reader. So birth order is
+topological order: no walker recurses, sorts a graph or meets the recursion limit. Readers point
+at their inputs and never the other way: there are no reference cycles, and a graph is freed as
+soon as nobody holds its result.
+"""
+
+import itertools
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from chainrule.dims import Dim, Shape, broadcast_shapes
+from chainrule.errors import DtypeError, GraphError, ShapeError
+
+Array: TypeAlias = npt.NDArray[Any]
+Value: TypeAlias = Any  # a Tensor, an array or a Python number: what every op takes and returns
+Attrs: TypeAlias = dict[str, Any]
+
+_NUMBERS = (bool, int, float)  # these types exactly: np.float64 is a float too, and has a dtype
+
+OPS: dict[str, "Op"] = {}
+"""Every op by name."""
+
+METHODS: dict[str, Callable[..., Any]] = {}
+"""What methods of a tensor call: `ops` and `transforms` put their functions here."""
+
+
+class _State(threading.local):
+    """What the current thread is doing: recording or not, inside which trace and scope."""
+
+    recording = True
+    tracing: "dict[Tensor, Tensor] | None" = None
+    scope: "Scope | None" = None
+
+
+_state = _State()
+_births = itertools.count(1)
+
+
+class Op:
+    """One record of facts about an operation; `chainrule.ops.kinds` has the kinds.
+
+    Every op has a `name`, `run` (its meaning, in NumPy) and `infer` (shape and dtype of the
+    result from those of the inputs). How it is differentiated depends on its kind.
+    """
+
+    kind: str = "abstract"
+
+    def __init__(self, name: str, run: Callable[..., Any], infer: Callable[..., Any]) -> None:
+        if name in OPS:
+            message = f"an op named {name!r} exists already; choose another name"
+            raise GraphError(message)
+        self.name = name
+        self.run = run
+        self.infer = infer
+        OPS[name] = self
+
+    def __call__(self, *inputs: Value, **attrs: Any) -> Value:
+        """Apply the op to tensors (and record it) or to arrays (and do not)."""
+        return apply(self, *inputs, **attrs)
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} op {self.name}>"
+
+    def vjp(
+        self, g: Value, out: Value, inputs: list[Value], attrs: Attrs, wanted: list[bool]
+    ) -> list[Value]:
+        """Give for each wanted input the cotangent that `g`, the one of `out`, brings to it."""
+        raise NotImplementedError
+
+    def jvp(self, tangents: list[Value], out: Value, inputs: list[Value], attrs: Attrs) -> Value:
+        """Tangent of `out` from the tangents of the inputs; None means zero."""
+        raise NotImplementedError
+
+
+class Scope:
+    """A named group of nodes, such as a layer or an activation, inside another or none."""
+
+    __slots__ = ("name", "owner", "parent")
+
+    def __init__(self, name: str, parent: "Scope | None", owner: object = None) -> None:
+        self.name = name
+        self.parent = parent
+        self.owner = owner
+
+    def path(self) -> str:
+        """Names from the outermost scope to this one, such as `Sequential/Linear`."""
+        names = []
+        scope: Scope | None = self
+        while scope is not None:
+            names.append(scope.name)
+            scope = scope.parent
+        return "/".join(reversed(names))
+
+
+class Tensor:
+    """A node of the graph.
+
+    `op`, `inputs` and `attrs` say how it was made (`op` is None for a leaf), `shape` and `dtype`
+    what it is, `birth` when it was made. `value` holds its numbers, or None in a trace.
+    `backward()` puts gradients into `grad` of the leaves that have `requires_grad`.
+    """
+
+    __slots__ = (
+        "__weakref__", "attrs", "birth", "changed", "dtype", "grad", "inputs",
+        "op", "requires_grad", "scope", "shape", "value",
+    )  # fmt: skip
+
+    __array_ufunc__ = None  # array + tensor asks Tensor.__radd__, not NumPy
+
+    op: Op | None
+    inputs: "tuple[Tensor, ...]"
+    attrs: Attrs
+    shape: Shape
+    dtype: np.dtype[Any]
+    value: Any
+    requires_grad: bool
+    grad: "Tensor | None"
+    birth: int
+    changed: int
+    scope: Scope | None
+
+    def __init__(self, value: Any, *, requires_grad: bool = False) -> None:
+        self.op = None
+        self.inputs = ()
+        self.attrs = {}
+        self.value = value
+        self.shape = np.shape(value)
+        self.dtype = np.result_type(value)
+        if requires_grad and self.dtype.kind != "f":
+            message = (
+                f"only floating-point tensors have gradients, not {self.dtype}: "
+                "tensor(data, dtype=float, requires_grad=True)"
+            )
+            raise DtypeError(message)
+        self.requires_grad = requires_grad
+        self.grad = None
+        self.birth = next(_births)
+        self.changed = 0
+        self.scope = None
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(np.size(self._known()))
+
+    @property
+    def T(self) -> "Tensor":  # noqa: N802 (NumPy's name)
+        """The tensor with its axes reversed."""
+        return self.transpose()
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no op made this tensor."""
+        return self.op is None
+
+    def numpy(self) -> Array:
+        """Give a read-only view of the numbers."""
+        if self.requires_grad:
+            message = (
+                "numpy() of a tensor that requires a gradient would leave the graph "
+                "unnoticed: call tensor.detach().numpy()"
+            )
+            raise GraphError(message)
+        view = np.asarray(self._known()).view()
+        view.flags.writeable = False
+        return view
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def item(self) -> Any:
+        """Give the only element as a Python number."""
+        if np.size(self._known()) != 1:
+            raise ShapeError(f"item() needs one element, this tensor has shape {self.shape}")
+        return np.asarray(self.value).item()
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("a tensor of shape () has no length")
+        return int(self.shape[0])
+
+    def __iter__(self) -> "Iterator[Tensor]":
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        if self.value is None:
+            made_by = self.op.name if self.op else "input"
+            return f"<traced {made_by}: {self.dtype}{list(self.shape)}>"
+        body = np.array2string(np.asarray(self.value), separator=", ", prefix="tensor(")
+        grad = ", requires_grad=True" if self.requires_grad and self.op is None else ""
+        return f"tensor({body}{grad})"
+
+    def _known(self) -> Any:
+        if self.value is None:
+            message = (
+                f"a traced tensor has no value yet (shape {self.shape}): code in a trace cannot "
+                "branch on numbers; use ops.where(condition, a, b)"
+            )
+            raise GraphError(message)
+        return self.value
+
+    def detach(self) -> "Tensor":
+        """Give a leaf with the same numbers, cut off from the graph."""
+        return Tensor(self._known())
+
+    def assign(self, value: Any) -> None:
+        """Replace the numbers of a leaf, shape and dtype staying as they are.
+
+        A leaf that requires a gradient changes only under `no_grad()`. In a trace the new value
+        becomes an update of the graph, as the running mean of a batch norm.
+        """
+        if self.op is not None:
+            raise GraphError("assign() is for leaves; this tensor was computed by " + self.op.name)
+        if self.requires_grad and _state.recording:
+            raise GraphError(_IN_PLACE)
+        if isinstance(value, Tensor):
+            if value.value is None:
+                if _state.tracing is None:
+                    raise GraphError("a traced value can be assigned only inside its trace")
+                _state.tracing[self] = value
+                return
+            value = value.value
+        value = np.asarray(value, dtype=self.dtype)
+        if value.shape != self.shape:
+            raise ShapeError(f"assign() got shape {value.shape} for a tensor of {self.shape}")
+        self.value = value
+        self.changed = next(_births)
+
+    def backward(self, gradient: Any = None, *, retain_graph: bool = False) -> None:
+        """Add d(self)/d(leaf) to `grad` of every leaf that requires it.
+
+        `gradient` is the cotangent of this tensor and may be left out for a single number. The
+        graph is freed unless `retain_graph`.
+        """
+        METHODS["backward"](self, gradient, retain_graph=retain_graph)
+
+    # fmt: off
+    def __add__(self, other: Value) -> "Tensor": return _record(OPS["add"], (self, other), {})
+    def __radd__(self, other: Value) -> "Tensor": return _record(OPS["add"], (other, self), {})
+    def __sub__(self, other: Value) -> "Tensor": return _record(OPS["sub"], (self, other), {})
+    def __rsub__(self, other: Value) -> "Tensor": return _record(OPS["sub"], (other, self), {})
+    def __mul__(self, other: Value) -> "Tensor": return _record(OPS["mul"], (self, other), {})
+    def __rmul__(self, other: Value) -> "Tensor": return _record(OPS["mul"], (other, self), {})
+    def __truediv__(self, other: Value) -> "Tensor": return _record(OPS["div"], (self, other), {})
+    def __rtruediv__(self, other: Value) -> "Tensor": return _record(OPS["div"], (other, self), {})
+    def __pow__(self, other: Value) -> "Tensor": return _record(OPS["pow"], (self, other), {})
+    def __rpow__(self, other: Value) -> "Tensor": return _record(OPS["pow"], (other, self), {})
+    def __matmul__(self, other: Value) -> "Tensor": return METHODS["matmul"](self, other)
+    def __rmatmul__(self, other: Value) -> "Tensor": return METHODS["matmul"](other, self)
+    def __neg__(self) -> "Tensor": return _record(OPS["neg"], (self,), {})
+    def __abs__(self) -> "Tensor": return _record(OPS["abs"], (self,), {})
+    def __lt__(self, other: Value) -> "Tensor": return _record(OPS["less"], (self, other), {})
+    def __le__(self, other: Value) -> "Tensor": return _record(OPS["less_equal"], (self, other), {})
+    def __gt__(self, other: Value) -> "Tensor": return _record(OPS["less"], (other, self), {})
+    def __ge__(self, other: Value) -> "Tensor": return _record(OPS["less_equal"], (other, self), {})
+    def __iadd__(self, other: Value) -> "Tensor": return self._in_place(self + other)
+    def __isub__(self, other: Value) -> "Tensor": return self._in_place(self - other)
+    def __imul__(self, other: Value) -> "Tensor": return self._in_place(self * other)
+    def __itruediv__(self, other: Value) -> "Tensor": return self._in_place(self / other)
+    def __getitem__(self, key: Any) -> "Tensor": return METHODS["getitem"](self, key)
+    # fmt: on
+
+    def _in_place(self, result: "Tensor") -> "Tensor":
+        if self.op is None and self.requires_grad:
+            raise GraphError(_IN_PLACE)
+        return result
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        message = (
+            "tensors cannot be changed element by element: make a new one with "
+            "ops.where(mask, new, old), or replace a leaf with leaf.assign(array)"
+        )
+        raise GraphError(message)
+
+    def sum(self, axis: Any = None, keepdims: bool = False) -> "Tensor":
+        """Sum over the axes."""
+        return METHODS["sum"](self, axis, keepdims)  # type: ignore[no-any-return]
+
+    def mean(self, axis: Any = None, keepdims: bool = False) -> "Tensor":
+        """Mean over the axes."""
+        return METHODS["mean"](self, axis, keepdims)  # type: ignore[no-any-return]
+
+    def reshape(self, *shape: Any) -> "Tensor":
+        """Give the same elements, in the same order, another shape."""
+        if len(shape) == 1 and isinstance(shape[0], tuple | list):
+            shape = tuple(shape[0])
+        return METHODS["reshape"](self, shape)  # type: ignore[no-any-return]
+
+    def transpose(self, *axes: int) -> "Tensor":
+        """Permute the axes; reverse them when none is named."""
+        return METHODS["transpose"](self, axes or None)  # type: ignore[no-any-return]
+
+    def astype(self, dtype: Any) -> "Tensor":
+        """Give the tensor in another dtype."""
+        return _record(OPS["cast"], (self,), {"dtype": np.dtype(dtype)})
+
+
+_IN_PLACE = (
+    "a leaf that requires a gradient cannot be changed in place while recording: "
+    "write w = w + ..., or with chainrule.no_grad(): w.assign(new_value)"
+)
+
+
+def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """Make a leaf from numbers, which are copied.
+
+    >>> tensor([[1, 2]], dtype=float) / 2
+    tensor([[0.5, 1. ]])
+    """
+    if isinstance(data, Tensor):
+        data = data.detach().value
+    array = np.array(data, dtype=dtype)
+    return Tensor(_checked(array), requires_grad=requires_grad)
+
+
+def constant(value: Any) -> Tensor:
+    """Wrap an array or number as a leaf without copying it.
+
+    Python and NumPy scalars stay Python numbers: they take the dtype of what they meet.
+    """
+    if isinstance(value, np.bool_ | np.floating | np.integer):
+        value = value.item()
+    if type(value) not in _NUMBERS:
+        value = _checked(np.asarray(value))
+    return Tensor(value)
+
+
+def _checked(array: Array) -> Array:
+    if array.dtype.kind not in "fiub":
+        message = f"a tensor holds real numbers or booleans, not {array.dtype} data"
+        raise DtypeError(message)
+    return array
+
+
+def value_of(x: Value) -> Any:
+    """Numbers of a tensor or of anything that is no tensor."""
+    return x.value if isinstance(x, Tensor) else x
+
+
+def shape_of(x: Value) -> Shape:
+    """Shape of a tensor, array or number."""
+    return x.shape if isinstance(x, Tensor) else np.shape(x)
+
+
+def dtype_of(*inputs: Value) -> np.dtype[Any]:
+    """Dtype of a result of these inputs; Python numbers adapt to the others."""
+    return np.result_type(*(_dtype_or_number(x) for x in inputs))
+
+
+def _dtype_or_number(x: Value) -> Any:
+    if isinstance(x, Tensor):
+        return x.value if type(x.value) in _NUMBERS else x.dtype
+    return x if type(x) in _NUMBERS else np.asarray(x).dtype
+
+
+def apply(op: Op, *inputs: Value, **attrs: Any) -> Value:
+    """Run an op: plain NumPy for arrays, a new node as soon as one input is a tensor."""
+    for x in inputs:
+        if isinstance(x, Tensor):
+            return _record(op, inputs, attrs)
+    result = op.run(*inputs, **attrs)
+    return _as_number(result, inputs) if isinstance(result, np.generic) else result
+
+
+def _as_number(result: Any, values: Iterable[Any]) -> Any:
+    """Keep what was made of Python numbers a Python number, so that it adapts its dtype too."""
+    return result.item() if all([type(v) in _NUMBERS for v in values]) else result
+
+
+def _record(op: Op, inputs: tuple[Value, ...], attrs: Attrs) -> Tensor:
+    nodes = tuple([x if isinstance(x, Tensor) else constant(x) for x in inputs])
+    node = Tensor.__new__(Tensor)
+    node.grad = None
+    node.changed = 0
+    values = [x.value for x in nodes]
+    if any(v is None for v in values):
+        node.value = None
+        node.shape, node.dtype = op.infer(*nodes, **attrs)
+    else:
+        try:
+            value = op.run(*values, **attrs)
+        except (ValueError, IndexError, TypeError) as error:
+            raise _explained(op, nodes, error) from error
+        node.shape = value.shape
+        node.dtype = value.dtype
+        node.value = _as_number(value, values) if isinstance(value, np.generic) else value
+    needs = (
+        _state.recording
+        and node.dtype.kind == "f"
+        and op.kind != "discrete"
+        and any([x.requires_grad for x in nodes])
+    )
+    node.requires_grad = needs
+    if needs or _state.tracing is not None or node.value is None:
+        node.op, node.inputs, node.attrs = op, nodes, attrs
+        node.scope = _state.scope
+    else:
+        node.op, node.inputs, node.attrs, node.scope = None, (), {}, None
+    node.birth = next(_births)
+    return node
+
+
+def _explained(op: Op, nodes: tuple[Tensor, ...], error: Exception) -> ShapeError:
+    given = ", ".join(f"{x.dtype}{list(x.shape)}" for x in nodes)
+    where = f" in {_state.scope.path()}" if _state.scope else ""
+    return ShapeError(f"{op.name}{where} cannot take {given}: {error}")
+
+
+class no_grad:  # noqa: N801 (PyTorch's name)
+    """Compute without recording, inside a `with` block.
+
+    >>> w = tensor(3.0, requires_grad=True)
+    >>> with no_grad():
+    ...     (w * 2).requires_grad
+    False
+    """
+
+    def __enter__(self) -> None:
+        self._before = _state.recording
+        _state.recording = False
+
+    def __exit__(self, *exception: object) -> None:
+        _state.recording = self._before
+
+
+class scope:  # noqa: N801 (a context manager, as no_grad)
+    """Name the nodes that are made inside a `with` block."""
+
+    def __init__(self, name: str, owner: object = None) -> None:
+        self._name = name
+        self._owner = owner
+
+    def __enter__(self) -> None:
+        self._before = _state.scope
+        _state.scope = Scope(self._name, self._before, self._owner)
+
+    def __exit__(self, *exception: object) -> None:
+        _state.scope = self._before
+
+
+@contextmanager
+def tracing() -> "Iterator[dict[Tensor, Tensor]]":
+    """Record every op of the block, and collect what `assign` would change."""
+    before = _state.tracing
+    updates: dict[Tensor, Tensor] = {}
+    _state.tracing = updates
+    try:
+        yield updates
+    finally:
+        _state.tracing = before
+
+
+def placeholder(shape: Iterable[int | str | Dim], dtype: Any) -> Tensor:
+    """Make an input of a trace: a leaf with a shape and dtype and no value."""
+    node = Tensor(0.0)
+    node.value = None
+    node.shape = tuple(Dim.of(n) if isinstance(n, str) else n for n in shape)
+    node.dtype = np.dtype(dtype)
+    return node
+
+
+def ancestors(outputs: Iterable[Tensor]) -> list[Tensor]:
+    """List every node that the outputs depend on, themselves included, in birth order."""
+    seen: dict[int, Tensor] = {}
+    stack = list(outputs)
+    while stack:
+        node = stack.pop()
+        if node.birth in seen:
+            continue
+        seen[node.birth] = node
+        stack.extend(node.inputs)
+    return [seen[birth] for birth in sorted(seen)]
+
+
+__all__ = [
+    "OPS", "METHODS", "Array", "Attrs", "Dim", "Op", "Scope", "Shape", "Tensor", "Value", "ancestors",
+    "apply", "broadcast_shapes", "constant", "dtype_of", "no_grad", "placeholder",
+    "scope", "shape_of", "tensor", "tracing", "value_of",
+]  # fmt: skip

@@ -1,0 +1,211 @@
+"""Ops that treat every element alike: arithmetic, functions of one number, choices.
+
+Each row of the tables holds a name, the meaning in NumPy, and the partial derivatives, written in
+ops so that they can be differentiated again.
+
+>>> from chainrule import ops, tensor
+>>> x = tensor([0.0, 1.0], requires_grad=True)
+>>> ops.sum(ops.exp(x)).backward()
+>>> x.grad
+tensor([1.        , 2.71828183])
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from chainrule.dims import Shape, broadcast_shapes
+from chainrule.graph import Array, Attrs, Tensor, Value, apply, dtype_of
+from chainrule.ops.kinds import Discrete, Elementwise, Multilinear
+from chainrule.ops.normal import normal_cdf
+
+
+def _sigmoid(x: Any) -> Any:
+    """Logistic function: 1 / (1 + exp(-x)), and exp(x) where exp(-x) overflows."""
+    x = _as_float(x)
+    with np.errstate(over="ignore"):
+        y = 1 / (1 + np.exp(-x))
+        return y if _above_overflow(x) else np.where(x < _lowest(x), np.exp(x), y)
+
+
+def _silu(x: Any) -> Any:
+    x = _as_float(x)
+    with np.errstate(over="ignore", invalid="ignore"):
+        y = x / (1 + np.exp(-x))
+        if _above_overflow(x):
+            return y
+        return np.where(x == -np.inf, 0, np.where(x < _lowest(x), x * np.exp(x), y)).astype(y.dtype)
+
+
+def _softplus(x: Any) -> Any:
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def _as_float(x: Any) -> Any:
+    return x if isinstance(x, float | np.floating | np.ndarray) else float(x)
+
+
+def _lowest(x: Any) -> float:
+    """Give the number below which exp(-x) overflows, or nearly."""
+    return -math.log(float(np.finfo(np.result_type(x)).max)) + 1
+
+
+def _above_overflow(x: Any) -> bool:
+    return np.size(x) == 0 or bool(np.min(x) > _lowest(x))
+
+
+def _float(dtype: Any) -> Any:
+    """Dtype of a function of one number: floats stay, whole numbers become floats."""
+    return np.sqrt(np.ones(1, dtype)).dtype
+
+
+def _infer_function(x: Tensor, **attrs: Any) -> tuple[Shape, Any]:
+    return x.shape, _float(x.dtype)
+
+
+def _infer_division(x: Tensor, y: Tensor) -> tuple[Shape, Any]:
+    return broadcast_shapes(x.shape, y.shape), _float(dtype_of(x, y))
+
+
+def _infer_comparison(*inputs: Tensor) -> tuple[Shape, Any]:
+    return broadcast_shapes(*(x.shape for x in inputs)), np.dtype(bool)
+
+
+def _function(name: str, run: Any, partial: Any, *, singular: bool = False) -> Elementwise:
+    return Elementwise(name, run, [partial], singular=singular, infer=_infer_function)
+
+
+def _compare(name: str, run: Any) -> Discrete:
+    return Discrete(name, run, _infer_comparison)
+
+
+# fmt: off
+# Arithmetic.           name        NumPy            d out / d x, d out / d y
+add     = Elementwise("add",     np.add,          [1, 1])
+sub     = Elementwise("sub",     np.subtract,     [1, -1])
+mul     = Elementwise("mul",     np.multiply,     [lambda out, x, y: y,
+                                                   lambda out, x, y: x])
+div     = Elementwise("div",     np.divide,       [lambda out, x, y: div(1.0, y),
+                                                   lambda out, x, y: neg(div(out, y))],
+                      singular=True, infer=_infer_division)
+pow     = Elementwise("pow",     np.power,        [lambda out, x, y: _pow_base(x, y),   # noqa: A001
+                                                   lambda out, x, y: _pow_exponent(out, x)],
+                      singular=True)
+neg     = Elementwise("neg",     np.negative,     [-1])
+# Ties go to the first.
+maximum = Elementwise("maximum", np.maximum,      [lambda out, x, y: less_equal(y, x),
+                                                   lambda out, x, y: less(x, y)])
+minimum = Elementwise("minimum", np.minimum,      [lambda out, x, y: less_equal(x, y),
+                                                   lambda out, x, y: less(y, x)])
+
+# Functions of one number; |x|'(0) = 0.
+abs      = Elementwise("abs",    np.abs,          [lambda out, x: sign(x)])             # noqa: A001
+exp      = _function("exp",      np.exp,          lambda out, x: out)
+expm1    = _function("expm1",    np.expm1,        lambda out, x: add(out, 1.0))
+log      = _function("log",      np.log,          lambda out, x: div(1.0, x),           singular=True)
+log1p    = _function("log1p",    np.log1p,        lambda out, x: div(1.0, add(x, 1.0)), singular=True)
+sqrt     = _function("sqrt",     np.sqrt,         lambda out, x: div(0.5, out),         singular=True)
+sin      = _function("sin",      np.sin,          lambda out, x: cos(x))
+cos      = _function("cos",      np.cos,          lambda out, x: neg(sin(x)))
+tanh     = _function("tanh",     np.tanh,         lambda out, x: sub(1.0, mul(out, out)))
+sigmoid  = _function("sigmoid",  _sigmoid,        lambda out, x: mul(out, sigmoid(neg(x))))
+softplus = _function("softplus", _softplus,       lambda out, x: sigmoid(x))
+silu     = _function("silu",     _silu,           lambda out, x: add(sigmoid(x), mul(out, sigmoid(neg(x)))))
+ndtr     = _function("ndtr",     normal_cdf,      lambda out, x: _normal_density(x))
+
+# Results without a derivative.
+less          = _compare("less",          np.less)
+less_equal    = _compare("less_equal",    np.less_equal)
+equal         = _compare("equal",         np.equal)
+not_equal     = _compare("not_equal",     np.not_equal)
+logical_and   = _compare("logical_and",   np.logical_and)
+logical_or    = _compare("logical_or",    np.logical_or)
+logical_not   = _compare("logical_not",   np.logical_not)
+is_finite     = _compare("is_finite",     np.isfinite)
+sign          = Discrete("sign",          np.sign,        lambda x: (x.shape, x.dtype))
+floor         = Discrete("floor",         np.floor,       lambda x: (x.shape, x.dtype))
+stop_gradient = Discrete("stop_gradient", np.positive,    lambda x: (x.shape, x.dtype))
+# fmt: on
+
+
+def _pow_base(x: Value, y: Value) -> Value:
+    """Partial y * x**(y - 1), which is 0 for the power 0 at any base."""
+    if isinstance(y, int | float):
+        return mul(y, pow(x, y - 1)) if y else mul(x, 0.0)
+    return where(equal(y, 0), 0.0, mul(y, pow(x, sub(y, 1))))
+
+
+def _pow_exponent(out: Value, x: Value) -> Value:
+    """Partial x**y * log(x), which is 0 at the base 0."""
+    zero = equal(x, 0)
+    return where(zero, 0.0, mul(out, log(where(zero, 1.0, x))))
+
+
+def _normal_density(x: Value) -> Value:
+    return mul(exp(mul(mul(x, x), -0.5)), 1 / math.sqrt(2 * math.pi))
+
+
+class _Where(Elementwise):
+    """The choice: linear in both branches together, so a branch not taken has gradient zero."""
+
+    def vjp(
+        self, g: Value, out: Value, inputs: list[Value], attrs: Attrs, wanted: list[bool]
+    ) -> list[Value]:
+        """Send the cotangent to the branch that was taken."""
+        condition = inputs[0]
+        return [
+            None,
+            apply(self, condition, g, 0.0) if wanted[1] else None,
+            apply(self, condition, 0.0, g) if wanted[2] else None,
+        ]
+
+    def jvp(self, tangents: list[Value], out: Value, inputs: list[Value], attrs: Attrs) -> Value:
+        """Take the tangent of the branch that was taken."""
+        if tangents[1] is None and tangents[2] is None:
+            return None
+        return apply(self, inputs[0], *(0.0 if t is None else t for t in tangents[1:]))
+
+
+def _infer_where(condition: Tensor, x: Tensor, y: Tensor) -> tuple[Shape, Any]:
+    return broadcast_shapes(condition.shape, x.shape, y.shape), dtype_of(x, y)
+
+
+def _where(condition: Any, x: Any, y: Any) -> Any:
+    return np.where(condition, x, y)[()]
+
+
+where = _Where("where", _where, [None, None, None], infer=_infer_where)
+
+
+def _cast(x: Any, dtype: Any) -> Array:
+    return np.asarray(x).astype(dtype)[()]  # type: ignore[no-any-return]
+
+
+cast = Multilinear(
+    "cast",
+    _cast,
+    lambda x, dtype: (x.shape, dtype),
+    [lambda g, x, dtype: cast(g, dtype=dtype_of(x))],
+)
+identity = Multilinear(
+    "identity", np.positive, lambda x: (x.shape, x.dtype), [lambda g, x: g]
+)
+
+
+def square(x: Value) -> Value:
+    """Square of every element.
+
+    >>> square(3.0)
+    9.0
+    """
+    return x * x
+
+
+def clip(x: Value, low: float, high: float) -> Value:
+    """Limit every element to [low, high]; the gradient is 1 inside and at the limits.
+
+    >>> clip(np.array([-2.0, 0.5, 2.0]), -1, 1)
+    array([-1. ,  0.5,  1. ])
+    """
+    return minimum(maximum(x, low), high)

@@ -1,0 +1,255 @@
+"""Ops with both rules written out, ops without a derivative, and reductions composed of others.
+
+>>> from chainrule import ops
+>>> ops.mean(np.array([[1.0, 2.0], [3.0, 6.0]]), axis=0)
+array([2., 4.])
+>>> ops.logsumexp(np.array([1000.0, 1000.0]))
+np.float64(1000.6931471805599)
+"""
+
+from typing import Any
+
+import numpy as np
+
+from chainrule.dims import Dim, Shape, product
+from chainrule.errors import ShapeError
+from chainrule.graph import Array, Tensor, Value, shape_of
+from chainrule.ops import elementwise as e
+from chainrule.ops.kinds import Discrete, General
+from chainrule.ops.linear import (
+    all_axes,
+    one_axis,
+    put_along,
+    reshape,
+    sum,  # noqa: A004
+    sum_op,
+    take_along,
+    take_along_op,
+    transpose,
+)
+
+
+def _infer_arg(x: Tensor, axis: int, keepdims: bool) -> tuple[Shape, Any]:
+    return _without(x.shape, axis, keepdims), np.dtype(np.intp)
+
+
+def _infer_max(x: Tensor, axis: int, keepdims: bool) -> tuple[Shape, Any]:
+    return _without(x.shape, axis, keepdims), x.dtype
+
+
+def _without(shape: Shape, axis: int, keepdims: bool) -> Shape:
+    return (*shape[:axis], *([1] if keepdims else []), *shape[axis + 1 :])
+
+
+def _max_vjp(g: Value, out: Value, x: Value, axis: int, keepdims: bool) -> list[Value]:
+    """Send the cotangent to the first of the largest."""
+    shape = _without(shape_of(x), axis, keepdims=True)
+    first = argmax_op(x, axis=axis, keepdims=True)
+    return [put_along(reshape(g, shape), first, axis=axis, size=shape_of(x)[axis])]
+
+
+def _max_jvp(tangents: list[Value], out: Value, x: Value, axis: int, keepdims: bool) -> Value:
+    first = argmax_op(x, axis=axis, keepdims=True)
+    picked = take_along_op(tangents[0], first, axis=axis)
+    return reshape(picked, shape_of(out))
+
+
+def _run_log_softmax(x: Any, axis: int) -> Array:
+    """Compute z_i - z_k - log1p(sum of exp(z_j - z_k), j != k) with z_k the largest.
+
+    Leaving the largest out of the sum keeps all digits of a logarithm near 0, and the rounding
+    errors of the differences are put back into the exponentials.
+    """
+    k = np.argmax(x, axis=axis, keepdims=True)
+    top = np.take_along_axis(x, k, axis)
+    with np.errstate(invalid="ignore"):
+        d = x - top
+        if np.result_type(x) == np.float64 and x.shape[axis] <= 64:
+            e_ = np.exp(d) * (1 + _lost(x, top, d))
+        else:
+            e_ = np.exp(d)
+    np.put_along_axis(e_, k, 0, axis)
+    rest = np.sum(e_, axis=axis, keepdims=True)
+    return d - np.log1p(rest)  # type: ignore[no-any-return]
+
+
+def _lost(a: Any, b: Any, d: Any) -> Any:
+    """Give what rounding took from d = a - b (Knuth's two-sum), or 0 if that is not finite."""
+    bb = a - d
+    lost = (a - (d + bb)) + (bb - b)
+    return np.where(np.isfinite(lost), lost, 0)
+
+
+def _infer_same(x: Tensor, **attrs: Any) -> tuple[Shape, Any]:
+    return x.shape, x.dtype
+
+
+def _log_softmax_vjp(g: Value, out: Value, x: Value, axis: int) -> list[Value]:
+    total = sum_op(g, axis=(axis,), keepdims=True)
+    return [e.sub(g, e.mul(e.exp(out), total))]
+
+
+def _log_softmax_jvp(tangents: list[Value], out: Value, x: Value, axis: int) -> Value:
+    t = tangents[0]
+    mean = sum_op(e.mul(e.exp(out), t), axis=(axis,), keepdims=True)
+    return e.sub(t, mean)
+
+
+def _run_uniform(key: Any, shape: Shape) -> Array:
+    """Hash the key and the position of each element (SplitMix64: Steele et al., 2014)."""
+    n = int(np.prod(shape, dtype=np.int64))
+    start = np.asarray(key).astype(np.uint64) * np.uint64(0xD1342543DE82EF95)
+    z = np.arange(1, n + 1, dtype=np.uint64)
+    z *= np.uint64(0x9E3779B97F4A7C15)
+    z += start
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        z ^= z >> np.uint64(shift)
+        z *= np.uint64(factor)
+    z ^= z >> np.uint64(31)
+    return ((z >> np.uint64(11)) * 2.0**-53).reshape(shape)
+
+
+max_op = General(
+    "max",
+    lambda x, axis, keepdims: np.max(x, axis=axis, keepdims=keepdims),
+    _infer_max, _max_vjp, _max_jvp,
+)  # fmt: skip
+log_softmax_op = General(
+    "log_softmax", _run_log_softmax, _infer_same, _log_softmax_vjp, _log_softmax_jvp
+)
+argmax_op = Discrete(
+    "argmax", lambda x, axis, keepdims: np.argmax(x, axis=axis, keepdims=keepdims), _infer_arg
+)
+argsort_op = Discrete(
+    "argsort",
+    lambda x, axis: np.argsort(x, axis=axis, kind="stable"),
+    lambda x, axis: (x.shape, np.dtype(np.intp)),
+)
+size_op = Discrete(
+    "size", lambda x, dims: np.float64(product(dims)), lambda x, dims: ((), np.dtype(np.float64))
+)
+uniform_op = Discrete(
+    "uniform", _run_uniform, lambda key, shape: (shape, np.dtype(np.float64))
+)
+
+
+def max(x: Value, axis: Any = None, keepdims: bool = False) -> Value:  # noqa: A001
+    """Largest element over an axis, several, or all; the gradient goes to the first of equals.
+
+    >>> max(np.array([[1.0, 5.0], [7.0, 2.0]]), axis=1)
+    array([5., 7.])
+    """
+    shape = shape_of(x)
+    axes = all_axes(axis, len(shape), "max")
+    if any(shape[i] == 0 for i in axes):
+        raise ShapeError(f"max: shape {shape} has no element along axis {axis}")
+    if len(axes) == 1:
+        return max_op(x, axis=axes[0], keepdims=keepdims)
+    rest = [i for i in range(len(shape)) if i not in axes]
+    kept = tuple(shape[i] for i in rest)
+    x = reshape(transpose(x, [*rest, *axes]), (*kept, product(tuple(shape[i] for i in axes))))
+    x = max_op(x, axis=len(rest), keepdims=False)
+    return reshape(x, tuple(1 if i in axes else n for i, n in enumerate(shape))) if keepdims else x
+
+
+def min(x: Value, axis: Any = None, keepdims: bool = False) -> Value:  # noqa: A001
+    """Smallest element; the gradient goes to the first of equals."""
+    return e.neg(max(e.neg(x), axis, keepdims))
+
+
+def argmax(x: Value, axis: int = -1, keepdims: bool = False) -> Value:
+    """Position of the largest element along an axis, the first of equals; it has no gradient.
+
+    >>> int(argmax(np.array([1, 3, 3])))
+    1
+    """
+    return argmax_op(x, axis=one_axis(axis, len(shape_of(x)), "argmax"), keepdims=keepdims)
+
+
+def sort(x: Value, axis: int = -1) -> Value:
+    """Elements in rising order along an axis.
+
+    >>> sort(np.array([3, 1, 2]))
+    array([1, 2, 3])
+    """
+    axis = one_axis(axis, len(shape_of(x)), "sort")
+    return take_along(x, argsort_op(x, axis=axis), axis)
+
+
+def count(x: Value, axis: Any = None) -> Value:
+    """Give the number of elements along the axes: a number, or a node for a named dimension."""
+    shape = shape_of(x)
+    dims = tuple(shape[i] for i in all_axes(axis, len(shape), "count"))
+    if any(isinstance(n, Dim) for n in dims):
+        return e.cast(size_op(x, dims=dims), dtype=x.dtype)
+    return float(product(dims))
+
+
+def mean(x: Value, axis: Any = None, keepdims: bool = False) -> Value:
+    """Mean over an axis, several, or all; of no elements it is NaN."""
+    n = count(x, axis)
+    total = sum(x, axis, keepdims)
+    return e.mul(total, float("nan")) if isinstance(n, float) and n == 0 else e.div(total, n)
+
+
+def var(x: Value, axis: Any = None, keepdims: bool = False, correction: float = 0) -> Value:
+    """Mean squared distance from the mean, divided by count - correction.
+
+    >>> float(var(np.array([1.0, 3.0]))), float(var(np.array([1.0, 3.0]), correction=1))
+    (1.0, 2.0)
+    """
+    d = e.sub(x, mean(x, axis, keepdims=True))
+    n = e.sub(count(x, axis), float(correction))
+    total = sum(e.mul(d, d), axis, keepdims)
+    return e.mul(total, float("nan")) if not isinstance(n, Tensor) and n <= 0 else e.div(total, n)
+
+
+def logsumexp(x: Value, axis: Any = None, keepdims: bool = False) -> Value:
+    """Logarithm of the sum of exponentials, without overflow."""
+    top = e.stop_gradient(max(x, axis, keepdims=True))
+    top = e.where(e.is_finite(top), top, 0.0)
+    out = e.add(e.log(sum(e.exp(e.sub(x, top)), axis, keepdims=True)), top)
+    axes = all_axes(axis, len(shape_of(x)), "logsumexp")
+    return out if keepdims else sum(out, axes)
+
+
+def log_softmax(x: Value, axis: int = -1) -> Value:
+    """Logarithm of softmax along an axis, accurate where a probability is nearly 1.
+
+    >>> float(log_softmax(np.array([0.0, 40.0]))[1])
+    -4.248354255291589e-18
+    """
+    return log_softmax_op(x, axis=one_axis(axis, len(shape_of(x)), "log_softmax"))
+
+
+def softmax(x: Value, axis: int = -1) -> Value:
+    """exp(x_i) / sum of exp(x_j) along an axis.
+
+    >>> softmax(np.array([1.0, 2.0, 3.0])).round(8)
+    array([0.09003057, 0.24472847, 0.66524096])
+    """
+    top = e.stop_gradient(max(x, axis, keepdims=True))
+    weights = e.exp(e.sub(x, top))
+    return e.div(weights, sum(weights, axis, keepdims=True))
+
+
+def norm(x: Value, axis: Any = None, keepdims: bool = False) -> Value:
+    """Euclidean length; its gradient at 0 is 0.
+
+    >>> float(norm(np.array([3.0, 4.0])))
+    5.0
+    """
+    total = sum(e.mul(x, x), axis, keepdims)
+    zero = e.equal(total, 0)
+    return e.where(zero, 0.0, e.sqrt(e.where(zero, 1.0, total)))
+
+
+def uniform(key: Value, shape: Any) -> Value:
+    """Numbers in [0, 1) that depend on the key and the position alone (float64).
+
+    Equal keys give equal numbers, eager or compiled, whatever the number of threads.
+
+    >>> uniform(7, (2,)) == uniform(7, (3,))[:2]
+    array([ True,  True])
+    """
+    return uniform_op(key, shape=tuple(shape))

@@ -1,0 +1,386 @@
+"""Ops that are linear in what they differentiate: products, sums, and moving elements about.
+
+Each has its transpose beside it, often another op of this file: `sum` and `spread`, `slice` and
+`place`, `take` and `scatter_add`. The inner product <op(x), g> = <x, transpose(g)> ties the two.
+
+>>> from chainrule import ops
+>>> ops.matmul(np.eye(2), np.array([[1.0, 2.0], [3.0, 4.0]]), transpose_b=True)
+array([[1., 3.],
+       [2., 4.]])
+"""
+
+from typing import Any
+
+import numpy as np
+
+from chainrule.dims import Dim, Shape, broadcast_shapes, product
+from chainrule.errors import ShapeError
+from chainrule.graph import Array, Tensor, Value, dtype_of, shape_of
+from chainrule.ops.elementwise import mul
+from chainrule.ops.kinds import General, Multilinear
+
+Axes = tuple[int, ...]
+Slices = tuple[tuple[int | None, int | None, int], ...]  # start, stop, step of each axis
+
+
+def swap(x: Any, yes: bool) -> Any:
+    """Exchange the last two axes of an array."""
+    return np.swapaxes(x, -1, -2) if yes else x
+
+
+def _run_matmul(a: Any, b: Any, transpose_a: bool = False, transpose_b: bool = False) -> Any:
+    return np.matmul(swap(a, transpose_a), swap(b, transpose_b))
+
+
+def _infer_matmul(
+    a: Tensor, b: Tensor, transpose_a: bool = False, transpose_b: bool = False
+) -> tuple[Shape, Any]:
+    n, k = (a.shape[-1], a.shape[-2]) if transpose_a else a.shape[-2:]
+    k2, m = (b.shape[-1], b.shape[-2]) if transpose_b else b.shape[-2:]
+    if k != k2:
+        raise ShapeError(f"matmul: inner sizes {k} and {k2} of {a.shape} and {b.shape} differ")
+    return (*broadcast_shapes(a.shape[:-2], b.shape[:-2]), n, m), dtype_of(a, b)
+
+
+def _matmul_first(
+    g: Value, a: Value, b: Value, transpose_a: bool = False, transpose_b: bool = False
+) -> Value:
+    if transpose_a:
+        return matmul_op(b, g, transpose_a=transpose_b, transpose_b=True)
+    return matmul_op(g, b, transpose_b=not transpose_b)
+
+
+def _matmul_second(
+    g: Value, a: Value, b: Value, transpose_a: bool = False, transpose_b: bool = False
+) -> Value:
+    if transpose_b:
+        return matmul_op(g, a, transpose_a=True, transpose_b=transpose_a)
+    return matmul_op(a, g, transpose_a=not transpose_a)
+
+
+matmul_op = Multilinear("matmul", _run_matmul, _infer_matmul, [_matmul_first, _matmul_second])
+
+
+def _sum_dtype(dtype: Any) -> Any:
+    return np.sum(np.zeros(1, dtype)).dtype
+
+
+def _infer_sum(x: Tensor, axis: Axes, keepdims: bool) -> tuple[Shape, Any]:
+    if keepdims:
+        shape = tuple(1 if i in axis else n for i, n in enumerate(x.shape))
+    else:
+        shape = tuple(n for i, n in enumerate(x.shape) if i not in axis)
+    return shape, _sum_dtype(x.dtype)
+
+
+def _run_spread(x: Any, axis: Axes, keepdims: bool, shape: Shape) -> Any:
+    return np.broadcast_to(x if keepdims else np.expand_dims(x, axis), shape)
+
+
+sum_op = Multilinear(
+    "sum",
+    lambda x, axis, keepdims: np.sum(x, axis=axis, keepdims=keepdims),
+    _infer_sum,
+    [lambda g, x, axis, keepdims: spread(g, axis=axis, keepdims=keepdims, shape=shape_of(x))],
+)
+spread = Multilinear(
+    "spread",
+    _run_spread,
+    lambda x, axis, keepdims, shape: (shape, x.dtype),
+    [lambda g, x, axis, keepdims, shape: sum_op(g, axis=axis, keepdims=keepdims)],
+)
+reshape_op = Multilinear(
+    "reshape",
+    lambda x, shape: np.reshape(x, shape),
+    lambda x, shape: (shape, x.dtype),
+    [lambda g, x, shape: reshape_op(g, shape=shape_of(x))],
+)
+transpose_op = Multilinear(
+    "transpose",
+    lambda x, axes: np.transpose(x, axes),
+    lambda x, axes: (tuple(x.shape[i] for i in axes), x.dtype),
+    [lambda g, x, axes: transpose_op(g, axes=tuple(int(i) for i in np.argsort(axes)))],
+)
+cumsum_op = Multilinear(
+    "cumsum",
+    lambda x, axis, reverse: (
+        np.flip(np.cumsum(np.flip(x, axis), axis), axis) if reverse else np.cumsum(x, axis)
+    ),
+    lambda x, axis, reverse: (x.shape, _sum_dtype(x.dtype)),
+    [lambda g, x, axis, reverse: cumsum_op(g, axis=axis, reverse=not reverse)],
+)
+
+
+def _key(slices: Slices) -> tuple[slice, ...]:
+    return tuple(slice(*s) for s in slices)
+
+
+def _infer_slice(x: Tensor, slices: Slices) -> tuple[Shape, Any]:
+    shape = tuple(
+        n if s == (None, None, 1) else len(range(*slice(*s).indices(n)))
+        for n, s in zip(x.shape, slices, strict=True)
+    )
+    return shape, x.dtype
+
+
+def _run_place(x: Any, slices: Slices, shape: Shape) -> Array:
+    result = np.zeros(shape, np.result_type(x))
+    result[_key(slices)] = x
+    return result
+
+
+slice_op = Multilinear(
+    "slice",
+    lambda x, slices: x[_key(slices)],
+    _infer_slice,
+    [lambda g, x, slices: place(g, slices=slices, shape=shape_of(x))],
+)
+place = Multilinear(
+    "place",
+    _run_place,
+    lambda x, slices, shape: (shape, x.dtype),
+    [lambda g, x, slices, shape: slice_op(g, slices=slices)],
+)
+
+
+def _run_scatter_add(x: Any, indices: Any, axis: int, size: int) -> Array:
+    before, after = x.shape[:axis], x.shape[axis + np.ndim(indices) :]
+    result = np.zeros((*before, size, *after), x.dtype)
+    np.add.at(result, (*[slice(None)] * axis, indices), x)
+    return result
+
+
+def _infer_scatter_add(x: Tensor, indices: Tensor, axis: int, size: int) -> tuple[Shape, Any]:
+    return (*x.shape[:axis], size, *x.shape[axis + indices.ndim :]), x.dtype
+
+
+take_op = Multilinear(
+    "take",
+    lambda x, indices, axis: np.take(x, indices, axis=axis),
+    lambda x, indices, axis: (
+        (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]),
+        x.dtype,
+    ),
+    [lambda g, x, indices, axis: scatter_add(g, indices, axis=axis, size=shape_of(x)[axis]), None],
+)
+scatter_add = Multilinear(
+    "scatter_add",
+    _run_scatter_add,
+    _infer_scatter_add,
+    [lambda g, x, indices, axis, size: take_op(g, indices, axis=axis), None],
+)
+
+
+def _run_put_along(x: Any, indices: Any, axis: int, size: int) -> Array:
+    shape = (*indices.shape[:axis], size, *indices.shape[axis + 1 :])
+    result = np.zeros(shape, np.result_type(x))
+    grid = list(np.ogrid[tuple(slice(n) for n in indices.shape)])
+    grid[axis] = indices
+    np.add.at(result, tuple(grid), x)
+    return result
+
+
+take_along_op = Multilinear(
+    "take_along",
+    lambda x, indices, axis: np.take_along_axis(x, indices, axis),
+    lambda x, indices, axis: (
+        (*x.shape[:axis], indices.shape[axis], *x.shape[axis + 1 :]),
+        x.dtype,
+    ),
+    [lambda g, x, indices, axis: put_along(g, indices, axis=axis, size=shape_of(x)[axis]), None],
+)
+put_along = Multilinear(
+    "put_along",
+    _run_put_along,
+    lambda x, indices, axis, size: ((*x.shape[:axis], size, *x.shape[axis + 1 :]), x.dtype),
+    [lambda g, x, indices, axis, size: take_along_op(g, indices, axis=axis), None],
+)
+
+
+def _infer_concat(*parts: Tensor, axis: int) -> tuple[Shape, Any]:
+    sizes = [p.shape[axis] for p in parts]
+    if any(isinstance(n, Dim) for n in sizes):
+        raise ShapeError(f"concatenate: a trace cannot join along the named dimension {sizes[0]}")
+    first = parts[0].shape
+    return (*first[:axis], sum(sizes), *first[axis + 1 :]), dtype_of(*parts)
+
+
+def _concat_vjp(g: Value, out: Value, *parts: Value, axis: int) -> list[Value]:
+    cotangents, start = [], 0
+    for part in parts:
+        shape = shape_of(part)
+        slices: list[tuple[int | None, int | None, int]] = [(None, None, 1)] * len(shape)
+        slices[axis] = (start, start + shape[axis], 1)
+        cotangents.append(slice_op(g, slices=tuple(slices)))
+        start += shape[axis]
+    return cotangents
+
+
+def _concat_jvp(tangents: list[Value], out: Value, *parts: Value, axis: int) -> Value:
+    filled = [mul(x, 0.0) if t is None else t for t, x in zip(tangents, parts, strict=True)]
+    return concat_op(*filled, axis=axis)
+
+
+concat_op = General(
+    "concat",
+    lambda *parts, axis: np.concatenate(parts, axis=axis),
+    _infer_concat,
+    _concat_vjp,
+    _concat_jvp,
+)
+
+
+def one_axis(axis: int, ndim: int, name: str) -> int:
+    """Give an axis as a number from 0, or say what is wrong with it."""
+    if not -ndim <= axis < ndim:
+        raise ShapeError(f"{name}: axis {axis} does not exist in a tensor of {ndim} dimensions")
+    return axis % ndim
+
+
+def all_axes(axis: Any, ndim: int, name: str) -> Axes:
+    """Give axes as a tuple of numbers from 0; None means all of them."""
+    if axis is None:
+        return tuple(range(ndim))
+    listed = axis if isinstance(axis, tuple | list) else (axis,)
+    return tuple(sorted(one_axis(int(i), ndim, name) for i in listed))
+
+
+def sum(x: Value, axis: Any = None, keepdims: bool = False) -> Value:  # noqa: A001
+    """Sum over an axis, several, or all.
+
+    >>> sum(np.ones((2, 3)), axis=1)
+    array([3., 3.])
+    """
+    return sum_op(x, axis=all_axes(axis, len(shape_of(x)), "sum"), keepdims=keepdims)
+
+
+def matmul(a: Value, b: Value, transpose_a: bool = False, transpose_b: bool = False) -> Value:
+    """Multiply matrices, or stacks of them; a vector is a row on the left, a column on the right.
+
+    `transpose_b` multiplies by b with its last two axes exchanged, which costs nothing.
+    """
+    ndim_a, ndim_b = len(shape_of(a)), len(shape_of(b))
+    if not ndim_a or not ndim_b:
+        raise ShapeError("matmul: a number is no matrix; use a * b")
+    left = reshape(a, (1, *shape_of(a))) if ndim_a == 1 else a
+    right = reshape(b, (*shape_of(b), 1)) if ndim_b == 1 else b
+    out = matmul_op(
+        left, right, transpose_a=transpose_a and ndim_a > 1, transpose_b=transpose_b and ndim_b > 1
+    )
+    if ndim_a > 1 and ndim_b > 1:
+        return out
+    shape = shape_of(out)
+    columns = shape[-1:] if ndim_b > 1 else ()
+    rows = shape[-2:-1] if ndim_a > 1 else ()
+    return reshape(out, (*shape[:-2], *rows, *columns))
+
+
+def reshape(x: Value, shape: Any) -> Value:
+    """Give the same elements another shape; one size may be -1.
+
+    >>> reshape(np.arange(6), (2, -1))
+    array([[0, 1, 2],
+           [3, 4, 5]])
+    """
+    wanted = list(shape) if isinstance(shape, tuple | list) else [shape]
+    before = shape_of(x)
+    if -1 in wanted:
+        known = product(tuple(n for n in wanted if n != -1))
+        total = product(before)
+        if known == 0 or wanted.count(-1) > 1 or (isinstance(total, int) and total % known):
+            raise ShapeError(f"reshape: shape {tuple(before)} does not fit into {tuple(wanted)}")
+        wanted[wanted.index(-1)] = total // known
+    if product(tuple(wanted)) != product(before):
+        raise ShapeError(f"reshape: shape {tuple(before)} does not fit into {tuple(wanted)}")
+    return reshape_op(x, shape=tuple(wanted))
+
+
+def transpose(x: Value, axes: Any = None) -> Value:
+    """Permute the axes; reverse them when none is named.
+
+    >>> transpose(np.ones((2, 3, 4)), (1, 0, 2)).shape
+    (3, 2, 4)
+    """
+    ndim = len(shape_of(x))
+    order = range(ndim)[::-1] if axes is None else [one_axis(i, ndim, "transpose") for i in axes]
+    if sorted(order) != list(range(ndim)):
+        raise ShapeError(f"transpose: axes {tuple(axes)} are no permutation of {ndim} axes")
+    return transpose_op(x, axes=tuple(order))
+
+
+def broadcast_to(x: Value, shape: Any) -> Value:
+    """Repeat x along axes of size 1 and along new axes in front.
+
+    >>> broadcast_to(np.array([1, 2]), (2, 2))
+    array([[1, 2],
+           [1, 2]])
+    """
+    before, after = shape_of(x), tuple(shape)
+    if broadcast_shapes(before, after) != after:
+        raise ShapeError(f"broadcast_to: shape {before} does not broadcast to {after}")
+    new = len(after) - len(before)
+    grown = tuple(i for i, n in enumerate(before) if n == 1 and after[i + new] != 1)
+    if grown:
+        x = spread(x, axis=grown, keepdims=True, shape=after[new:])
+    return spread(x, axis=tuple(range(new)), keepdims=False, shape=after) if new else x
+
+
+def cumsum(x: Value, axis: int = -1) -> Value:
+    """Sum of the elements up to each one, along an axis.
+
+    >>> cumsum(np.array([1, 2, 3]))
+    array([1, 3, 6])
+    """
+    return cumsum_op(x, axis=one_axis(axis, len(shape_of(x)), "cumsum"), reverse=False)
+
+
+def concat(parts: Any, axis: int = 0) -> Value:
+    """Join tensors along an axis that exists.
+
+    >>> concat([np.zeros(1), np.ones(2)])
+    array([0., 1., 1.])
+    """
+    parts = list(parts)
+    if not parts:
+        raise ShapeError("concat: needs at least one tensor")
+    return concat_op(*parts, axis=one_axis(axis, len(shape_of(parts[0])), "concat"))
+
+
+def stack(parts: Any, axis: int = 0) -> Value:
+    """Join tensors of one shape along a new axis.
+
+    >>> stack([np.zeros(2), np.ones(2)], axis=1)
+    array([[0., 1.],
+           [0., 1.]])
+    """
+    parts = list(parts)
+    shape = shape_of(parts[0])
+    axis = one_axis(axis, len(shape) + 1, "stack")
+    return concat([reshape(x, (*shape[:axis], 1, *shape[axis:])) for x in parts], axis)
+
+
+def take(x: Value, indices: Value, axis: int = 0) -> Value:
+    """Pick entries of an axis by whole numbers, as `x[indices]` does for axis 0.
+
+    >>> take(np.array([10, 20, 30]), np.array([2, 0, 0]))
+    array([30, 10, 10])
+    """
+    return take_op(x, _index(indices), axis=one_axis(axis, len(shape_of(x)), "take"))
+
+
+def take_along(x: Value, indices: Value, axis: int = -1) -> Value:
+    """Pick along an axis with one index array per position (NumPy's take_along_axis).
+
+    >>> take_along(np.array([[1, 2], [3, 4]]), np.array([[1], [0]]), axis=1)
+    array([[2],
+           [3]])
+    """
+    return take_along_op(x, _index(indices), axis=one_axis(axis, len(shape_of(x)), "take_along"))
+
+
+def _index(indices: Value) -> Value:
+    indices = indices if isinstance(indices, Tensor) else np.asarray(indices)
+    if np.dtype(indices.dtype).kind not in "iu":
+        raise ShapeError(f"indices must be whole numbers, not {indices.dtype}")
+    return indices
+
