@@ -45,8 +45,7 @@ class NumericCells:
 
     def numbers(self, text: bool = False) -> NDArray[np.float64]:
         """Return float64 numbers, NaN where missing. `text` has no meaning here."""
-        with np.errstate(over="ignore"):  # a long double beyond float64 becomes inf, refused below
-            numbers = np.array(self.array, dtype=np.float64)
+        numbers = np.array(self.array, dtype=np.float64)
         numbers[self.missing] = np.nan
         _refuse_infinite(self.name, numbers)
         return numbers
@@ -132,17 +131,24 @@ def cells_of_array(
     """
     letter = array.dtype.kind
     if letter in _REFUSED:
-        raise _refused(name, f"holds {_REFUSED[letter]}")
+        raise refused(name, f"holds {_REFUSED[letter]}")
     if letter in "biuf" and not categorical:
         absent = np.zeros(len(array), dtype=bool) if missing is None else missing
         if letter == "f":
             absent = absent | np.isnan(array)
+            if array.dtype.itemsize > 8:  # long doubles; those beyond float64 become inf, refused
+                with np.errstate(over="ignore"):
+                    array = array.astype(np.float64)
         return NumericCells(name, array, absent)
     objects = array.tolist()
     if missing is not None:
         for row in np.flatnonzero(missing).tolist():
             objects[row] = None
-    return _code(name, objects, categorical)
+    types = set(map(type, objects)) - {type(None)}
+    if types and all(issubclass(kind, float) for kind in types) and not categorical:
+        numbers = np.array(objects, dtype=np.float64)
+        return NumericCells(name, numbers, np.isnan(numbers))
+    return _code(name, objects, types, categorical)
 
 
 def in_order(values: Iterable[Value]) -> list[Value]:
@@ -154,6 +160,13 @@ def in_order(values: Iterable[Value]) -> list[Value]:
     return list(dict.fromkeys(sorted(values, key=lambda value: (type(value).__name__, value))))
 
 
+def refused(name: str, holds: str) -> DtypeError:
+    """Return the error for a column of something else than text, numbers and booleans."""
+    return DtypeError(
+        f"column {name!r} {holds}, which cannot be encoded: make numbers or text of it"
+    )
+
+
 def place(name: str, row: int) -> str:
     """Say where a cell is.
 
@@ -163,9 +176,8 @@ def place(name: str, row: int) -> str:
     return f"column {name!r}, row {row} (counted from 0)"
 
 
-def _code(name: str, objects: list[object], categorical: bool) -> CodedCells:
+def _code(name: str, objects: list[object], types: set[type], categorical: bool) -> CodedCells:
     """Give each different object a number; loop in Python over those, not over rows."""
-    types = set(map(type, objects))
     # 1, 1.0 and True are one key of a dictionary: where numbers of several types meet, which of
     # them stands for all would depend on the order of the rows.
     mixed = sum(issubclass(kind, _NUMBERS) for kind in types) > 1
@@ -174,7 +186,7 @@ def _code(name: str, objects: list[object], categorical: bool) -> CodedCells:
         first = dict.fromkeys(keys)
     except TypeError:
         row = next(i for i, item in enumerate(objects) if not _hashable(item))
-        raise _refused(name, f"holds a {type(objects[row]).__name__} in row {row}") from None
+        raise refused(name, _object_in_row(objects[row], row)) from None
     numbering = {key: number for number, key in enumerate(first)}
     codes = np.fromiter(map(numbering.__getitem__, keys), dtype=np.intp, count=len(objects))
 
@@ -187,7 +199,7 @@ def _code(name: str, objects: list[object], categorical: bool) -> CodedCells:
         value = _plain(item)
         if value is None:
             row = int(np.argmax(codes == old))
-            raise _refused(name, f"holds a {type(item).__name__} in row {row}")
+            raise refused(name, _object_in_row(item, row))
         if value == value:  # NaN is missing
             new_code[old] = len(values)
             values.append(value)
@@ -226,7 +238,5 @@ def _infinite(name: str, row: int, value: float) -> DataError:
     return DataError(f"{place(name, row)}: {value} is not finite: correct or remove it")
 
 
-def _refused(name: str, holds: str) -> DtypeError:
-    return DtypeError(
-        f"column {name!r} {holds}, which cannot be encoded: make numbers or text of it"
-    )
+def _object_in_row(item: object, row: int) -> str:
+    return f"holds an object of type {type(item).__name__} in row {row}"

@@ -61,6 +61,8 @@ class NumberColumn:
     def how(self) -> str:
         """Say in words how the column is encoded."""
         indicator = ", and a column tells where it is missing" if self.missing > 0 else ""
+        if self.spread == 0:
+            return f"0, as training had only {self.median:g}{indicator}"
         return f"(x - {self.median:g}) / {self.spread:g}, clipped to ±{self.clip:g}{indicator}"
 
     def encode(self, cells: Cells) -> NDArray[np.float64]:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.cells import Cells, cells_of_array
+from chainrule.cells import Cells, cells_of_array, refused
 from chainrule.errors import DataError, DtypeError, ShapeError, need
 
 
@@ -32,6 +32,8 @@ class Frame:
     named: bool
     """Whether the table had names; without, columns are known by position."""
     column: Callable[[int], Cells]
+    selection: str = "table[{}]"
+    """How columns are taken from a table of this type, for error messages."""
 
 
 def read_frame(table: object) -> Frame:
@@ -89,7 +91,7 @@ def read_targets(targets: object) -> tuple[list[Cells], bool]:
     columns = [frame.column(position) for position in range(len(frame.names))]
     if len(columns) == 1:
         message = f"targets of shape ({frame.rows}, 1) are taken as one vector: pass y.ravel()"
-        warnings.warn(message, UserWarning, stacklevel=3)
+        warnings.warn(message, UserWarning, stacklevel=4)
     return columns, len(columns) == 1
 
 
@@ -114,8 +116,8 @@ def _array(table: object) -> NDArray[Any]:
         raise ShapeError(f"the rows of a table have to be equally long: {error}") from None
     if array.ndim == 0:
         raise DtypeError(
-            f"a {type(table).__name__} cannot be read as a table: pass a data frame (a lazy one "
-            "collected), a 2-d array, or a dictionary of columns"
+            f"an object of type {type(table).__name__} cannot be read as a table: pass a data "
+            "frame (a lazy one collected), a 2-d array, or a dictionary of columns"
         )
     return array
 
@@ -146,7 +148,8 @@ def _read_mapping(table: Mapping[Any, object]) -> Frame:
     def column(position: int) -> Cells:
         return cells_of_array(names[position], arrays[position])
 
-    return Frame(names, len(arrays[0]) if arrays else 0, named, column)
+    selection = "{{name: table[name] for name in {}}}"
+    return Frame(names, len(arrays[0]) if arrays else 0, named, column, selection)
 
 
 def _read_data_frame(frame: Any, narwhals: ModuleType) -> Frame:
@@ -155,11 +158,14 @@ def _read_data_frame(frame: Any, narwhals: ModuleType) -> Frame:
     def column(position: int) -> Cells:
         return _series_cells(names[position], frame[:, position], narwhals)
 
-    return Frame(names, len(frame), named, column)
+    selection = "table.select({})" if frame.implementation.is_pyarrow() else "table[{}]"
+    return Frame(names, len(frame), named, column, selection)
 
 
 def _series_cells(name: str, series: Any, narwhals: ModuleType) -> Cells:
     dtype = series.dtype
+    if dtype.is_nested():
+        raise refused(name, f"holds {dtype}")
     missing = series.is_null().to_numpy()
     if dtype in (narwhals.Decimal, narwhals.Int128, narwhals.UInt128):  # NumPy has none of these
         series = series.cast(narwhals.Float64)

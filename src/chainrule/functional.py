@@ -6,7 +6,7 @@ Adding one is writing its formula under `@activation`; its derivative follows.
 >>> F.ACTIVATIONS["leaky_relu"](np.array([-2.0, 2.0]))
 array([-0.02,  2.  ])
 >>> float(grad(F.silu)(2.0))
-1.0907842487848955
+1.0907842487848953
 """
 
 import math

@@ -246,16 +246,22 @@ class Tensor:
             raise GraphError("assign() is for leaves; this tensor was computed by " + self.op.name)
         if self.requires_grad and _state.recording:
             raise GraphError(_IN_PLACE)
+        if _state.tracing is not None:
+            _state.tracing[self] = value if isinstance(value, Tensor) else constant(value)
+            return
         if isinstance(value, Tensor):
-            if value.value is None:
-                if _state.tracing is None:
-                    raise GraphError("a traced value can be assigned only inside its trace")
-                _state.tracing[self] = value
-                return
-            value = value.value
+            value = value._known()
         value = np.asarray(value, dtype=self.dtype)
         if value.shape != self.shape:
             raise ShapeError(f"assign() got shape {value.shape} for a tensor of {self.shape}")
+        self.renew(value)
+
+    def latest(self) -> "Tensor":
+        """Give this leaf, or in a trace what was last assigned to it."""
+        return self if _state.tracing is None else _state.tracing.get(self, self)
+
+    def renew(self, value: Array) -> None:
+        """Replace the numbers of a leaf by an array of the same shape and dtype, unchecked."""
         self.value = value
         self.changed = next(_births)
 

@@ -32,8 +32,8 @@ class Loss:
     """A formula per sample, with its reduction, weights and checks.
 
     `output` says what a prediction is: "values", "logits" (one per class), "binary logits" (one
-    per label), "probabilities", "binary probabilities", "margins" (one per label, or a score per
-    class) or "log rates". `target` says what a target is: "values", "classes" (whole numbers, or
+    per label), "probabilities", "binary probabilities", "margins" (one per label), "scores" (one
+    per class) or "log rates". `target` says what a target is: "values", "classes" (whole numbers, or
     a probability per class), "labels" (0 to 1), "signs" (-1 and 1) or "counts".
     """
 
@@ -100,7 +100,7 @@ class Loss:
     def check(self, prediction: Value, target: Value) -> None:
         """Raise if predictions and targets do not fit this loss or each other."""
         given, expected = shape_of(prediction), shape_of(target)
-        if self.output in ("logits", "probabilities") or self.name == "multiclass_hinge":
+        if self.output in ("logits", "probabilities", "scores"):
             _check_classes(self.name, given, target)
         elif given != expected:
             message = f"{self.name}: predictions have shape {given}, targets {expected}"
@@ -307,8 +307,7 @@ def _times_log(t: Value, p: Value) -> Value:
 def categorical_cross_entropy(prediction: Value, target: Value) -> Value:
     """Cross-entropy -sum_j t_j log(p_j) of probabilities that a softmax gave; 0 log 0 is 0."""
     if np.dtype(target.dtype).kind in "iub":
-        chosen = _pick(prediction, target)
-        return ops.neg(_times_log(ops.where(ops.less_equal(chosen, 1.0), 1.0, 1.0), chosen))
+        return ops.neg(ops.maximum(ops.log(_pick(prediction, target)), -100.0))
     return ops.neg(ops.sum(_times_log(target, prediction), axis=-1))
 
 
@@ -378,7 +377,7 @@ def hinge(prediction: Value, target: Value) -> Value:
     return ops.maximum(0.0, ops.sub(1.0, ops.mul(target, prediction)))
 
 
-@loss(output="margins", target="classes")
+@loss(output="scores", target="classes")
 def multiclass_hinge(prediction: Value, target: Value, *, variant: str = "crammer-singer") -> Value:
     """max(0, 1 + s_j - s_t) over the wrong classes j: the largest, or the sum of all.
 

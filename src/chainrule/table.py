@@ -5,7 +5,7 @@
 >>> encoder.number_names
 ['age', 'age is missing', 'city = Rome']
 >>> encoder.transform({"age": [31], "city": ["Paris"]}).numbers.round(3)
-array([[-0.898,  0.   ,  0.   ]], dtype=float32)
+array([[-0.917,  0.   ,  0.   ]], dtype=float32)
 
 Everything is learned from the rows given to `fit`: give it the training rows only. The encoder is
 saved with the model as plain data (`to_state`) and comes back exactly (`from_state`).
@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.cells import Cells
 from chainrule.columns import (
     KINDS,
     CategoryColumn,
@@ -102,7 +101,7 @@ class TableEncoder:
                 raise ConfigError(f"kinds[{name!r}] is {kind!r}, possible are {list(KINDS)}")
         if isinstance(one_hot, bool) or not isinstance(one_hot, int) or one_hot < 0:
             raise ConfigError(f"one_hot is a number of categories, 0 or more, not {one_hot!r}")
-        if not 0 < clip < np.inf:
+        if not isinstance(clip, int | float) or not 0 < clip < np.inf:
             raise ConfigError(f"clip is a positive finite number, not {clip!r}")
 
     def fit(self, table: object) -> "TableEncoder":
@@ -142,4 +141,129 @@ class TableEncoder:
             if isinstance(column, DroppedColumn):
                 continue
             cells = frame.column(position)
-            cells = replace_name
+            if isinstance(column, CategoryColumn) and column.embedded:
+                categories[:, coded] = column.codes(cells)
+                coded += 1
+            block = column.encode(cells)
+            numbers[:, left : left + len(block)] = block.T
+            left += len(block)
+        return EncodedTable(numbers, categories)
+
+    @property
+    def columns(self) -> list[Column]:
+        """The columns of the training table, dropped ones too; `NotFittedError` before `fit`."""
+        if not self._columns:
+            raise NotFittedError("this TableEncoder has learned no columns: call fit(table) first")
+        return self._columns
+
+    @property
+    def feature_names(self) -> list[str]:
+        """Names of the columns of a table, as `fit` met them and `transform` expects them."""
+        return [column.name for column in self.columns]
+
+    @property
+    def number_names(self) -> list[str]:
+        """Names of the columns of `EncodedTable.numbers`."""
+        return [name for column in self.columns for name in column.number_names]
+
+    @property
+    def cardinalities(self) -> list[int]:
+        """Numbers of codes of the columns of `EncodedTable.categories`, 0 unknown and 1 missing."""
+        return [column.cardinality for column in self.columns if column.cardinality is not None]
+
+    def describe(self) -> list[ColumnReport]:
+        """Return for each column of the table its kind, and in words how it is encoded."""
+        return [
+            ColumnReport(
+                name=column.name,
+                kind=column.kind,
+                how=column.how,
+                missing=column.missing,
+                categories=len(column.values) if isinstance(column, CategoryColumn) else None,
+            )
+            for column in self.columns
+        ]
+
+    def to_state(self) -> dict[str, Any]:
+        """Return all of the encoder as plain data, which JSON keeps exactly."""
+        return {
+            "kinds": dict(self.kinds),
+            "one_hot": self.one_hot,
+            "clip": float(self.clip),
+            "named": self._named,
+            "columns": [column.state for column in self.columns],
+        }
+
+    @classmethod
+    def from_state(cls, state: object) -> "TableEncoder":
+        """Make an encoder from `to_state`; a `FormatError` refuses anything else.
+
+        >>> import json
+        >>> encoder = TableEncoder().fit([[0.1, "a"], [0.7, "b"]])
+        >>> text = json.dumps(encoder.to_state())
+        >>> TableEncoder.from_state(json.loads(text)).columns == encoder.columns
+        True
+        """
+        only(state, ["kinds", "one_hot", "clip", "named", "columns"])
+        kinds = entry(state, "kinds", dict)
+        try:
+            encoder = cls(
+                {name: entry(kinds, name, str) for name in kinds},
+                one_hot=entry(state, "one_hot", int),
+                clip=entry(state, "clip", float),
+            )
+        except ConfigError as error:
+            raise FormatError(f"the state of a table encoder is wrong: {error}") from None
+        encoder._named = entry(state, "named", bool)
+        encoder._columns = [column_from_state(column) for column in items(state, "columns", dict)]
+        names = [column.name for column in encoder._columns]
+        if not names or len(set(names)) < len(names):
+            raise FormatError("the columns of a table encoder need names, each another one")
+        return encoder
+
+    def _fit_column(self, frame: Frame, position: int) -> Column:
+        name = frame.names[position]
+        kind = self.kinds.get(name)
+        if kind == "drop":  # never read, whatever it holds
+            return DroppedColumn(name, f"kinds={{{name!r}: 'drop'}}")
+        try:
+            return fit_column(frame.column(position), kind, self.one_hot, float(self.clip))
+        except DtypeError as error:
+            remedy = f"or leave it out with kinds={{{name!r}: 'drop'}}"
+            raise DtypeError(f"{error}, {remedy}") from None
+
+    def _check_kinds(self, frame: Frame) -> None:
+        for name in self.kinds:
+            if name not in frame.names:
+                near = difflib.get_close_matches(str(name), frame.names, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"it has {_listed(frame.names)}"
+                raise ConfigError(f"kinds names a column {name!r}, which the table lacks: {hint}")
+
+    def _check_columns(self, frame: Frame) -> None:
+        expected = self.feature_names
+        if not (self._named and frame.named):
+            if len(frame.names) != len(expected):
+                raise ShapeError(
+                    f"the table has {len(frame.names)} columns, training had {len(expected)}: "
+                    f"{_listed(expected)}"
+                )
+            if self._named != frame.named:
+                having = "had names, this one has none" if self._named else "had no names"
+                message = f"columns are taken by position: the table of training {having}"
+                warnings.warn(message, UserWarning, stacklevel=3)
+        elif frame.names != expected:
+            given, wanted = set(frame.names), set(expected)
+            missing = [name for name in expected if name not in given]
+            extra = [name for name in frame.names if name not in wanted]
+            faults = [f"lacks columns {_listed(missing)}"] if missing else []
+            faults += [f"has columns {_listed(extra)} that training had not"] if extra else []
+            fault = " and ".join(faults) or "has the columns of training in another order"
+            names = str(expected) if len(expected) <= 8 else "encoder.feature_names"
+            remedy = f"pass {frame.selection.format(names)}"
+            raise DataError(f"the table {fault}: {remedy}")
+
+
+def _listed(names: list[str]) -> str:
+    """Show names, at most ten of them."""
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return f"{names[:10]}{more}"

@@ -1,0 +1,298 @@
+"""Read tables from CSV and Parquet files, strictly, and write CSV files.
+
+>>> import tempfile
+>>> from pathlib import Path
+>>> path = Path(tempfile.mkdtemp()) / "people.csv"
+>>> write_csv(path, {"name": ["Ada", "Bo, Jr."], "age": [36, None]})
+>>> path.read_text().splitlines()
+['name,age', 'Ada,36', '"Bo, Jr.",']
+>>> read_table(path).to_pydict()
+{'name': ['Ada', 'Bo, Jr.'], 'age': [36, None]}
+
+A file that is not what it seems is refused with its name and line; no row is lost without a word.
+"""
+
+import codecs
+import csv
+import difflib
+import mmap
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from chainrule.atomic import atomic_write
+from chainrule.errors import ConfigError, DataError, FormatError, ShapeError, need
+
+MISSING_TEXT = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?")
+"""Cells of a CSV file that are missing values, within quotes too."""
+
+_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+_BLOCK = 1 << 24  # bytes; no row may be longer
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that was skipped: the line of the file where it starts, counted from 1, and why."""
+
+    line: int
+    reason: str
+
+
+def read_table(
+    path: str | os.PathLike[str],
+    *,
+    columns: Sequence[str] | None = None,
+    delimiter: str | None = None,
+) -> Any:
+    """Read a ``.csv``, ``.tsv`` or ``.parquet`` file as a `pyarrow.Table`.
+
+    Only `columns` are read, in their order, if given. The first row of a CSV file names the
+    columns; it is UTF-8, with or without a byte order mark; the cells in `MISSING_TEXT` are
+    missing; blank lines are no rows; a column of numbers, of true and false, or of dates is read
+    as such, any other as text. The delimiter is a tab in ``.tsv`` and a comma in ``.csv`` files,
+    unless given.
+
+    A `DataError` with file and line refuses rows with too many or too few cells, quotes that are
+    not closed, doubled column names, files without rows, and columns that are not there; a
+    `FormatError` refuses files that are not CSV or Parquet, and text that is not UTF-8.
+    """
+    return _read(path, columns, delimiter, skip=False)[0]
+
+
+def read_good_rows(
+    path: str | os.PathLike[str],
+    *,
+    columns: Sequence[str] | None = None,
+    delimiter: str | None = None,
+) -> tuple[Any, list[BadRow]]:
+    r"""Read as `read_table` does, but skip rows with too many or too few cells, and list them.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> path = Path(tempfile.mkdtemp()) / "ragged.csv"
+    >>> _ = path.write_text("x,y\n1,2\n3\n5,6\n")
+    >>> table, skipped = read_good_rows(path)
+    >>> table.to_pydict(), skipped
+    ({'x': [1, 5], 'y': [2, 6]}, [BadRow(line=3, reason='expected 2 cells, found 1')])
+    """
+    return _read(path, columns, delimiter, skip=True)
+
+
+def write_csv(path: str | os.PathLike[str], columns: Mapping[str, ArrayLike]) -> None:
+    """Write columns of equal length as a CSV file, whole or not at all.
+
+    Numbers are written with as many digits as give the same number back, None and NaN as an empty
+    cell; text is quoted where it has to be. A `ShapeError` refuses columns of unequal length.
+    """
+    arrays = {name: _column_array(values) for name, values in columns.items()}
+    shapes = {name: array.shape for name, array in arrays.items()}
+    if len(set(shapes.values())) != 1 or any(len(shape) != 1 for shape in shapes.values()):
+        raise ShapeError(f"columns of a CSV file have one dimension and one length, not {shapes}")
+    with atomic_write(path) as file:
+        writer = csv.writer(codecs.getwriter("utf-8")(file), lineterminator="\n")
+        writer.writerow(arrays)
+        writer.writerows(zip(*map(_written, arrays.values()), strict=True))
+
+
+def _read(
+    path: str | os.PathLike[str],
+    columns: Sequence[str] | None,
+    delimiter: str | None,
+    skip: bool,
+) -> tuple[Any, list[BadRow]]:
+    if delimiter is not None and len(delimiter.encode()) != 1:
+        raise ConfigError(f"the delimiter is one ASCII letter, not {delimiter!r}")
+    file = Path(path)
+    suffix = file.suffix.lower()
+    if suffix not in (*_DELIMITERS, ".parquet"):
+        raise FormatError(f"{file}: unknown type {suffix!r}, possible are .csv, .tsv and .parquet")
+    if not file.is_file():
+        problem = "this is not a file" if file.exists() else "there is no such file"
+        raise DataError(f"{file}: {problem}")
+    if file.stat().st_size == 0:
+        raise DataError(f"{file}: the file is empty")
+    skipped: list[BadRow] = []
+    if suffix == ".parquet":
+        table = _read_parquet(file, columns)
+    else:
+        letter = _DELIMITERS[suffix] if delimiter is None else delimiter
+        table, skipped = _read_csv(file, columns, letter, skip, guessed=delimiter is None)
+    if table.num_rows == 0:
+        raise DataError(f"{file}: the file has columns but no rows")
+    return table, skipped
+
+
+def _read_parquet(file: Path, columns: Sequence[str] | None) -> Any:
+    parquet = need("pyarrow.parquet", extra="data", why="to read Parquet files")
+    try:
+        content = parquet.ParquetFile(file)
+        names = content.schema_arrow.names
+        _check_names(file, names, columns)
+        table = content.read(columns=columns)
+    except (DataError, MemoryError):
+        raise
+    except (OSError, ValueError, NotImplementedError, LookupError, OverflowError) as error:
+        raise FormatError(f"{file}: not a Parquet file, or a damaged one: {_line(error)}") from None
+    return table if columns is None else table.select(list(columns))
+
+
+def _read_csv(
+    file: Path, columns: Sequence[str] | None, delimiter: str, skip: bool, guessed: bool
+) -> tuple[Any, list[BadRow]]:
+    arrow = need("pyarrow", extra="data", why="to read CSV files")
+    has_quotes = _check_bytes(file)
+    header = _csv_header(file, delimiter)
+    other = next((letter for letter in ";\t|" if letter in header[0]), None)
+    if guessed and len(header) == 1 and other:
+        raise DataError(f"{file}: one column {header[0]!r}: pass delimiter={other!r}")
+    _check_names(file, header, columns)
+    bad: list[BadRow] = []
+    if has_quotes or skip:  # pyarrow takes an open quote for text to the end of the file
+        bad = _bad_rows(file, delimiter)
+        if bad and not skip:
+            raise _error(file, bad[0])
+    try:
+        table = _parse(file, columns, delimiter, skip)
+    except (arrow.ArrowInvalid, UnicodeDecodeError) as error:
+        _check_text(file)
+        found = _bad_rows(file, delimiter)
+        if found and not skip:
+            raise _error(file, found[0]) from None
+        if "straddl" in str(error):
+            raise FormatError(f"{file}: a row is longer than {_BLOCK} bytes") from None
+        raise FormatError(f"{file}: {_line(error)}") from None
+    if any(arrow.types.is_binary(field.type) for field in table.schema):
+        _check_text(file)  # pyarrow makes bytes of text that is not UTF-8
+    return table, bad
+
+
+def _parse(file: Path, columns: Sequence[str] | None, delimiter: str, skip: bool) -> Any:
+    reader = need("pyarrow.csv", extra="data", why="to read CSV files")
+    return reader.read_csv(
+        file,
+        read_options=reader.ReadOptions(block_size=_BLOCK),
+        parse_options=reader.ParseOptions(
+            delimiter=delimiter,
+            newlines_in_values=True,
+            invalid_row_handler=(lambda row: "skip") if skip else None,
+        ),
+        convert_options=reader.ConvertOptions(
+            null_values=list(MISSING_TEXT),
+            strings_can_be_null=True,
+            include_columns=None if columns is None else list(columns),
+        ),
+    )
+
+
+def _check_bytes(file: Path) -> bool:
+    """Refuse NUL bytes, and return whether there are quotes."""
+    with open(file, "rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        nul = data.find(b"\0")
+        if nul >= 0:
+            line = data[:nul].count(b"\n") + 1
+            hint = " (the file seems to be UTF-16: save it as UTF-8)" if nul < 4 else ""
+            raise FormatError(f"{file}:{line}: NUL byte at position {nul}{hint}")
+        return data.find(b'"') >= 0
+
+
+def _check_text(file: Path) -> None:
+    """Refuse text that is not UTF-8, by line."""
+    position = 0
+    with open(file, "rb") as opened:
+        for number, line in enumerate(opened, start=1):
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                raise FormatError(
+                    f"{file}:{number}: byte {line[error.start]:#04x} at position "
+                    f"{position + error.start} is not UTF-8: save the file as UTF-8"
+                ) from None
+            position += len(line)
+
+
+def _rows(file: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield for each row that is not blank the line where it starts, and its cells.
+
+    As Latin-1, which any bytes are: this reader looks at structure only.
+    """
+    with open(file, encoding="latin-1", newline="") as opened:
+        if opened.read(3) != codecs.BOM_UTF8.decode("latin-1"):
+            opened.seek(0)
+        reader = csv.reader(opened, delimiter=delimiter, strict=True)
+        line = 1
+        try:
+            for row in reader:
+                if row:
+                    yield line, row
+                line = reader.line_num + 1
+        except csv.Error as error:
+            reason = str(error)
+            if "end of data" in reason:
+                reason = "a quote is opened here and never closed"
+            raise DataError(f"{file}:{line}: {reason}") from None
+
+
+def _csv_header(file: Path, delimiter: str) -> list[str]:
+    _, header = next(_rows(file, delimiter), (1, []))
+    if not header:
+        raise DataError(f"{file}: the file is empty")
+    try:
+        return [name.encode("latin-1").decode() for name in header]
+    except UnicodeDecodeError:
+        _check_text(file)
+        raise
+
+
+def _bad_rows(file: Path, delimiter: str) -> list[BadRow]:
+    """Return the rows with another number of cells than the first."""
+    rows = _rows(file, delimiter)
+    _, header = next(rows)
+    return [
+        BadRow(line, f"expected {len(header)} cells, found {len(row)}")
+        for line, row in rows
+        if len(row) != len(header)
+    ]
+
+
+def _error(file: Path, bad: BadRow) -> DataError:
+    return DataError(f"{file}:{bad.line}: {bad.reason}")
+
+
+def _check_names(file: Path, names: list[str], columns: Sequence[str] | None) -> None:
+    """Refuse names that occur twice, and columns asked for that are not there."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise DataError(f"{file}: two columns have the name {name!r}: rename one")
+        seen.add(name)
+    for name in columns or ():
+        if name not in seen:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {names[:10]}"
+            raise DataError(f"{file}: there is no column {name!r}: {hint}")
+
+
+def _line(error: BaseException) -> str:
+    """Return the first line of an error of another library."""
+    return str(error).strip().split("\n")[0] or type(error).__name__
+
+
+def _column_array(values: ArrayLike) -> np.ndarray[Any, Any]:
+    """Return an array in which numbers stay numbers beside None and text."""
+    return np.array(values, dtype=object) if isinstance(values, list) else np.asarray(values)
+
+
+def _written(array: np.ndarray[Any, Any]) -> list[object]:
+    """Return cells as the CSV writer takes them."""
+    # The float64 of a float32 has more digits than the float32 needs.
+    is_short = array.dtype.kind == "f" and array.dtype != np.float64
+    cells = list(array) if is_short else array.tolist()
+    present = [cell is not None and cell == cell for cell in cells]
+    if is_short:
+        cells = [str(cell) for cell in cells]
+    return [cell if there else "" for cell, there in zip(cells, present, strict=True)]

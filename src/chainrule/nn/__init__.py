@@ -1,0 +1,23 @@
+"""Modules: layers with parameters, how they are joined, and how they start.
+
+>>> from chainrule import nn
+>>> nn.Sequential(nn.Linear(2, 8), nn.Activation("relu"), nn.Linear(8, 1)).count_parameters()
+33
+"""
+
+from chainrule.nn import init as init
+from chainrule.nn.layers import Activation as Activation
+from chainrule.nn.layers import BatchNorm1d as BatchNorm1d
+from chainrule.nn.layers import Dropout as Dropout
+from chainrule.nn.layers import Embedding as Embedding
+from chainrule.nn.layers import LayerNorm as LayerNorm
+from chainrule.nn.layers import Linear as Linear
+from chainrule.nn.layers import PReLU as PReLU
+from chainrule.nn.layers import Residual as Residual
+from chainrule.nn.layers import Sequential as Sequential
+from chainrule.nn.layers import mlp as mlp
+from chainrule.nn.module import MODULES as MODULES
+from chainrule.nn.module import Buffer as Buffer
+from chainrule.nn.module import Module as Module
+from chainrule.nn.module import Parameter as Parameter
+from chainrule.nn.module import register as register

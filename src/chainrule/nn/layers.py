@@ -1,0 +1,498 @@
+"""Layers: `Linear`, activations, dropout, normalization, embeddings, and how they are joined.
+
+>>> from chainrule import nn
+>>> model = nn.Sequential(nn.Linear(2, 3), nn.Activation("relu"), nn.Linear(3, 1)).initialize(0)
+>>> model.predict(np.zeros((4, 2))).shape
+(4, 1)
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from chainrule import functional, ops
+from chainrule.errors import ConfigError, ShapeError
+from chainrule.graph import Tensor, Value, no_grad, shape_of
+from chainrule.nn.init import generator, get_initializer
+from chainrule.nn.module import Buffer, Module, Parameter, register
+
+
+@register
+class Linear(Module):
+    """y = x W^T + b, with W of shape (out_features, in_features), as in PyTorch.
+
+    `init` names the start of W; "auto" matches the activation that follows in a `Sequential`.
+    Biases start at 0.
+
+    >>> Linear(2, 1)(np.ones((3, 2))).shape
+    (3, 1)
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        init: str | Callable[..., Any] = "auto",
+        seed: Any = None,
+    ) -> None:
+        _check_size("in_features", in_features)
+        _check_size("out_features", out_features)
+        _check_memory(in_features * out_features)
+        self.in_features = in_features
+        self.out_features = out_features
+        self.init = init
+        self.weight = Parameter(np.zeros((out_features, in_features)))
+        self.bias = Parameter(np.zeros(out_features)) if bias else None
+        self.initialize(seed)
+
+    def initialize(self, seed: Any = None, activation: str = "identity") -> Self:
+        """Draw W to match the activation, and set the bias to 0."""
+        draw = get_initializer(self.init, activation)
+        with no_grad():
+            self.weight.assign(draw(self.weight.shape, generator(seed)))
+            if self.bias is not None:
+                self.bias.assign(np.zeros(self.out_features))
+        return self
+
+    def forward(self, x: Value) -> Value:
+        """Multiply by W^T and add b."""
+        shape = shape_of(x)
+        if not shape or shape[-1] != self.in_features:
+            raise ShapeError(
+                f"Linear({self.in_features}, {self.out_features}) got an input of shape {shape}; "
+                f"expected (rows, {self.in_features})"
+            )
+        y = ops.matmul(x, self.weight, transpose_b=True)
+        return y if self.bias is None else ops.add(y, self.bias)
+
+    def config(self) -> dict[str, Any]:
+        """Give the arguments of the constructor."""
+        return {
+            "in_features": self.in_features,
+            "out_features": self.out_features,
+            "bias": self.bias is not None,
+        }
+
+    def extra_repr(self) -> str:
+        """Give the sizes."""
+        bias = "" if self.bias is not None else ", bias=False"
+        return f"{self.in_features}, {self.out_features}{bias}"
+
+
+@register
+class Activation(Module):
+    """An activation by name, or any function of one tensor.
+
+    >>> Activation("leaky_relu", negative_slope=0.1)(np.array([-1.0, 1.0]))
+    array([-0.1,  1. ])
+    """
+
+    def __init__(self, name: str | Callable[..., Value], **settings: Any) -> None:
+        self.function = functional.get_activation(name)
+        self.name = name if isinstance(name, str) else self.function.__name__
+        self.settings = settings
+
+    def forward(self, x: Value) -> Value:
+        """Apply the function."""
+        return self.function(x, **self.settings)
+
+    def config(self) -> dict[str, Any]:
+        """Give the name and settings; a function of one's own has no name in a file."""
+        if functional.ACTIVATIONS.get(self.name) is not self.function:
+            raise ConfigError(
+                f"the activation {self.name} cannot be saved: register it with "
+                "chainrule.functional.activation, here and where the model is loaded"
+            )
+        return {"name": self.name, **self.settings}
+
+    def extra_repr(self) -> str:
+        """Give the name and settings."""
+        return ", ".join([self.name, *(f"{k}={v}" for k, v in self.settings.items())])
+
+
+@register
+class PReLU(Module):
+    """ReLU whose slope below 0 is learned, one for all or one per channel (He et al., 2015)."""
+
+    def __init__(self, num_parameters: int = 1, init: float = 0.25) -> None:
+        self.weight = Parameter(np.full(num_parameters, init))
+        self.init = init
+
+    def initialize(self, seed: Any = None, activation: str = "identity") -> Self:
+        """Set the slopes to their start."""
+        with no_grad():
+            self.weight.assign(np.full(self.weight.shape, self.init))
+        return self
+
+    def forward(self, x: Value) -> Value:
+        """Apply the slopes; the channels are axis 1."""
+        trailing = max(len(shape_of(x)) - 2, 0)
+        return functional.prelu(x, ops.reshape(self.weight, (-1, *[1] * trailing)))
+
+    def config(self) -> dict[str, Any]:
+        """Give the arguments of the constructor."""
+        return {"num_parameters": self.weight.shape[0], "init": self.init}
+
+    def extra_repr(self) -> str:
+        """Give the number of slopes."""
+        return f"num_parameters={self.weight.shape[0]}"
+
+
+@register
+class Dropout(Module):
+    """Set each element to 0 with probability p in training, and scale the rest by 1 / (1 - p).
+
+    What is dropped depends on a counter that starts at the seed: the same seed drops the same.
+    """
+
+    def __init__(self, p: float = 0.5, *, seed: Any = None) -> None:
+        if not 0 <= p <= 1:
+            raise ConfigError(f"Dropout(p={p}): expected a probability between 0 and 1")
+        self.p = p
+        self.key = Buffer(np.uint64(0), persistent=False)
+        self.initialize(seed)
+
+    def initialize(self, seed: Any = None, activation: str = "identity") -> Self:
+        """Start the counter at a random number."""
+        self.key.assign(generator(seed).integers(2**63, dtype=np.uint64))
+        return self
+
+    def forward(self, x: Value) -> Value:
+        """Drop in training, and leave x as it is otherwise."""
+        if not self.training or self.p == 0:
+            return x
+        key = self.key.latest()
+        self.key.assign(ops.add(key, np.ones((), np.uint64)))
+        return functional.dropout(x, self.p, key)
+
+    def config(self) -> dict[str, Any]:
+        """Give the arguments of the constructor."""
+        return {"p": self.p}
+
+    def extra_repr(self) -> str:
+        """Give the probability."""
+        return f"p={self.p}"
+
+
+@register
+class BatchNorm1d(Module):
+    """Normalize each channel by the mean and variance of the batch (Ioffe and Szegedy, 2015).
+
+    Input (rows, channels) or (rows, channels, length). In training the running statistics move
+    by `momentum` towards those of the batch (the variance divided by count - 1, as in PyTorch);
+    when predicting they are used instead.
+    """
+
+    def __init__(
+        self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True
+    ) -> None:
+        _check_size("num_features", num_features)
+        self.num_features = num_features
+        self.eps = eps
+        self.momentum = momentum
+        self.weight = Parameter(np.ones(num_features)) if affine else None
+        self.bias = Parameter(np.zeros(num_features)) if affine else None
+        self.running_mean = Buffer(np.zeros(num_features, np.float32))
+        self.running_var = Buffer(np.ones(num_features, np.float32))
+        self.num_batches_tracked = Buffer(np.int64(0))
+
+    def initialize(self, seed: Any = None, activation: str = "identity") -> Self:
+        """Set scale 1, shift 0, and running statistics to mean 0 and variance 1."""
+        _assign_ones(self.weight, self.running_var)
+        _assign_zeros(self.bias, self.running_mean, self.num_batches_tracked)
+        return self
+
+    def forward(self, x: Value) -> Value:
+        """Normalize, scale and shift."""
+        shape = shape_of(x)
+        if len(shape) not in (2, 3) or shape[1] != self.num_features:
+            raise ShapeError(
+                f"BatchNorm1d({self.num_features}) got an input of shape {shape}; expected "
+                f"(rows, {self.num_features}) or (rows, {self.num_features}, length)"
+            )
+        per_channel = (1, self.num_features, *[1] * (len(shape) - 2))
+        axes = (0, *range(2, len(shape)))
+        if self.training:
+            y = self._by_batch(x, axes)
+        else:
+            mean = ops.reshape(self.running_mean.latest(), per_channel)
+            variance = ops.reshape(self.running_var.latest(), per_channel)
+            y = ops.div(ops.sub(x, mean), ops.sqrt(ops.add(variance, self.eps)))
+        if self.weight is None or self.bias is None:
+            return y
+        scale, shift = ops.reshape(self.weight, per_channel), ops.reshape(self.bias, per_channel)
+        return ops.add(ops.mul(y, scale), shift)
+
+    def _by_batch(self, x: Value, axes: tuple[int, ...]) -> Value:
+        n = ops.count(x, axes)
+        if isinstance(n, float) and n < 2:
+            raise ShapeError(
+                f"BatchNorm1d in training needs more than one value per channel, got an input of "
+                f"shape {shape_of(x)}: use larger batches, or model.eval()"
+            )
+        y, mean, variance = functional.normalize(x, axes, self.eps)
+        unbiased = ops.mul(variance, ops.div(n, ops.sub(n, 1.0)))
+        self._track(self.running_mean, mean)
+        self._track(self.running_var, unbiased)
+        counted = ops.add(self.num_batches_tracked.latest(), np.ones((), np.int64))
+        self.num_batches_tracked.assign(counted)
+        return y
+
+    def _track(self, running: Buffer, new: Value) -> None:
+        new = ops.reshape(ops.stop_gradient(new), running.shape)
+        kept = ops.mul(running.latest(), 1 - self.momentum)
+        running.assign(ops.add(kept, ops.mul(new, self.momentum)))
+
+    def config(self) -> dict[str, Any]:
+        """Give the arguments of the constructor."""
+        return {
+            "num_features": self.num_features,
+            "eps": self.eps,
+            "momentum": self.momentum,
+            "affine": self.weight is not None,
+        }
+
+    def extra_repr(self) -> str:
+        """Give the number of channels."""
+        return f"{self.num_features}"
+
+
+@register
+class LayerNorm(Module):
+    """Normalize each row by its own mean and variance (Ba et al., 2016)."""
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+    ) -> None:
+        sizes = [normalized_shape] if isinstance(normalized_shape, int) else normalized_shape
+        self.normalized_shape = tuple(int(n) for n in sizes)
+        self.eps = eps
+        self.weight = Parameter(np.ones(self.normalized_shape)) if elementwise_affine else None
+        shifted = elementwise_affine and bias
+        self.bias = Parameter(np.zeros(self.normalized_shape)) if shifted else None
+
+    def initialize(self, seed: Any = None, activation: str = "identity") -> Self:
+        """Set scale 1 and shift 0."""
+        _assign_ones(self.weight)
+        _assign_zeros(self.bias)
+        return self
+
+    def forward(self, x: Value) -> Value:
+        """Normalize over the last axes, scale and shift."""
+        n = len(self.normalized_shape)
+        shape = shape_of(x)
+        if shape[len(shape) - n :] != self.normalized_shape:
+            raise ShapeError(
+                f"LayerNorm({self.normalized_shape}) got an input of shape {shape}; its last axes "
+                f"must be {self.normalized_shape}"
+            )
+        y = functional.normalize(x, tuple(range(-n, 0)), self.eps)[0]
+        y = y if self.weight is None else ops.mul(y, self.weight)
+        return y if self.bias is None else ops.add(y, self.bias)
+
+    def config(self) -> dict[str, Any]:
+        """Give the arguments of the constructor."""
+        return {
+            "normalized_shape": list(self.normalized_shape),
+            "eps": self.eps,
+            "elementwise_affine": self.weight is not None,
+            "bias": self.bias is not None,
+        }
+
+    def extra_repr(self) -> str:
+        """Give the shape of what is normalized."""
+        return ", ".join(map(str, self.normalized_shape))
+
+
+@register
+class Embedding(Module):
+    """A learned vector for each whole number from 0 to num_embeddings - 1."""
+
+    def __init__(
+        self, num_embeddings: int, embedding_dim: int, *, std: float = 1.0, seed: Any = None
+    ) -> None:
+        _check_size("num_embeddings", num_embeddings)
+        _check_size("embedding_dim", embedding_dim)
+        self.std = std
+        self.weight = Parameter(np.zeros((num_embeddings, embedding_dim)))
+        self.initialize(seed)
+
+    def initialize(self, seed: Any = None, activation: str = "identity") -> Self:
+        """Draw the vectors from a normal distribution."""
+        with no_grad():
+            self.weight.assign(generator(seed).normal(0, self.std, self.weight.shape))
+        return self
+
+    def forward(self, indices: Value) -> Value:
+        """Look the vectors up: shape (*indices.shape, embedding_dim)."""
+        known = indices.value if isinstance(indices, Tensor) else np.asarray(indices)
+        n = self.weight.shape[0]
+        if known is not None and known.size and not 0 <= known.min() <= known.max() < n:
+            raise ShapeError(
+                f"Embedding({n}, ...) got indices from {known.min()} to {known.max()}; expected "
+                f"0 to {n - 1}"
+            )
+        return ops.take(self.weight, indices)
+
+    def config(self) -> dict[str, Any]:
+        """Give the arguments of the constructor."""
+        n, d = self.weight.shape
+        return {"num_embeddings": n, "embedding_dim": d, "std": self.std}
+
+    def extra_repr(self) -> str:
+        """Give the sizes."""
+        return ", ".join(map(str, self.weight.shape))
+
+
+@register
+class Sequential(Module):
+    """Modules one after the other; their names are their numbers, as in PyTorch.
+
+    Weights whose `init` is "auto" are drawn to match the activation that follows.
+    """
+
+    def __init__(self, *modules: Module, seed: Any = None) -> None:
+        for i, module in enumerate(modules):
+            if not isinstance(module, Module):
+                raise ConfigError(
+                    f"Sequential: item {i} is {module!r}, expected a module; wrap a function as "
+                    'nn.Activation(function), and a name as nn.Activation("relu")'
+                )
+            setattr(self, str(i), module)
+        if seed is not None:
+            self.initialize(seed)
+
+    def __iter__(self) -> Iterator[Module]:
+        return (child for _, child in self.named_children())
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __getitem__(self, i: int) -> Module:
+        return list(self)[i]
+
+    def initialize(self, seed: Any = None, activation: str = "identity") -> Self:
+        """Initialize each module for the activation that comes next."""
+        rng = generator(seed)
+        modules = list(self)
+        for i, module in enumerate(modules):
+            module.initialize(rng, _next_activation(modules[i + 1 :], activation))
+        return self
+
+    def forward(self, x: Value) -> Value:
+        """Apply one module after the other."""
+        for module in self:
+            x = module(x)
+        return x
+
+    def config(self) -> dict[str, Any]:
+        """Say nothing: the modules are written one by one."""
+        return {}
+
+
+def _next_activation(modules: Sequence[Module], last: str) -> str:
+    for module in modules:
+        if isinstance(module, Activation):
+            return module.name
+        if isinstance(module, PReLU):
+            return "prelu"
+        if next(iter(module.parameters()), None) is not None and not isinstance(
+            module, BatchNorm1d | LayerNorm
+        ):
+            return "identity"
+    return last
+
+
+@register
+class Residual(Module):
+    """x + module(x): a skip connection (He et al., 2016)."""
+
+    def __init__(self, module: Module) -> None:
+        self.module = module
+
+    def forward(self, x: Value) -> Value:
+        """Add the input to the output of the module."""
+        y = self.module(x)
+        if shape_of(y) != shape_of(x):
+            raise ShapeError(
+                f"Residual: the module turns shape {shape_of(x)} into {shape_of(y)}; they must be "
+                "equal to be added"
+            )
+        return ops.add(x, y)
+
+    def config(self) -> dict[str, Any]:
+        """Say nothing: the module is written by itself."""
+        return {}
+
+
+def mlp(
+    sizes: Sequence[int],
+    activation: str | Sequence[str] = "relu",
+    *,
+    dropout: float = 0.0,
+    batch_norm: bool = False,
+    layer_norm: bool = False,
+    seed: Any = None,
+) -> Sequential:
+    """Build a multi-layer perceptron: Linear, normalization, activation, dropout, ..., Linear.
+
+    `sizes` counts units from input to output; `activation` may name one per hidden layer.
+
+    >>> mlp([4, 8, 3], "tanh", dropout=0.1)
+    Sequential(
+      (0): Linear(4, 8)
+      (1): Activation(tanh)
+      (2): Dropout(p=0.1)
+      (3): Linear(8, 3)
+    )
+    """
+    hidden = len(sizes) - 2
+    if hidden < 0:
+        raise ConfigError(f"mlp({list(sizes)}): expected at least an input and an output size")
+    names = [activation] * hidden if isinstance(activation, str) else list(activation)
+    if len(names) != hidden:
+        raise ConfigError(f"mlp: {len(names)} activations for {hidden} hidden layers")
+    modules: list[Module] = []
+    for i, name in enumerate(names):
+        modules.append(Linear(sizes[i], sizes[i + 1]))
+        if batch_norm:
+            modules.append(BatchNorm1d(sizes[i + 1]))
+        if layer_norm:
+            modules.append(LayerNorm(sizes[i + 1]))
+        modules.append(Activation(name))
+        if dropout:
+            modules.append(Dropout(dropout))
+    modules.append(Linear(sizes[-2], sizes[-1]))
+    return Sequential(*modules).initialize(seed)
+
+
+def _check_size(name: str, n: Any) -> None:
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+        raise ConfigError(f"{name}={n!r}: expected a whole number of at least 1")
+
+
+def _check_memory(numbers: int) -> None:
+    gib = numbers * 4 * 4 / 2**30  # weights, gradient and two arrays of an optimizer, in float32
+    if gib > 64:
+        raise ConfigError(f"a layer of {numbers:,} weights needs about {gib:,.0f} GiB to train")
+
+
+def _assign_ones(*tensors: Tensor | None) -> None:
+    with no_grad():
+        for x in tensors:
+            if x is not None:
+                x.assign(np.ones(x.shape))
+
+
+def _assign_zeros(*tensors: Tensor | None) -> None:
+    with no_grad():
+        for x in tensors:
+            if x is not None:
+                x.assign(np.zeros(x.shape))

@@ -1,0 +1,493 @@
+"""Optimizers: each is a frozen record of its settings and two small functions.
+
+`init(p)` makes the state of one parameter, `update(p, g, state, t, lr)` gives its new value and
+state. They are written in ops for one array, so they serve eager and compiled training alike.
+Formulas and defaults are PyTorch's. An `Updater` walks the parameters of a model:
+
+>>> from chainrule import tensor
+>>> w = tensor([1.0, 1.0], requires_grad=True)
+>>> updater = Updater([w], Adam(lr=0.1))
+>>> for _ in range(3):
+...     (w * w * np.array([0.5, 5.0])).sum().backward()
+...     updater.step()
+>>> w.detach().numpy().round(8)
+array([0.70158627, 0.70158627])
+"""
+
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+import numpy as np
+
+from chainrule import ops
+from chainrule.errors import ConfigError
+from chainrule.graph import Array, Tensor, Value, value_of
+
+State = dict[str, Any]
+
+OPTIMIZERS: dict[str, "type[Optimizer]"] = {}
+"""Every optimizer by name, in lower case."""
+
+_RANGES = {
+    "lr": (0, np.inf), "eps": (0, np.inf), "weight_decay": (0, np.inf), "momentum": (0, 1),
+    "dampening": (0, 1), "beta1": (0, 1), "beta2": (0, 1), "rho": (0, 1), "alpha": (0, 1),
+    "initial_accumulator": (0, np.inf), "lr_decay": (0, np.inf), "momentum_decay": (0, np.inf),
+}  # fmt: skip
+
+
+def optimizer(cls: "type[Optimizer]") -> "type[Optimizer]":
+    """Register an optimizer under its name in lower case."""
+    OPTIMIZERS[cls.__name__.lower()] = cls
+    return cls
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """What every optimizer has: a learning rate and a weight decay.
+
+    `weight_decay` adds weight_decay * p to the gradient (the gradient of an L2 penalty of
+    weight_decay / 2 * p^2); `AdamW` decays the weights apart from the gradient.
+    """
+
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    slots: ClassVar[tuple[str, ...]] = ()
+    """Names of the arrays that the state keeps, each of the shape of the parameter."""
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            low, high = _RANGES.get(item.name, (None, None))
+            if low is None or isinstance(value, bool):
+                continue
+            if not isinstance(value, int | float) or not low <= value < high:
+                raise ConfigError(
+                    f"{type(self).__name__}({item.name}={value!r}): expected {low} <= {item.name} "
+                    f"< {high}"
+                )
+
+    def init(self, p: Value) -> State:
+        """Make the state of a parameter before its first step."""
+        return {name: np.zeros_like(value_of(p)) for name in self.slots}
+
+    def update(self, p: Value, g: Value, state: State, t: int, lr: float) -> tuple[Value, State]:
+        """Give the new value and state of parameter p with gradient g at step t = 1, 2, ..."""
+        raise NotImplementedError
+
+    def _decayed(self, p: Value, g: Value) -> Value:
+        return ops.add(g, ops.mul(p, self.weight_decay)) if self.weight_decay else g
+
+
+def _blend(old: Value, new: Value, keep: float) -> Value:
+    """keep * old + (1 - keep) * new."""
+    return ops.add(ops.mul(old, keep), ops.mul(new, 1 - keep))
+
+
+def _descend(p: Value, step: Value, lr: float) -> Value:
+    return ops.sub(p, ops.mul(step, lr))
+
+
+@optimizer
+@dataclass(frozen=True)
+class SGD(Optimizer):
+    """Gradient descent, with momentum and Nesterov's look-ahead when asked.
+
+    v = momentum v + (1 - dampening) g, p = p - lr v; Nesterov: p = p - lr (g + momentum v).
+    The rate multiplies the velocity as in PyTorch; the form v = momentum v - lr g, p = p + v is
+    the same while the rate stays the same.
+    """
+
+    lr: float = 1e-3
+    momentum: float = 0.0
+    dampening: float = 0.0
+    nesterov: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.nesterov and (self.momentum <= 0 or self.dampening):
+            raise ConfigError("SGD(nesterov=True) needs momentum > 0 and dampening = 0")
+
+    def init(self, p: Value) -> State:
+        """Keep a velocity if there is momentum."""
+        return {"velocity": np.zeros_like(value_of(p))} if self.momentum else {}
+
+    def update(self, p: Value, g: Value, state: State, t: int, lr: float) -> tuple[Value, State]:
+        """Step against the gradient or the velocity."""
+        g = self._decayed(p, g)
+        if not self.momentum:
+            return _descend(p, g, lr), {}
+        fresh = g if t == 1 else ops.mul(g, 1 - self.dampening)
+        v = ops.add(ops.mul(state["velocity"], self.momentum), fresh)
+        step = ops.add(g, ops.mul(v, self.momentum)) if self.nesterov else v
+        return _descend(p, step, lr), {"velocity": v}
+
+
+@optimizer
+@dataclass(frozen=True)
+class Adagrad(Optimizer):
+    """p = p - lr g / (sqrt(G) + eps), G the sum of g^2 so far (Duchi et al., 2011).
+
+    `eps_inside` takes sqrt(G + eps) instead; `lr_decay` divides the rate by 1 + (t - 1) lr_decay.
+    """
+
+    lr: float = 1e-2
+    lr_decay: float = 0.0
+    eps: float = 1e-10
+    initial_accumulator: float = 0.0
+    eps_inside: bool = False
+
+    def init(self, p: Value) -> State:
+        """Start the sum of squares at `initial_accumulator`."""
+        return {"total": np.full_like(value_of(p), self.initial_accumulator)}
+
+    def update(self, p: Value, g: Value, state: State, t: int, lr: float) -> tuple[Value, State]:
+        """Divide each gradient by the root of its own sum of squares."""
+        g = self._decayed(p, g)
+        total = ops.add(state["total"], ops.mul(g, g))
+        step = ops.div(g, _root(total, self.eps, self.eps_inside))
+        return _descend(p, step, lr / (1 + (t - 1) * self.lr_decay)), {"total": total}
+
+
+def _root(x: Value, eps: float, inside: bool) -> Value:
+    return ops.sqrt(ops.add(x, eps)) if inside else ops.add(ops.sqrt(x), eps)
+
+
+@optimizer
+@dataclass(frozen=True)
+class RMSprop(Optimizer):
+    """p = p - lr g / (sqrt(E) + eps), E the running mean of g^2 (Hinton, 2012).
+
+    `centered` subtracts the square of the running mean of g; `eps_inside` takes sqrt(E + eps).
+    """
+
+    lr: float = 1e-2
+    alpha: float = 0.99
+    eps: float = 1e-8
+    momentum: float = 0.0
+    centered: bool = False
+    eps_inside: bool = False
+    initial_accumulator: float = 0.0
+
+    def init(self, p: Value) -> State:
+        """Keep the mean square, and what momentum and centering need."""
+        zero = np.zeros_like(value_of(p))
+        state = {"mean_square": np.full_like(zero, self.initial_accumulator)}
+        if self.centered:
+            state["mean"] = zero
+        if self.momentum:
+            state["velocity"] = zero
+        return state
+
+    def update(self, p: Value, g: Value, state: State, t: int, lr: float) -> tuple[Value, State]:
+        """Divide each gradient by the root of its running mean square."""
+        g = self._decayed(p, g)
+        new = {"mean_square": _blend(state["mean_square"], ops.mul(g, g), self.alpha)}
+        spread = new["mean_square"]
+        if self.centered:
+            new["mean"] = _blend(state["mean"], g, self.alpha)
+            spread = ops.sub(spread, ops.mul(new["mean"], new["mean"]))
+        step = ops.div(g, _root(spread, self.eps, self.eps_inside))
+        if self.momentum:
+            step = new["velocity"] = ops.add(ops.mul(state["velocity"], self.momentum), step)
+        return _descend(p, step, lr), new
+
+
+@optimizer
+@dataclass(frozen=True)
+class Adadelta(Optimizer):
+    """Step sqrt(D + eps) / sqrt(E + eps) g, D and E the running means of step^2 and g^2.
+
+    (Zeiler, 2012.) With eps = 0 it would never move.
+    """
+
+    lr: float = 1.0
+    rho: float = 0.9
+    eps: float = 1e-6
+    slots: ClassVar[tuple[str, ...]] = ("mean_square", "mean_square_step")
+
+    def update(self, p: Value, g: Value, state: State, t: int, lr: float) -> tuple[Value, State]:
+        """Scale each gradient by the ratio of past steps to past gradients."""
+        g = self._decayed(p, g)
+        squares = _blend(state["mean_square"], ops.mul(g, g), self.rho)
+        past = ops.sqrt(ops.add(state["mean_square_step"], self.eps))
+        step = ops.mul(ops.div(past, ops.sqrt(ops.add(squares, self.eps))), g)
+        steps = _blend(state["mean_square_step"], ops.mul(step, step), self.rho)
+        return _descend(p, step, lr), {"mean_square": squares, "mean_square_step": steps}
+
+
+@optimizer
+@dataclass(frozen=True)
+class Adam(Optimizer):
+    """p = p - lr m' / (sqrt(v') + eps), m and v the running means of g and g^2.
+
+    m' = m / (1 - beta1^t) and v' = v / (1 - beta2^t) correct their start at 0 (Kingma and Ba,
+    2015). `amsgrad` divides by the largest v so far (Reddi et al., 2018).
+    """
+
+    lr: float = 1e-3
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    amsgrad: bool = False
+
+    def init(self, p: Value) -> State:
+        """Keep the two running means."""
+        names = ("mean", "mean_square", *(("largest",) if self.amsgrad else ()))
+        return {name: np.zeros_like(value_of(p)) for name in names}
+
+    def update(self, p: Value, g: Value, state: State, t: int, lr: float) -> tuple[Value, State]:
+        """Step by the mean gradient over the root of the mean square."""
+        return self._adam(p, self._decayed(p, g), state, t, lr)
+
+    def _adam(self, p: Value, g: Value, state: State, t: int, lr: float) -> tuple[Value, State]:
+        m = _blend(state["mean"], g, self.beta1)
+        v = _blend(state["mean_square"], ops.mul(g, g), self.beta2)
+        new = {"mean": m, "mean_square": v}
+        if self.amsgrad:
+            v = new["largest"] = ops.maximum(state["largest"], v)
+        scale = (1 - self.beta2**t) ** 0.5
+        step = ops.div(m, ops.add(ops.mul(ops.sqrt(v), 1 / scale), self.eps))
+        return _descend(p, step, lr / (1 - self.beta1**t)), new
+
+
+@optimizer
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """Adam whose weight decay multiplies the weights by 1 - lr weight_decay.
+
+    (Loshchilov and Hutter, 2019.) Under Adam an L2 penalty would be scaled away.
+    """
+
+    weight_decay: float = 1e-2
+
+    def update(self, p: Value, g: Value, state: State, t: int, lr: float) -> tuple[Value, State]:
+        """Shrink the weights, then step as Adam does."""
+        return self._adam(ops.mul(p, 1 - lr * self.weight_decay), g, state, t, lr)
+
+
+@optimizer
+@dataclass(frozen=True)
+class NAdam(Adam):
+    """Adam with Nesterov's look-ahead (Dozat, 2016)."""
+
+    lr: float = 2e-3
+    momentum_decay: float = 4e-3
+    amsgrad: bool = field(default=False, init=False)
+
+    def init(self, p: Value) -> State:
+        """Keep the two running means and the product of the momenta."""
+        return super().init(p) | {"product": np.ones((), np.float64)}
+
+    def update(self, p: Value, g: Value, state: State, t: int, lr: float) -> tuple[Value, State]:
+        """Step by the mean that the next step will see."""
+        g = self._decayed(p, g)
+        mu, following = (
+            self.beta1 * (1 - 0.5 * 0.96 ** (step * self.momentum_decay)) for step in (t, t + 1)
+        )
+        product = ops.mul(state["product"], mu)
+        m = _blend(state["mean"], g, self.beta1)
+        v = _blend(state["mean_square"], ops.mul(g, g), self.beta2)
+        root = ops.add(ops.sqrt(ops.div(v, 1 - self.beta2**t)), self.eps)
+        now = ops.cast(ops.div((1 - mu) * lr, ops.sub(1.0, product)), dtype=g.dtype)
+        ahead = ops.div(following * lr, ops.sub(1.0, ops.mul(product, following)))
+        step = ops.add(ops.mul(g, now), ops.mul(m, ops.cast(ahead, dtype=g.dtype)))
+        new = {"mean": m, "mean_square": v, "product": product}
+        return ops.sub(p, ops.div(step, root)), new
+
+
+def get_optimizer(name: str | Optimizer, **settings: Any) -> Optimizer:
+    """Look an optimizer up by name and give it settings; an optimizer is returned as it is.
+
+    >>> get_optimizer("adam", lr=0.01).lr
+    0.01
+    """
+    if isinstance(name, Optimizer):
+        return name
+    if name not in OPTIMIZERS:
+        known = ", ".join(sorted(OPTIMIZERS))
+        raise ConfigError(f"optimizer {name!r} does not exist; there are {known}")
+    return OPTIMIZERS[name](**settings)
+
+
+def clip_by_norm(gradients: list[Array], limit: float) -> tuple[list[Array], float]:
+    """Scale gradients down together so that their joint length is at most `limit`.
+
+    Gives the gradients and the length before. A length that is not finite is left for the caller
+    to act on: nothing is scaled.
+
+    >>> clip_by_norm([np.array([30.0, 40.0])], 5.0)
+    ([array([3., 4.])], 50.0)
+    """
+    length = global_norm(gradients)
+    if not np.isfinite(length) or length <= limit:
+        return gradients, length
+    return [(g * np.asarray(limit / length, g.dtype)) for g in gradients], length
+
+
+def clip_by_value(gradients: list[Array], limit: float) -> list[Array]:
+    """Limit every element of every gradient to [-limit, limit].
+
+    >>> clip_by_value([np.array([30.0, -2.0])], 5.0)
+    [array([ 5., -2.])]
+    """
+    return [np.clip(g, -limit, limit) for g in gradients]
+
+
+def global_norm(gradients: list[Array]) -> float:
+    """Length of all gradients taken as one vector."""
+    return float(np.sqrt(sum(float(np.vdot(g, g)) for g in gradients)))
+
+
+@dataclass
+class MovingAverage:
+    """Exponentially weighted average: v = beta v + (1 - beta) x, corrected by 1 / (1 - beta^t).
+
+    The average looks back over about 1 / (1 - beta) values.
+
+    >>> average = MovingAverage(0.9)
+    >>> [round(float(average.update(x)), 8) for x in (1.0, 2.0, 3.0)]
+    [1.0, 1.52631579, 2.0701107]
+    >>> round(float(average.raw), 3)
+    0.561
+    """
+
+    beta: float = 0.9
+    raw: Any = 0.0
+    t: int = 0
+
+    def update(self, x: Any) -> Any:
+        """Take the next value in, and give the corrected average."""
+        self.t += 1
+        self.raw = self.beta * self.raw + (1 - self.beta) * x
+        return self.value
+
+    @property
+    def value(self) -> Any:
+        """The average, corrected for its start at 0."""
+        return self.raw / (1 - self.beta**self.t) if self.t else self.raw
+
+
+class Updater:
+    """An optimizer at work on parameters: it keeps their state and the number of the step.
+
+    `groups` may give the settings of some parameters another value, such as
+    `[([bias], {"lr": 0.001, "weight_decay": 0.0})]`; the rest follow the optimizer. Parameters of
+    one group are updated as one long array, which is faster than one by one.
+    """
+
+    def __init__(
+        self,
+        parameters: list[Tensor],
+        optimizer: Optimizer,
+        groups: list[tuple[list[Tensor], dict[str, float]]] | None = None,
+    ) -> None:
+        parameters = list(parameters)
+        _check_parameters(parameters)
+        self.optimizer = optimizer
+        self.parameters = parameters
+        self.t = 0
+        settings: dict[int, dict[str, float]] = {}
+        for chosen, change in groups or []:
+            settings |= {p.birth: change for p in chosen}
+        self._blocks: list[_Block] = []
+        found: dict[Any, list[int]] = {}
+        for i, p in enumerate(parameters):
+            change = settings.get(p.birth, {})
+            found.setdefault((p.dtype, tuple(sorted(change.items()))), []).append(i)
+        for (_, change_items), members in found.items():
+            self._blocks.append(_Block(parameters, members, optimizer, dict(change_items)))
+
+    def step(self, gradients: list[Array] | None = None, factor: float = 1.0) -> None:
+        """Update every parameter; without gradients, from `grad`, which is then cleared.
+
+        `factor` multiplies the learning rate, as a schedule does.
+        """
+        if gradients is None:
+            gradients = [
+                np.zeros_like(p.value) if p.grad is None else p.grad.value for p in self.parameters
+            ]
+            for p in self.parameters:
+                p.grad = None
+        self.t += 1
+        for block in self._blocks:
+            block.step(gradients, self.t, factor)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give the step number and the state arrays, for a checkpoint."""
+        arrays = {
+            f"{i}.{name}": value
+            for i, block in enumerate(self._blocks)
+            for name, value in block.state.items()
+        }
+        return {"t": self.t, "arrays": arrays}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        expected = self.state_dict()["arrays"]
+        given = state["arrays"]
+        if {k: np.shape(v) for k, v in given.items()} != {
+            k: np.shape(v) for k, v in expected.items()
+        }:
+            raise ConfigError("the optimizer state belongs to other parameters or settings")
+        self.t = int(state["t"])
+        for i, block in enumerate(self._blocks):
+            block.state = {
+                name: np.array(given[f"{i}.{name}"], dtype=np.asarray(value).dtype)
+                for name, value in block.state.items()
+            }
+
+
+class _Block:
+    """Parameters of equal settings, side by side in one array."""
+
+    def __init__(
+        self,
+        parameters: list[Tensor],
+        members: list[int],
+        optimizer: Optimizer,
+        change: dict[str, float],
+    ) -> None:
+        self.members = members
+        self.parameters = [parameters[i] for i in members]
+        kept = {item.name: getattr(optimizer, item.name) for item in fields(optimizer) if item.init}
+        unknown = set(change) - set(kept)
+        if unknown:
+            raise ConfigError(f"{type(optimizer).__name__} has no setting {sorted(unknown)[0]!r}")
+        self.optimizer = type(optimizer)(**(kept | change))
+        self.sizes = np.cumsum([p.value.size for p in self.parameters])[:-1]
+        self.views: list[Array] = []
+        self.flat = self._gather()
+        self.state = self.optimizer.init(self.flat)
+
+    def _gather(self) -> Array:
+        """Put the values side by side; needed again when somebody assigned a parameter."""
+        return np.concatenate([np.ravel(p.value) for p in self.parameters])
+
+    def step(self, gradients: list[Array], t: int, factor: float) -> None:
+        values = [p.value for p in self.parameters]
+        if not self.views or any(v is not w for v, w in zip(values, self.views, strict=True)):
+            self.flat = self._gather()
+        flat_g = np.concatenate([np.ravel(gradients[i]) for i in self.members])
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.flat, self.state = self.optimizer.update(
+                self.flat, flat_g, self.state, t, self.optimizer.lr * factor
+            )
+        pieces = np.split(self.flat, self.sizes)
+        self.views = [
+            piece.reshape(p.shape) for piece, p in zip(pieces, self.parameters, strict=True)
+        ]
+        for p, view in zip(self.parameters, self.views, strict=True):
+            p.renew(view)
+
+
+def _check_parameters(parameters: list[Tensor]) -> None:
+    if not parameters:
+        raise ConfigError("an optimizer needs parameters, an empty list was given")
+    if len({p.birth for p in parameters}) != len(parameters):
+        raise ConfigError("a parameter was given twice; shared weights are to be listed once")
+    for i, p in enumerate(parameters):
+        if p.op is not None or not p.requires_grad:
+            raise ConfigError(
+                f"parameter {i} of shape {p.shape} is no leaf that requires a gradient: an "
+                "optimizer updates tensor(data, requires_grad=True) or nn.Parameter"
+            )

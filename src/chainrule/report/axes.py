@@ -1,0 +1,88 @@
+"""The box of a chart, its labels, and the SVG element around it.
+
+>>> axes = Axes([0.0, 1.0], [0.0, 1.0], x_range=(0.0, 1.0))
+>>> axes.y(0.0) > axes.y(1.0)
+True
+
+All charts are 400 units wide and scale with the page; colors come from the style sheet, by class.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chainrule.report.markup import Markup, coordinate, element, join, shorten
+from chainrule.report.scale import labels
+
+WIDTH, HEIGHT, TALL = 400.0, 230.0, 330.0
+LETTER = 6.9  # width of a letter at the font size of the charts
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The box of a chart: ticks, margins, and from values to coordinates."""
+
+    x_ticks: Sequence[float]
+    y_ticks: Sequence[float]
+    x_range: tuple[float, float]
+    log: bool = False
+    height: float = HEIGHT
+    right: float = 14.0
+
+    @property
+    def left(self) -> float:
+        """Room for the longest label of the y axis."""
+        return 14.0 + LETTER * max(len(label) for label in labels(self.y_ticks))
+
+    def x(self, value: float) -> float:
+        """Horizontal coordinate of a value."""
+        low, high = self.x_range
+        return self.left + (value - low) / (high - low) * (WIDTH - self.left - self.right)
+
+    def y(self, value: float) -> float:
+        """Vertical coordinate of a value; small values are low."""
+        change = math.log10 if self.log else float
+        low, high = change(self.y_ticks[0]), change(self.y_ticks[-1])
+        return (self.height - 42) - (change(value) - low) / (high - low) * (self.height - 62)
+
+    def grid(self, x_label: str) -> Markup:
+        """Lines and labels of both axes."""
+        bottom, right = self.y(self.y_ticks[0]), WIDTH - self.right
+        parts = []
+        for tick, label in zip(self.y_ticks, labels(self.y_ticks), strict=True):
+            y = self.y(tick)
+            parts.append(element("line", class_="grid", x1=self.left, x2=right, y1=y, y2=y))
+            parts.append(text(self.left - 6, y + 4, label, "end"))
+        for tick, label in zip(self.x_ticks, labels(self.x_ticks), strict=True):
+            x = self.x(tick)
+            parts.append(element("line", class_="tick", x1=x, x2=x, y1=bottom, y2=bottom + 4))
+            parts.append(text(x, bottom + 17, label, "middle"))
+        middle = (self.left + right) / 2
+        parts.append(text(middle, self.height - 6, x_label, "middle", "axis"))
+        return join(*parts)
+
+
+def chart(about: str, *parts: str, height: float = HEIGHT) -> Markup:
+    """Wrap the parts of a chart; `about` is what a screen reader says."""
+    return element(
+        "svg",
+        *parts,
+        class_="chart",
+        viewBox=f"0 0 {coordinate(WIDTH)} {coordinate(height)}",
+        role="img",
+        aria_label=about,
+    )
+
+
+def text(
+    x: float,
+    y: float,
+    content: str,
+    anchor: str | None = None,
+    class_: str | None = None,
+    longest: int = 40,
+) -> Markup:
+    """Write a text at a point; a long one is shortened, with a tooltip."""
+    shown = shorten(content, longest)
+    more = element("title", shorten(content, 100)) if shown != content else Markup()
+    return element("text", more, shown, x=x, y=y, text_anchor=anchor, class_=class_)
