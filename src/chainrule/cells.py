@@ -27,7 +27,7 @@ Content = Literal["number", "boolean", "category"]
 
 _NUMBERS = (int, float, np.number, np.bool_, Decimal)
 _MISSING = ("NoneType", "NAType", "NaTType")  # pandas is not imported to compare with its objects
-_REFUSED = {"c": "complex numbers", "M": "dates", "m": "durations", "S": "bytes", "V": "records"}
+_REFUSED = {"M": "dates", "m": "durations", "S": "bytes", "V": "records"}
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,9 @@ def cells_of_array(
     A `DtypeError` refuses dates, complex numbers, bytes and other objects, with the remedy.
     """
     letter = array.dtype.kind
+    if letter == "c":
+        remedy = "pass real and imaginary part as two columns"
+        raise DtypeError(f"Complex data not supported, as in column {name!r}: {remedy}")
     if letter in _REFUSED:
         raise refused(name, f"holds {_REFUSED[letter]}")
     if letter in "biuf" and not categorical:

@@ -48,8 +48,8 @@ def read_frame(table: object) -> Frame:
     >>> read_frame(np.ones(5))
     Traceback (most recent call last):
     ...
-    chainrule.errors.ShapeError: a table has rows and columns, this array has shape (5,): \
-table.reshape(-1, 1) for one column, table.reshape(1, -1) for one row
+    chainrule.errors.ShapeError: a table has rows and columns, this array has shape (5,). Reshape \
+your data: table.reshape(-1, 1) if it is one column, table.reshape(1, -1) if it is one row
     """
     if isinstance(table, Mapping):
         return _read_mapping(table)
@@ -126,9 +126,11 @@ def _read_array(array: NDArray[Any]) -> Frame:
     if array.ndim != 2:
         remedy = "table.reshape(len(table), -1)"
         if array.ndim == 1:
-            remedy = "table.reshape(-1, 1) for one column, table.reshape(1, -1) for one row"
+            one_row = "table.reshape(1, -1) if it is one row"
+            remedy = f"table.reshape(-1, 1) if it is one column, {one_row}"
         raise ShapeError(
-            f"a table has rows and columns, this array has shape {array.shape}: {remedy}"
+            f"a table has rows and columns, this array has shape {array.shape}. "
+            f"Reshape your data: {remedy}"
         )
     names = [f"x{position}" for position in range(array.shape[1])]
 

@@ -113,10 +113,10 @@ class TableEncoder:
         """
         frame = read_frame(table)
         self._check_kinds(frame)
-        if frame.rows == 0 or not frame.names:
-            raise DataError(
-                f"a table of {frame.rows} rows and {len(frame.names)} columns has nothing to learn"
-            )
+        shape = (frame.rows, len(frame.names))
+        if 0 in shape:
+            absent = "sample(s)" if frame.rows == 0 else "feature(s)"
+            raise DataError(f"0 {absent} (shape={shape}) while a minimum of 1 is required.")
         columns = [self._fit_column(frame, position) for position in range(len(frame.names))]
         if all(isinstance(column, DroppedColumn) for column in columns):
             reasons = "; ".join(f"{column.name!r}: {column.how}" for column in columns[:10])
@@ -244,8 +244,8 @@ class TableEncoder:
         if not (self._named and frame.named):
             if len(frame.names) != len(expected):
                 raise ShapeError(
-                    f"the table has {len(frame.names)} columns, training had {len(expected)}: "
-                    f"{_listed(expected)}"
+                    f"X has {len(frame.names)} features, but TableEncoder is expecting "
+                    f"{len(expected)} features as input: {_listed(expected)}"
                 )
             if self._named != frame.named:
                 having = "had names, this one has none" if self._named else "had no names"

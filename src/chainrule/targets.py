@@ -63,7 +63,7 @@ str: make all of them text or all of them numbers
             raise DataError(f"labels are of mixed types: {', '.join(found)}: {remedy}")
         for value in values:
             if isinstance(value, float) and not value.is_integer():
-                raise DataError(f"label {value} is not a class but a measure: train a regressor")
+                raise DataError(f"Unknown label type: {value} is no class: train a regressor")
         dtype = cells.array.dtype if isinstance(cells, NumericCells) else _dtype_of(values)
         known = dtype.name if dtype.name in _DTYPES else "float64"  # of a long double
         return cls(np.array(values, dtype=_DTYPES[known]))

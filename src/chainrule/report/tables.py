@@ -86,7 +86,9 @@ def confusion_table(classes: Sequence[object], counts: ArrayLike) -> Markup:
     return scrolling(matrix, "Confusion matrix: rows by true class, columns by predicted class")
 
 
-def top_confusions(classes: Sequence[object], counts: ArrayLike) -> list[tuple[str, str, float, float]]:
+def top_confusions(
+    classes: Sequence[object], counts: ArrayLike
+) -> list[tuple[str, str, float, float]]:
     """List the most frequent errors: true class, predicted class, rows, share of the true class.
 
     >>> top_confusions(["a", "b"], [[8, 2], [0, 5]])
@@ -100,7 +102,12 @@ def top_confusions(classes: Sequence[object], counts: ArrayLike) -> list[tuple[s
     order = np.argsort(-wrong, axis=None, kind="stable")[:MOST_CONFUSIONS]
     pairs = [divmod(int(place), len(cells)) for place in order if wrong.flat[place] > 0]
     return [
-        (str(classes[row]), str(classes[column]), float(cells[row, column]), float(shares[row, column]))
+        (
+            str(classes[row]),
+            str(classes[column]),
+            float(cells[row, column]),
+            float(shares[row, column]),
+        )
         for row, column in pairs
     ]
 
@@ -139,7 +146,7 @@ def class_table(rows: Sequence[ClassRow]) -> Markup:
 
 
 def _cells(counts: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Counts, and their shares of the row; an empty row has shares of zero."""
+    """Convert the counts and compute their shares of the row, zero in an empty row."""
     cells = np.asarray(counts, dtype=np.float64)
     total = cells.sum(axis=1, keepdims=True)
     return cells, cells / np.where(total > 0, total, 1.0)

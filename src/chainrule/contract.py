@@ -1,0 +1,128 @@
+"""What must fit before the first step, and what is said when training meets NaN or infinity.
+
+>>> from chainrule import nn
+>>> from chainrule.losses import cross_entropy
+>>> model = nn.Sequential(nn.Linear(2, 3), nn.Activation("softmax"))
+>>> rows = Rows((np.zeros((4, 2), np.float32),), np.array([0, 1, 2, 0]))
+>>> check_contract(model, cross_entropy, rows, 4)
+Traceback (most recent call last):
+...
+chainrule.errors.ConfigError: cross_entropy takes logits and applies softmax itself, but the model \
+ends with softmax: remove nn.Activation("softmax")
+"""
+
+from typing import Any
+
+import numpy as np
+
+from chainrule.data import Rows
+from chainrule.errors import ConfigError, DataError, DivergedError, DtypeError
+from chainrule.graph import Array, Tensor, Value, ancestors, value_of
+from chainrule.losses import Loss
+from chainrule.nn.layers import Activation, Sequential
+from chainrule.nn.module import Module
+
+_APPLIES = {
+    "logits": "logits and applies softmax itself",
+    "binary logits": "logits and applies sigmoid itself",
+    "log rates": "logarithms of rates and applies exp itself",
+    "scores": "scores, and not probabilities",
+    "margins": "scores, and not probabilities",
+}
+_SQUASHING = ("softmax", "sigmoid", "log_softmax", "log_sigmoid", "logistic")
+
+
+def check_contract(model: Module, loss: Loss, rows: Rows, batch_size: int) -> None:
+    """Raise if model, loss and rows cannot work together; nothing is trained yet."""
+    if not len(rows):
+        raise DataError("training needs at least one row, none was given")
+    for i, x in enumerate(rows.inputs):
+        _check_finite(f"input {i}", x)
+    _check_finite("target", rows.target)
+    check_weight(rows.weight)
+    last = last_activation(model)
+    if loss.output in _APPLIES and last in _SQUASHING:
+        raise ConfigError(
+            f"{loss.name} takes {_APPLIES[loss.output]}, but the model ends with {last}: "
+            f'remove nn.Activation("{last}")'
+        )
+    one = tuple(x[: min(2, batch_size)] for x in rows.inputs)
+    before = [(m, m.training) for _, m in model.named_modules()]
+    model.eval()
+    with np.errstate(all="ignore"):
+        prediction = value_of(model(*one))
+    for module, mode in before:
+        module.training = mode
+    if np.dtype(prediction.dtype).kind != "f":
+        raise DtypeError(f"the model gives {prediction.dtype}, expected floating-point numbers")
+    # Every target is checked against the shape of one prediction.
+    everywhere = np.broadcast_to(prediction[:1], (len(rows), *prediction.shape[1:]))
+    loss.check(everywhere, rows.target)
+
+
+def check_weight(weight: Array | None) -> None:
+    """Raise if row weights are negative, not finite, or all zero."""
+    if weight is None:
+        return
+    wrong = np.argwhere(~(np.isfinite(weight) & (weight >= 0)))
+    if len(wrong):
+        at = tuple(int(i) for i in wrong[0])
+        raise DataError(f"weight {weight[at]} in row {at[0]}: expected a finite number of at least 0")
+    if not np.any(weight):
+        raise DataError("all weights are zero: there is nothing to learn from")
+
+
+def _check_finite(name: str, x: Array) -> None:
+    if x.dtype.kind != "f" or np.isfinite(np.sum(x)):
+        return
+    wrong = np.argwhere(~np.isfinite(x))
+    if len(wrong):
+        at = tuple(int(i) for i in wrong[0])
+        place = f"row {at[0]}" + (f", column {at[1]}" if len(at) > 1 else "")
+        raise DataError(f"{name} has {x[at]} in {place}: fill or drop missing and infinite values")
+
+
+def last_activation(model: Module) -> str | None:
+    """Name of the activation that ends a model, if it is one that is known by name."""
+    module: Module = model
+    while isinstance(module, Sequential) and len(module):
+        module = module[len(module) - 1]
+    return module.name if isinstance(module, Activation) else None
+
+
+def diverged(
+    loss: Value,
+    step: int,
+    epoch: int,
+    rate: float,
+    value: float,
+    model: Module | None = None,
+    gradients: list[Array] | None = None,
+) -> DivergedError:
+    """Describe a loss or gradient that is not finite, and where it began."""
+    what = "the loss" if loss is not None else "the gradient norm"
+    where = _first_bad(loss) if isinstance(loss, Tensor) else _bad_gradient(model, gradients)
+    error = DivergedError(
+        f"{what} became {value} at step {step} (epoch {epoch}, learning rate {rate:.3g}){where}; "
+        "the last good weights were kept. Lower the learning rate, clip the gradients "
+        "(clip_norm=1.0), or scale the inputs"
+    )
+    error.step, error.epoch, error.learning_rate = step, epoch, rate  # type: ignore[attr-defined]
+    return error
+
+
+def _first_bad(loss: Tensor) -> str:
+    """Name the op that first gave a number that is not finite from numbers that were."""
+    for node in ancestors([loss]):
+        if node.op is not None and not np.all(np.isfinite(node.value)):
+            inside = f" in {node.scope.path()}" if node.scope else ""
+            return f": first not finite was the result of {node.op.name}{inside}"
+    return ""
+
+
+def _bad_gradient(model: Module | None, gradients: Any) -> str:
+    if model is None:
+        return ""
+    named = [name for name, p in model.named_parameters() if p.requires_grad]
+    bad = [n for n, g in zip(named, gradients, strict=True) if not np.all(np.isfinite(g))]
+    return f": not finite were the gradients of {', '.join(bad[:3])}" if bad else ""

@@ -1,0 +1,401 @@
+"""The training loop: there is one, and everything that trains goes through it.
+
+>>> from chainrule import nn, optim
+>>> x = np.linspace(-1, 1, 64, dtype=np.float32).reshape(-1, 1)
+>>> model = nn.mlp([1, 16, 1], "tanh", seed=0)
+>>> history = train(model, "mse", x, x**2, optimizer=optim.Adam(0.02), epochs=100, seed=0)
+>>> history["loss"][-1] < 0.02
+True
+
+A step: compute the loss of a batch, walk back for the gradients, clip them, update the weights.
+An epoch: a step for every batch of the shuffled rows, then validation. All of it is decided by
+the seed alone; callbacks only hear about it.
+"""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from chainrule.checkpoint import Checkpoint
+from chainrule.contract import check_contract, diverged
+from chainrule.data import Rows, epoch_order, split
+from chainrule.errors import ConfigError
+from chainrule.events import Callback, EpochEnd, Event, StepEnd, TrainEnd, TrainStart, as_callbacks
+from chainrule.graph import Array, Value, no_grad, value_of
+from chainrule.history import History
+from chainrule.losses import Loss, get_loss
+from chainrule.nn.module import Module
+from chainrule.optim import Adam, Optimizer, Updater, clip_by_norm, clip_by_value, global_norm
+from chainrule.progress import Progress
+from chainrule.schedules import Schedule, get_schedule
+from chainrule.stopping import EarlyStopping, ReduceOnPlateau
+from chainrule.transforms.reverse import reverse
+
+Score = Callable[[Array, Array], float]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train: everything but the model, the loss and the rows.
+
+    * `epochs`, `batch_size` (None: all rows at once), `shuffle` (True, False, or a function of
+      the epoch that gives the order), `seed`.
+    * `schedule` multiplies the learning rate as a function of steps, or of epochs with
+      `schedule_by="epoch"`.
+    * `clip_norm` and `clip_value` limit the gradients; `penalty` is a function of the number of
+      rows of a batch that gives a term to add to the loss.
+    * `early_stopping` and `plateau` watch the history; `average` keeps an exponential moving
+      average of the weights with this beta, which validates and is what remains.
+    * `score` is a function of predictions and targets for the validation rows.
+    * `checkpoint` keeps the state in a file after each epoch, and goes on from it.
+    """
+
+    optimizer: Optimizer = field(default_factory=Adam)
+    epochs: int = 100
+    batch_size: int | None = 32
+    shuffle: bool | Callable[[int], Array] = True
+    seed: int | None = None
+    schedule: str | Schedule | Callable[[float], float] | None = None
+    schedule_by: str = "step"
+    clip_norm: float | None = None
+    clip_value: float | None = None
+    penalty: Callable[[int], Value] | None = None
+    early_stopping: EarlyStopping | None = None
+    plateau: ReduceOnPlateau | None = None
+    average: float | None = None
+    score: Score | None = None
+    groups: Any = None
+    checkpoint: Checkpoint | None = None
+    callbacks: Sequence[Any] = ()
+    progress: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            value = getattr(self, name)
+            if value is None and name == "batch_size":
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+                raise ConfigError(f"{name}={value!r}: expected a whole number of at least 1")
+        for name in ("clip_norm", "clip_value"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ConfigError(f"{name}={value!r}: expected a number above 0, or None")
+        if self.average is not None and not 0 < self.average < 1:
+            raise ConfigError(f"average={self.average!r}: expected a number between 0 and 1")
+        if self.schedule_by not in ("step", "epoch"):
+            raise ConfigError(f"schedule_by={self.schedule_by!r}: expected 'step' or 'epoch'")
+
+
+def train(
+    model: Module,
+    loss: str | Loss,
+    inputs: Any,
+    target: Any,
+    *,
+    weight: Any = None,
+    validation: Any = None,
+    **plan: Any,
+) -> History:
+    """Train a model in place and give its history.
+
+    `inputs` is an array, or a tuple of arrays that the model takes; `validation` is a share of
+    the rows to hold out, or a tuple `(inputs, target)` or `(inputs, target, weight)`. All other
+    arguments are those of `Plan`.
+    """
+    rows = as_rows(inputs, target, weight)
+    settings = Plan(**plan)
+    held_out = None
+    if isinstance(validation, tuple):
+        held_out = as_rows(*validation)
+    elif validation is not None:
+        chosen, rest = split(len(rows), validation, seed=settings.seed)
+        rows, held_out = rows.take(chosen), rows.take(rest)
+    return Training(model, get_loss(loss), rows, held_out, settings).run()
+
+
+def as_rows(inputs: Any, target: Any, weight: Any = None) -> Rows:
+    """Put inputs, targets and weights together; inputs may be an array or a tuple of arrays."""
+    parts = inputs if isinstance(inputs, tuple) else (inputs,)
+    arrays = tuple(np.asarray(x) for x in parts)
+    return Rows(arrays, np.asarray(target), None if weight is None else np.asarray(weight))
+
+
+class Training:
+    """One training of a model: `run` does it, the other methods are its steps."""
+
+    def __init__(
+        self, model: Module, loss: Loss, rows: Rows, validation: Rows | None, plan: Plan
+    ) -> None:
+        self.model = model
+        self.loss = loss
+        self.rows = rows
+        self.validation = validation
+        self.plan = plan
+        self.history = History()
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.updater = Updater(list(self.parameters), plan.optimizer, plan.groups)
+        self.batch_size = min(plan.batch_size or len(rows), max(len(rows), 1))
+        self.steps_per_epoch = -(-len(rows) // self.batch_size)
+        self.seed = int(np.random.default_rng(plan.seed).integers(2**31))
+        self.rate_factor = 1.0
+        self.watch = plan.early_stopping.start() if plan.early_stopping else None
+        self.best: list[Any] | None = None
+        self.good = self._weights()
+        self.mean: list[Array] | None = None
+        self.interrupted = False
+        self.callbacks = as_callbacks(plan.callbacks)
+        if plan.progress:
+            self.callbacks.append(Progress())
+        self.schedule = self._schedule()
+
+    def _schedule(self) -> Callable[[float], float]:
+        if self.plan.schedule is None:
+            return lambda t: 1.0
+        schedule = get_schedule(self.plan.schedule)
+        by_step = self.plan.schedule_by == "step"
+        total = self.plan.epochs * (self.steps_per_epoch if by_step else 1)
+        return schedule.over(total) if isinstance(schedule, Schedule) else schedule
+
+    def run(self) -> History:
+        """Train until an end is reached, and restore the best weights."""
+        check_contract(self.model, self.loss, self.rows, self.batch_size)
+        first = self._resume()
+        self._tell(
+            TrainStart(self.model, self.plan.epochs, self.steps_per_epoch, len(self.rows), first)
+        )
+        self.history.reason = "epochs"
+        try:
+            with self._interruptible(), _training_mode(self.model):
+                for epoch in range(first, self.plan.epochs + 1):
+                    if self._epoch(epoch):
+                        break
+        except Exception:
+            self.history.reason = "failed"
+            raise
+        finally:
+            self._finish()
+        return self.history
+
+    def _epoch(self, epoch: int) -> bool:
+        """Learn every batch once and validate; say whether to stop."""
+        started = time.perf_counter()
+        order = self._order(epoch)
+        total, norms, rows = 0.0, 0.0, 0
+        for inputs, target, weight in self.rows.batches(self.batch_size, order):
+            event = self._step(inputs, target, weight, epoch)
+            self._tell(event)
+            total += event.loss * len(target)
+            norms += event.gradient_norm
+            rows += len(target)
+            if self.interrupted:
+                break
+        row: dict[str, float] = {"epoch": epoch, "loss": total / rows}
+        with self._averaged():
+            row |= self._validate()
+            row["learning_rate"] = event.learning_rate
+            row["gradient_norm"] = norms / self.steps_per_epoch
+            row["seconds"] = time.perf_counter() - started
+            self.history.append(row)
+            stop = self._judge(epoch, row)
+        if self.plan.checkpoint and epoch % self.plan.checkpoint.every == 0:
+            self.plan.checkpoint.write(self, epoch)
+        return stop
+
+    def _order(self, epoch: int) -> Array | None:
+        if callable(self.plan.shuffle):
+            return self.plan.shuffle(epoch)
+        return epoch_order(len(self.rows), self.seed, epoch) if self.plan.shuffle else None
+
+    def _step(self, inputs: Any, target: Array, weight: Array | None, epoch: int) -> StepEnd:
+        """Learn one batch."""
+        with np.errstate(all="ignore"):  # what is not finite is found and named below
+            prediction = self.model(*inputs)
+            loss = self.loss.value(prediction, target, weight)
+            if self.plan.penalty is not None:
+                loss = loss + self.plan.penalty(len(target))
+            value = float(value_of(loss))
+            rate = self.plan.optimizer.lr * self._factor(epoch)
+            if not np.isfinite(value):
+                self._restore(self.good)
+                raise diverged(loss, self.updater.t + 1, epoch, rate, value)
+            found = reverse([loss], [np.ones((), loss.dtype)], self.parameters)
+            gradients = [
+                np.zeros_like(p.value) if g is None else g
+                for g, p in zip(found, self.parameters, strict=True)
+            ]
+            gradients, norm = self._clip(gradients)
+        self.good = self._weights()
+        if not np.isfinite(norm):
+            raise diverged(None, self.updater.t + 1, epoch, rate, norm, self.model, gradients)
+        self.updater.step(gradients, self._factor(epoch))
+        self._move_average()
+        return StepEnd(self.updater.t, epoch, value, norm, rate)
+
+    def _factor(self, epoch: int) -> float:
+        t = self.updater.t if self.plan.schedule_by == "step" else epoch - 1
+        return self.schedule(t) * self.rate_factor
+
+    def _clip(self, gradients: list[Array]) -> tuple[list[Array], float]:
+        if self.plan.clip_value is not None:
+            gradients = clip_by_value(gradients, self.plan.clip_value)
+        if self.plan.clip_norm is not None:
+            return clip_by_norm(gradients, self.plan.clip_norm)
+        return gradients, global_norm(gradients)
+
+    def _validate(self) -> dict[str, float]:
+        if self.validation is None:
+            return {}
+        prediction = predict(self.model, self.validation.inputs)
+        with np.errstate(all="ignore"):
+            loss = self.loss.value(prediction, self.validation.target, self.validation.weight)
+        row = {"validation_loss": float(loss)}
+        if self.plan.score is not None:
+            row["validation_score"] = float(self.plan.score(prediction, self.validation.target))
+        return row
+
+    def _judge(self, epoch: int, row: dict[str, float]) -> bool:
+        """Keep the best weights, tell the callbacks, and say whether to stop."""
+        stop = False
+        if self.watch is not None:
+            stop = self.watch.update(epoch, row)
+            if self.watch.best_epoch == epoch:
+                self.best = self._weights()
+                self.history.best_epoch = epoch
+        is_best = self.watch is not None and self.watch.best_epoch == epoch
+        self._tell(EpochEnd(epoch, row, is_best, self.model))
+        if self.interrupted:
+            self.history.reason = "interrupted"
+            return True
+        if stop and self.watch is not None:
+            if self.watch.reached:
+                self.history.reason = "target reached"
+                return True
+            return not self._lower_rate()
+        return False
+
+    def _lower_rate(self) -> bool:
+        """Lower the rate if there is a plateau rule that allows it; else the end has come."""
+        rule = self.plan.plateau
+        if rule is None or self.watch is None:
+            self.history.reason = "early stopping"
+            return False
+        if self.plan.optimizer.lr * self.rate_factor <= rule.minimum:
+            self.history.reason = "learning rate too small"
+            return False
+        self.rate_factor *= rule.factor
+        self.watch.waited = 0
+        return True
+
+    def _finish(self) -> None:
+        if self.mean is not None:
+            self._assign(self.mean)
+        rule = self.plan.early_stopping
+        if self.best is not None and rule is not None and rule.restore_best:
+            self._restore(self.best)
+        self._tell(TrainEnd(self.history.reason, self.history.best_epoch, self.model))
+
+    # Weights, which are never changed in place: keeping a reference keeps the numbers.
+
+    def _weights(self) -> list[Any]:
+        return [x.value for x in self._tensors()]
+
+    def _tensors(self) -> list[Any]:
+        return [*self.model.parameters(), *(b for _, b in self.model.named_buffers())]
+
+    def _restore(self, values: list[Any]) -> None:
+        for x, value in zip(self._tensors(), values, strict=True):
+            x.renew(value)
+
+    def _assign(self, values: list[Array]) -> None:
+        for p, value in zip(self.parameters, values, strict=True):
+            p.renew(value)
+
+    def _move_average(self) -> None:
+        beta = self.plan.average
+        if beta is None:
+            return
+        beta = min(beta, self.updater.t / (self.updater.t + 9))  # follow closely at the start
+        now = [p.value for p in self.parameters]
+        old = self.mean or now
+        self.mean = [
+            m + (1 - beta) * (v - m) if v.dtype.kind == "f" else v
+            for m, v in zip(old, now, strict=True)
+        ]
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Put the averaged weights into the model for a while."""
+        now = [p.value for p in self.parameters]
+        if self.mean is not None:
+            self._assign(self.mean)
+        try:
+            yield
+        finally:
+            if self.mean is not None:
+                self._assign(now)
+
+    def _resume(self) -> int:
+        if self.plan.checkpoint is None:
+            return 1
+        return self.plan.checkpoint.read(self) + 1
+
+    def _tell(self, event: Event) -> None:
+        hook = {
+            TrainStart: Callback.on_train_start,
+            StepEnd: Callback.on_step_end,
+            EpochEnd: Callback.on_epoch_end,
+            TrainEnd: Callback.on_train_end,
+        }[type(event)].__name__
+        for callback in self.callbacks:
+            getattr(callback, hook)(event)
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Let Ctrl-C end the training after the step; a second one interrupts at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.getsignal(signal.SIGINT)
+
+        def on_interrupt(number: int, frame: Any) -> None:
+            if self.interrupted:
+                raise KeyboardInterrupt
+            self.interrupted = True
+
+        signal.signal(signal.SIGINT, on_interrupt)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _training_mode(model: Module) -> Iterator[None]:
+    model.train()
+    try:
+        yield
+    finally:
+        model.eval()
+
+
+def predict(model: Module, inputs: Sequence[Array], batch_size: int = 4096) -> Array:
+    """Compute the outputs of a model in eval mode, a few thousand rows at a time."""
+    before = [(m, m.training) for _, m in model.named_modules()]
+    model.eval()
+    try:
+        with no_grad(), np.errstate(all="ignore"):
+            n = len(inputs[0])
+            parts = [
+                np.asarray(value_of(model(*(x[start : start + batch_size] for x in inputs))))
+                for start in range(0, max(n, 1), batch_size)
+            ]
+    finally:
+        for module, mode in before:
+            module.training = mode
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
