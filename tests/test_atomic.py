@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from chainrule.atomic import atomic_write
 
 CHILD = """
@@ -34,6 +35,12 @@ def write(path: Path, content: bytes) -> None:
         file.write(content)
 
 
+def write_and_raise(path: Path, error: BaseException) -> None:
+    with atomic_write(path) as file:
+        file.write(b"new")
+        raise error
+
+
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
@@ -53,31 +60,29 @@ def test_new_content_replaces_the_old_only_at_the_end(tmp_path: Path) -> None:
 def test_an_error_leaves_the_old_file_and_no_other(tmp_path: Path, error: BaseException) -> None:
     path = tmp_path / "model.bin"
     path.write_bytes(b"old")
-    with pytest.raises(type(error)), atomic_write(path) as file:
-        file.write(b"new")
-        raise error
+    with pytest.raises(type(error)):
+        write_and_raise(path, error)
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["model.bin"]
 
 
 def test_an_error_leaves_no_file_where_none_was(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="stop"), atomic_write(tmp_path / "model.bin"):
-        raise ValueError("stop")
+    with pytest.raises(ValueError, match="stop"):
+        write_and_raise(tmp_path / "model.bin", ValueError("stop"))
     assert names(tmp_path) == []
 
 
 def test_a_full_disk_is_reported_with_the_path(tmp_path: Path) -> None:
     path = tmp_path / "model.bin"
-    with pytest.raises(OSError, match="model.bin") as caught, atomic_write(path) as file:
-        file.write(b"new")
-        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError, match=r"model\.bin") as caught:
+        write_and_raise(path, OSError(errno.ENOSPC, "No space left on device"))
     assert caught.value.errno == errno.ENOSPC
     assert names(tmp_path) == []
 
 
 def test_an_error_about_another_file_keeps_its_name(tmp_path: Path) -> None:
     path, other = tmp_path / "model.bin", tmp_path / "other.bin"
-    with pytest.raises(FileNotFoundError, match="other.bin"), atomic_write(path):
+    with pytest.raises(FileNotFoundError, match=r"other\.bin"), atomic_write(path):
         other.read_bytes()
 
 
@@ -162,5 +167,5 @@ def test_files_of_others_are_not_swept(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    with pytest.raises(PermissionError, match="model.bin"):
+    with pytest.raises(PermissionError, match=r"model\.bin"):
         write(tmp_path / "model.bin", b"new")

@@ -1,4 +1,5 @@
 import pytest
+
 from chainrule.errors import FormatError
 from chainrule.plain import entry, items, only, scalars
 

@@ -52,17 +52,16 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         _remove_stale(target)
         temporary, file = _create(target)
     try:
-        with _naming(path), file:
-            with _naming(path, unless_named=True):
+        with _naming(path, temporary):
+            with file:
                 yield file
-            file.flush()
-            if old is not None:
-                os.chmod(temporary, stat.S_IMODE(old.st_mode))
-            os.fsync(file.fileno())
-            if sys.platform != "win32":  # renamed while locked, so that no other writer sweeps it
-                os.replace(temporary, target)
-        if sys.platform == "win32":  # an open file cannot be renamed there
-            with _naming(path):
+                file.flush()
+                if old is not None:
+                    os.chmod(temporary, stat.S_IMODE(old.st_mode))
+                os.fsync(file.fileno())
+                if sys.platform != "win32":  # while locked, so that no other writer sweeps it
+                    os.replace(temporary, target)
+            if sys.platform == "win32":  # an open file cannot be renamed there
                 os.replace(temporary, target)
     except BaseException:
         with suppress(OSError):  # renamed already, or the disk is gone
@@ -73,13 +72,16 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _naming(path: str | os.PathLike[str], unless_named: bool = False) -> Iterator[None]:
-    """Raise an operating system's error again with the name that the user gave."""
+def _naming(path: str | os.PathLike[str], temporary: Path | None = None) -> Iterator[None]:
+    """Raise an operating system's error again with the name that the user gave.
+
+    With `temporary`, errors about other files than that one are left alone.
+    """
     try:
         yield
     except OSError as error:
-        about_another_file = unless_named and error.filename is not None
-        if error.errno is None or about_another_file:
+        names = (None, temporary, str(temporary)) if temporary else (error.filename,)
+        if error.errno is None or error.filename not in names:
             raise
         raise OSError(error.errno, error.strerror, os.fspath(path)) from error
 

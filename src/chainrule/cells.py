@@ -105,15 +105,15 @@ class CodedCells:
         return int(np.argmax(self.codes == code))
 
     def _number(self, code: int, value: Value, text: bool) -> float:
-        if isinstance(value, str) and not text:
-            raise DataError(f"{place(self.name, self.row_of(code))}: {value!r} is not a number")
-        try:
-            return float(value)
-        except OverflowError:  # an integer beyond float64
-            return math.inf
-        except ValueError:
-            where = place(self.name, self.row_of(code))
-            raise DataError(f"{where}: the text {value!r} is not a number") from None
+        fault = f"{shown(value)} is not a number"
+        if text or not isinstance(value, str):
+            try:
+                return float(value)
+            except OverflowError:
+                fault = "an integer beyond float64"
+            except ValueError:
+                fault = f"the text {fault}"
+        raise DataError(f"{place(self.name, self.row_of(code))}: {fault}")
 
 
 Cells = NumericCells | CodedCells
@@ -161,6 +161,16 @@ def in_order(values: Iterable[Value]) -> list[Value]:
     [True, 2.0, 'a', 'b']
     """
     return list(dict.fromkeys(sorted(values, key=lambda value: (type(value).__name__, value))))
+
+
+def shown(value: Value) -> str:
+    """Show a value in an error message, however long it is.
+
+    >>> shown("a" * 1000)
+    "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa..."
+    """
+    text = repr(value[:40] if isinstance(value, str) else value)
+    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def refused(name: str, holds: str) -> DtypeError:

@@ -22,7 +22,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.cells import Cells, CodedCells, Value, in_order, place
+from chainrule.cells import Cells, CodedCells, Value, in_order, place, shown
 from chainrule.errors import DataError, FormatError
 from chainrule.plain import entry, only, scalars
 
@@ -141,7 +141,7 @@ class CategoryColumn:
         if self.embedded:
             words = f"codes {FIRST_KNOWN} to {len(self.values) + 1}, 0 unknown, 1 missing"
         elif len(self.values) == 2:
-            words = f"-1 is {self.values[0]!r}, +1 is {self.values[1]!r}, 0 is missing or unknown"
+            words = f"-1 is {shown(self.values[0])}, +1 is {shown(self.values[1])}, 0 is missing or unknown"
         else:
             indicator = ", and one for missing" if self.missing > 0 else ""
             words = f"one column of 0 and 1 for each category{indicator}"
@@ -158,9 +158,9 @@ class CategoryColumn:
             foreign = isinstance(value, str) not in families
             if foreign or (self.kind == "boolean" and value not in codes):
                 row = int(np.argmax(positions == position))
-                expected = "True or False" if self.kind == "boolean" else f"{self.values[0]!r}"
+                expected = "True or False" if self.kind == "boolean" else shown(self.values[0])
                 raise DataError(
-                    f"{place(self.name, row)}: found {value!r} of type {type(value).__name__} "
+                    f"{place(self.name, row)}: found {shown(value)} of type {type(value).__name__} "
                     f"in a column of kind {self.kind!r}, whose values are like {expected}"
                 )
         codes_of_rows: NDArray[np.intp] = table[positions]
@@ -279,7 +279,7 @@ def _fit_categories(cells: Cells, kind: str | None, one_hot: int) -> Column:
     if all(isinstance(value, str) and _is_number(value) for value in known):
         note = f"its text is numbers, kinds={{{cells.name!r}: 'number'}} reads it so"
     if kind is None and len(known) == 1 and missing == 0 and present > 1:
-        return DroppedColumn(cells.name, f"it is {known[0]!r} in every row")
+        return DroppedColumn(cells.name, f"it is {shown(known[0])} in every row")
     if kind is None and len(known) == present > one_hot and cells.kind == "category":
         reason = f"its {present} values are all different, as of an identifier"
         return DroppedColumn(cells.name, f"{reason}; {note}" if note else reason)

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from chainrule.cells import Cells, NumericCells, Value, in_order
+from chainrule.cells import Cells, NumericCells, Value, in_order, shown
 from chainrule.errors import DataError, FormatError, ShapeError
 from chainrule.frames import read_targets
 from chainrule.plain import entry, items, only, scalars
@@ -58,7 +58,7 @@ str: make all of them text or all of them numbers
         values = in_order(cells.distinct()[0])
         types = {type(value): value for value in values}
         if len(types) > 1:
-            found = [f"{value!r} is of type {kind.__name__}" for kind, value in types.items()]
+            found = [f"{shown(value)} is of type {kind.__name__}" for kind, value in types.items()]
             remedy = "make all of them text or all of them numbers"
             raise DataError(f"labels are of mixed types: {', '.join(found)}: {remedy}")
         for value in values:
@@ -85,7 +85,7 @@ str: make all of them text or all of them numbers
             row = int(np.argmax(result < 0))
             more = f" and {len(codes) - 10} more" if len(codes) > 10 else ""
             raise DataError(
-                f"label {values[positions[row]]!r} in row {row} (counted from 0) is none of the "
+                f"label {shown(values[positions[row]])} in row {row} (counted from 0) is none of the "
                 f"classes {self.classes[:10].tolist()}{more}"
             )
         return result

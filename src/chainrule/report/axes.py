@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chainrule.report.markup import Markup, coordinate, element, join, shorten
+from chainrule.report.markup import Markup, coordinate, element, join, shorten, shorten_inside
 from chainrule.report.scale import labels
 
 WIDTH, HEIGHT, TALL = 400.0, 230.0, 330.0
@@ -32,7 +32,12 @@ class Axes:
     @property
     def left(self) -> float:
         """Room for the longest label of the y axis."""
-        return 14.0 + LETTER * max(len(label) for label in labels(self.y_ticks))
+        return 14.0 + LETTER * max(len(label) for label in self.y_labels)
+
+    @property
+    def y_labels(self) -> list[str]:
+        """Labels of the y axis."""
+        return labels(self.y_ticks, self.log)
 
     def x(self, value: float) -> float:
         """Horizontal coordinate of a value."""
@@ -49,7 +54,7 @@ class Axes:
         """Lines and labels of both axes."""
         bottom, right = self.y(self.y_ticks[0]), WIDTH - self.right
         parts = []
-        for tick, label in zip(self.y_ticks, labels(self.y_ticks), strict=True):
+        for tick, label in zip(self.y_ticks, self.y_labels, strict=True):
             y = self.y(tick)
             parts.append(element("line", class_="grid", x1=self.left, x2=right, y1=y, y2=y))
             parts.append(text(self.left - 6, y + 4, label, "end"))
@@ -83,6 +88,6 @@ def text(
     longest: int = 40,
 ) -> Markup:
     """Write a text at a point; a long one is shortened, with a tooltip."""
-    shown = shorten(content, longest)
+    shown = shorten_inside(content, longest)
     more = element("title", shorten(content, 100)) if shown != content else Markup()
     return element("text", more, shown, x=x, y=y, text_anchor=anchor, class_=class_)

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chainrule.report.axes import LETTER, TALL, WIDTH, Axes, chart, text
-from chainrule.report.markup import Markup, coordinate, element, join, shorten
-from chainrule.report.scale import labels, log_ticks, number, percent, ticks
+from chainrule.report.markup import Markup, coordinate, element, join, shorten_inside
+from chainrule.report.scale import labels, log_ticks, number, percent, score, ticks
 
 MOST_POINTS = 1000  # of a scatter
 MOST_BARS = 20
@@ -59,7 +59,7 @@ def line_chart(
     span = float(values.min()), float(values.max())
     x_ticks = [tick for tick in ticks(first, last, whole=True) if first <= tick <= last]
     y_ticks = log_ticks(*span, most=5) if log else ticks(*span, most=5)
-    room = 16 + LETTER * max(len(shorten(line.name, 12)) for line, _, _ in lines)
+    room = 16 + LETTER * max(len(shorten_inside(line.name, 12)) for line, _, _ in lines)
     axes = Axes(x_ticks or [first, last], y_ticks, (first, last), log, right=room)
     parts = [axes.grid(x_label)]
     if mark is not None and first <= mark <= last:
@@ -150,11 +150,11 @@ def bar_chart(rows: Sequence[tuple[str, float, float]], about: str) -> Markup:
     for index, ((column, mean, _), (_, std)) in enumerate(zip(shown, spread, strict=True)):
         y = 24.0 * index + 10
         from_, to = sorted((place(0), place(mean)))
-        parts.append(text(left - 8, y + 11, column, "end", "name", longest=19))
+        parts.append(text(left - 8, y + 11, column, "end", "name", longest=17))
         parts.append(element("rect", class_="bar", x=from_, width=to - from_, y=y, height=14))
         x1, x2 = place(mean - std), place(mean + std)
         parts.append(element("line", class_="error", x1=x1, x2=x2, y1=y + 7, y2=y + 7))
-        parts.append(text(max(to, x2) + 5, y + 11, number(mean)))
+        parts.append(text(max(to, x2) + 5, y + 11, score(mean)))
     return chart(about, *parts, height=bottom + 22)
 
 

@@ -13,9 +13,10 @@ import re
 _UNSHOWABLE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\u202a-\u202e\u2066-\u2069]"
 )
+_BREAK = re.compile(r"([_./-])(?=\w)")
 _VOID = {"meta", "br", "rect", "line", "circle", "path"}
 SHOWN_CHARACTERS = 40  # of a name; more of it is in the tooltip
-TOOLTIP_CHARACTERS = 100
+TOOLTIP_CHARACTERS = 80
 
 Attribute = str | float | None
 
@@ -65,13 +66,16 @@ def join(*parts: str) -> Markup:
 def name(given: object, tag: str = "span", longest: int = SHOWN_CHARACTERS) -> Markup:
     """Show a name that a user gave, shortened, with more of it in the tooltip.
 
-    >>> name("Adelie", longest=8), name("Chinstrap", longest=8)
-    ('<span>Adelie</span>', '<span title="Chinstrap">Chinstr…</span>')
+    A line may break within it, after a mark such as an underscore.
+
+    >>> name("bill_mm"), name("column number 12", longest=8)
+    ('<span>bill_<wbr/>mm</span>', '<span title="column number 12">colu… 12</span>')
     """
     text = " ".join(str(given).split()) or "(empty)"
-    if len(text) <= longest:
-        return element(tag, text)
-    return element(tag, shorten(text, longest), title=shorten(text, TOOLTIP_CHARACTERS))
+    shown = escape(shorten_inside(text, longest))
+    breakable = Markup(_BREAK.sub(r"\1<wbr/>", shown))
+    more = shorten(text, TOOLTIP_CHARACTERS) if len(text) > longest else None
+    return element(tag, breakable, title=more)
 
 
 def shorten(text: str, longest: int) -> str:
@@ -81,6 +85,18 @@ def shorten(text: str, longest: int) -> str:
     'valid…'
     """
     return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
+
+
+def shorten_inside(text: str, longest: int) -> str:
+    """Cut a name in its middle: names that differ often differ at the end.
+
+    >>> shorten_inside("validation", 6)
+    'val…on'
+    """
+    if len(text) <= longest:
+        return text
+    tail = (longest - 1) // 2
+    return text[: longest - 1 - tail] + "…" + text[len(text) - tail :]
 
 
 def coordinate(value: float) -> str:

@@ -46,10 +46,12 @@ from chainrule.report.words import (
     verdict,
 )
 
+HALF_WIDTH_CLASSES = 10  # in a heat map that leaves room for a figure beside it
 MOST_COLUMNS = 60
-MOST_ROWS = 40  # of facts, choices and notes
-MOST_LINES = 120  # of the model's summary
-TEXT = 240  # characters of a sentence or a line
+MOST_ROWS = 24  # of scores, facts, choices and notes
+MOST_LINES = 80  # of the model's summary, of code
+TEXT = 200  # characters of a sentence
+LINE = 120  # characters of a line of code
 LOG_FROM = 50  # ratio of the largest to the smallest value that makes an axis logarithmic
 
 # The page may show itself and load nothing.
@@ -63,8 +65,7 @@ def render(report: Report) -> str:
     sections = [
         ("learning", "How it learned", _learning(report)),
         ("errors", "Where it errs", _errors(report)),
-        ("calibration", "How sure it is", _calibration(report)),
-        ("importance", "What it relies on", _importance(report)),
+        ("inside", *_inside(report)),
         ("choices", "What was chosen, and why", _choices(report)),
         ("columns", "Columns", _columns(report)),
         ("model", "Model", _code(report.summary, "Summary of the model")),
@@ -190,7 +191,7 @@ def _learning(report: Report) -> Markup:
         log = train != "train_score" and bool(0 < LOG_FROM * finite.min() < finite.max())
         about = curve_words(title, ours.tolist(), theirs.tolist())
         drawn = line_chart(series, about, mark=report.best_epoch, log=log)
-        figures.append(_figure(title + (", logarithmic" if log else ""), drawn))
+        figures.append(_figure(_capital(title) + (", logarithmic" if log else ""), drawn))
     return _figures(figures, _epochs(report))
 
 
@@ -228,7 +229,8 @@ def _errors(report: Report) -> Markup:
         many = len(report.classes) > MOST_CLASSES
         draw = confusion_list if many else confusion_table
         title = "Most frequent errors" if many else "Confusion matrix"
-        parts.append(_figure(title, draw(report.classes, report.confusion), words))
+        class_ = "wide" if len(report.classes) > HALF_WIDTH_CLASSES else None
+        parts.append(_figure(title, draw(report.classes, report.confusion), words, class_))
     rows = class_table(report.per_class)
     if rows:
         hidden = len(report.per_class) - MOST_CLASSES
@@ -237,22 +239,33 @@ def _errors(report: Report) -> Markup:
     return _figures(parts)
 
 
-def _calibration(report: Report) -> Markup:
-    words = calibration_words(report.calibration)
-    drawn = calibration_chart(report.calibration, "Share of right rows by confidence. " + words)
-    note = "On the diagonal, a confidence of 80\u202f% is right for 80\u202f% of the rows."
-    return _figures([_figure("Calibration", drawn, note)] if drawn else [], words)
+def _inside(report: Report) -> tuple[str, Markup]:
+    """Set importance and calibration side by side, under a title of those that are there."""
+    importance, calibration = _importance(report), _calibration(report)
+    titles = [
+        title
+        for title, figure in (("what it relies on", importance), ("how sure it is", calibration))
+        if figure
+    ]
+    return _capital(", and ".join(titles)), _figures([importance, calibration])
 
 
 def _importance(report: Report) -> Markup:
     drawn = bar_chart(report.importance, "Importance of the columns, largest first")
     hidden = len(report.importance) - MOST_BARS
-    note = f"{hidden:,} columns that matter less are not drawn." if hidden > 0 else ""
-    words = (
-        f"Drop in {report.score_name} when the values of a column are shuffled among the rows; "
-        "lines show one standard deviation."
+    note = (
+        f"Drop in {report.score_name} when the values of a column are shuffled among the rows, "
+        "with one standard deviation to both sides."
+        + (f" {hidden:,} columns that matter less are not drawn." if hidden > 0 else "")
     )
-    return _figures([_figure("Permutation importance", drawn, note)] if drawn else [], words)
+    return _figure("Permutation importance", drawn, note)
+
+
+def _calibration(report: Report) -> Markup:
+    words = calibration_words(report.calibration)
+    drawn = calibration_chart(report.calibration, "Share of right rows by confidence. " + words)
+    note = f"{words} On the line, a confidence of 80\u202f% is right for 80\u202f% of the rows."
+    return _figure("Calibration", drawn, note)
 
 
 def _choices(report: Report) -> Markup:
@@ -260,15 +273,18 @@ def _choices(report: Report) -> Markup:
         (shorten(what, 60), element("strong", shorten(chosen, 60)), shorten(reason, TEXT))
         for what, chosen, reason in report.choices[:MOST_ROWS]
     ]
-    return table(("what", "chosen", "why"), rows, "Choices") if rows else Markup()
+    if not rows:
+        return Markup()
+    shown = table(("what", "chosen", "why"), rows, "Choices")
+    return join(shown, _more(len(report.choices) - MOST_ROWS))
 
 
 def _columns(report: Report) -> Markup:
     rows = [
         (
             name(column.get("name", "")),
-            name(column.get("kind", "")),
-            name(column.get("encoding", ""), longest=80),
+            shorten(str(column.get("kind", "")), 20),
+            shorten(str(column.get("encoding", "")), 80),
             _missing(column.get("missing")),
         )
         for column in report.columns[:MOST_COLUMNS]
@@ -276,8 +292,7 @@ def _columns(report: Report) -> Markup:
     if not rows:
         return Markup()
     shown = table(("column", "kind", "encoding", "missing"), rows, "Columns", numeric={3})
-    hidden = len(report.columns) - MOST_COLUMNS
-    return join(shown, element("p", f"{hidden:,} more columns.") if hidden > 0 else "")
+    return join(shown, _more(len(report.columns) - MOST_COLUMNS))
 
 
 def _missing(share: object) -> str:
@@ -287,7 +302,7 @@ def _missing(share: object) -> str:
 def _use(report: Report) -> Markup:
     return _figures(
         [
-            _figure(title, _code(code, title), class_="wide")
+            _figure(title, _code(code, title))
             for title, code in (("In a shell", report.command), ("In Python", report.snippet))
             if code
         ]
@@ -295,12 +310,18 @@ def _use(report: Report) -> Markup:
 
 
 def _notes(report: Report) -> Markup:
-    items = [element("li", shorten(note, 2 * TEXT)) for note in report.notes[:MOST_ROWS]]
-    return element("ul", *items) if items else Markup()
+    items = [element("li", shorten(note, TEXT)) for note in report.notes[:MOST_ROWS]]
+    if not items:
+        return Markup()
+    return join(element("ul", *items), _more(len(report.notes) - MOST_ROWS))
+
+
+def _more(hidden: int) -> Markup:
+    return element("p", f"{hidden:,} more.", class_="more") if hidden > 0 else Markup()
 
 
 def _code(code: str, about: str) -> Markup:
-    lines = [shorten(line, TEXT) for line in code.rstrip().split("\n")]
+    lines = [shorten(line, LINE) for line in code.rstrip().split("\n")]
     if len(lines) > MOST_LINES:
         lines = [*lines[:MOST_LINES], f"… {len(lines) - MOST_LINES:,} more lines"]
     if not code.strip():
@@ -321,6 +342,10 @@ def _figures(figures: Sequence[Markup], words: str = "") -> Markup:
         return Markup()
     said = element("p", words) if words else ""
     return join(said, element("div", *figures, class_="figures"))
+
+
+def _capital(title: str) -> str:
+    return title[:1].upper() + title[1:]
 
 
 def _footer(report: Report) -> Markup:

@@ -55,16 +55,16 @@ def log_ticks(low: float, high: float, most: int = 6) -> list[float]:
     return candidates[first : max(last, first + 1) + 1]
 
 
-def labels(values: Sequence[float]) -> list[str]:
-    """Label ticks, with the decimals that their distance needs.
+def labels(values: Sequence[float], log: bool = False) -> list[str]:
+    """Label ticks: with the decimals of their distance, or each with its own on a log axis.
 
-    >>> labels([0.0, 0.5, 1.0]), labels([0.0, 1000.0])
-    (['0', '.5', '1.0'], ['0', '1,000'])
+    >>> labels([0.0, 0.5, 1.0]), labels([0.01, 1.0, 1000.0], log=True), labels([0.0, 2e7])
+    (['0', '.5', '1.0'], ['.01', '1', '1,000'], ['0', '2×10⁷'])
     """
-    step = min((b - a for a, b in pairwise(values)), default=1.0)
     largest = max(abs(value) for value in values)
-    if largest >= 1e6 or largest < 1e-3:
-        return [number(value) for value in values]
+    if log or largest >= 1e6 or largest < 1e-3:
+        return [_brief(value) for value in values]
+    step = min((b - a for a, b in pairwise(values)), default=1.0)
     decimals = max(math.ceil(-math.log10(step) - 1e-9), 0)
     return ["0" if value == 0 else _trim(f"{value:,.{decimals}f}") for value in values]
 
@@ -96,7 +96,7 @@ def score(value: float | None) -> str:
     """
     if value is None or not math.isfinite(value) or abs(value) >= 10:
         return number(value)
-    return _trim(f"{value:.3f}")
+    return _trim(f"{value:.3f}".replace("-0.000", "0.000"))
 
 
 def percent(share: float) -> str:
@@ -113,6 +113,16 @@ def percent(share: float) -> str:
         return "> 99.9\u202f%"
     text = f"{100 * share:,.1f}".removesuffix(".0") if share in (0, 1) else f"{100 * share:,.1f}"
     return text.replace("-", "−") + "\u202f%"
+
+
+def _brief(value: float) -> str:
+    """Write a tick with as few digits as it has."""
+    if value == 0 or 1e-3 <= abs(value) < 1e6:
+        return _trim(f"{value:,.10g}")
+    mantissa, exponent = f"{value:.9e}".split("e")
+    digits = _trim(mantissa.rstrip("0").rstrip("."))
+    factor = {"1": "", "−1": "−"}.get(digits, digits + "×")
+    return f"{factor}10{str(int(exponent)).translate(_SUPERSCRIPT)}"
 
 
 def _divide(value: float, factor: int, power: int) -> float:

@@ -16,6 +16,8 @@ from chainrule.report.content import Report, ScoreRow
 from chainrule.report.markup import Markup, element, join, name
 from chainrule.report.scale import number, percent, score
 
+_SHARES = ("accuracy", "R²", "r2")  # scores that are read as percent
+
 # What a score is measured on, the most telling first.
 _PARTS = {
     "test": "the rows it never saw",
@@ -37,10 +39,7 @@ def verdict(report: Report) -> Markup:
     if baseline is not None:
         sentence += ["; ", _baseline(report, rows["baseline"].name, baseline)]
     if linear is not None:
-        sentence += [
-            "; " if baseline is None else ", ",
-            _linear(report, rows["linear"].name, linear),
-        ]
+        sentence += ["; " if baseline is None else ", ", _linear(report, linear, baseline is None)]
     sentence.append(".")
     warning = _warning(report, ours, baseline, linear)
     if warning:
@@ -121,7 +120,7 @@ def _statement(report: Report, ours: float, where: str) -> Markup:
     target = name(report.target, "code")
     if report.score_name == "accuracy":
         return join("Predicts ", target, " right for ", _strong(percent(ours)), f" of {where}")
-    if report.score_name in ("R²", "r2") and ours >= 0:
+    if report.score_name in _SHARES and ours >= 0:
         return join(
             "Explains ", _strong(percent(ours)), " of the variance of ", target, f" in {where}"
         )
@@ -135,14 +134,19 @@ def _statement(report: Report, ours: float, where: str) -> Markup:
 def _baseline(report: Report, label: str, reached: float) -> Markup:
     if report.score_name == "accuracy":
         return join("always guessing the commonest class is right for ", percent(reached))
-    if report.score_name in ("R²", "r2"):
+    if report.score_name in _SHARES:
         return join("always predicting the mean explains ", percent(max(reached, 0.0)))
     return join(name(label), " reaches ", score(reached))
 
 
-def _linear(report: Report, label: str, reached: float) -> Markup:
-    shown = percent(reached) if report.score_name in ("accuracy", "R²", "r2") else score(reached)
-    return join(name(label), f" {shown}")
+def _linear(report: Report, reached: float, alone: bool) -> str:
+    """Continue the sentence about the baseline, or begin one."""
+    shown = percent(reached) if report.score_name in _SHARES else score(reached)
+    verb = {"accuracy": "is right for ", "R²": "explains ", "r2": "explains "}
+    before = verb.get(report.score_name, "reaches ") if alone else ""
+    if report.score_name == "accuracy" and not alone:
+        before = "for "
+    return f"the linear model {before}{shown}"
 
 
 def _warning(report: Report, ours: float, baseline: float | None, linear: float | None) -> str:
