@@ -103,6 +103,27 @@ def test_a_path_that_cannot_be_written_is_named(tmp_path: Path, make, kind) -> N
     assert names(tmp_path) == []
 
 
+def test_the_content_is_on_the_disk_before_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def noted_fsync(descriptor: int) -> None:
+        kind = "folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"
+        done.append(f"{kind} of {os.fstat(descriptor).st_size} bytes" if kind == "file" else kind)
+        fsync(descriptor)
+
+    def noted_replace(source: Path, target: Path) -> None:
+        done.append("name")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(os, "replace", noted_replace)
+    write(tmp_path / "model.bin", b"new")
+    assert done == ["file of 3 bytes", "name", "folder"]
+
+
 def test_permissions_of_the_old_file_stay(tmp_path: Path) -> None:
     path = tmp_path / "model.bin"
     path.write_bytes(b"old")

@@ -1,4 +1,5 @@
 import datetime
+import sys
 import warnings
 from collections.abc import Callable
 from decimal import Decimal
@@ -87,13 +88,13 @@ def test_values_and_missing_of_every_library(values: list, make: Callable) -> No
         pd.DataFrame({"a": [1.5, None, 2]}),
         pd.DataFrame({"a": np.array([1.5, NAN, 2], dtype=np.float16)}),
         pd.DataFrame({"a": pd.arrays.SparseArray([1.5, NAN, 2])}),
-        pd.DataFrame({"a": [Decimal("1.5"), None, Decimal(2)]}),
+        pd.DataFrame({"a": [Decimal("1.5"), None, Decimal("2.0")]}),
         pl.DataFrame({"a": [1.5, NAN, 2]}),
         pl.DataFrame({"a": [1.5, None, 2]}),
-        pl.DataFrame({"a": [Decimal("1.5"), None, Decimal(2)]}),
+        pl.DataFrame({"a": [Decimal("1.5"), None, Decimal("2.0")]}),
         pa.table({"a": [1.5, None, 2]}),
         pa.table({"a": [1.5, NAN, 2]}),
-        pa.table({"a": [Decimal("1.5"), None, Decimal(2)]}),
+        pa.table({"a": [Decimal("1.5"), None, Decimal("2.0")]}),
         [[1.5], [None], [2]],
         np.array([[1.5], [NAN], [2]], dtype=np.float32),
     ],
@@ -280,3 +281,12 @@ def test_targets_of_several_columns() -> None:
         columns, one_vector = read_targets(pl.DataFrame({"a": [1, 2], "b": [3, 4]}))
     assert not one_vector
     assert [cells.numbers().tolist() for cells in columns] == [[1, 2], [3, 4]]
+
+
+def test_data_frames_need_narwhals_and_arrays_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "narwhals", None)
+    for read in (read_frame, read_targets):
+        with pytest.raises(ImportError, match=r'narwhals is needed .*: pip install "chainrule\['):
+            read(pd.DataFrame({"a": [1]}))
+    assert numbers({"a": [1, 2]}) == [1, 2]
+    assert read_targets([1, 2])[1]

@@ -1,7 +1,80 @@
-"""chainrule trains neural networks that you can see through."""
+"""chainrule trains neural networks that you can see through.
+
+>>> import chainrule as cr
+>>> w = cr.tensor([1.0, 2.0], requires_grad=True)
+>>> (w * w).sum().backward()
+>>> w.grad
+tensor([2., 4.])
+
+The graph and differentiation are here at once; everything else is imported when it is first used,
+so that `import chainrule` needs NumPy alone.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from chainrule import ops
+from chainrule.errors import ChainruleError
 from chainrule.graph import Tensor, no_grad, tensor
 from chainrule.transforms.forward import hessian, hvp, jacobian, jvp
 from chainrule.transforms.reverse import grad, value_and_grad, vjp
 from chainrule.transforms.run import Graph, Spec, run, trace
+
+if TYPE_CHECKING:
+    from chainrule import functional, losses, metrics, nn, optim, schedules, testing
+    from chainrule.checkpoint import Checkpoint
+    from chainrule.estimators.mlp import MLPClassifier, MLPRegressor
+    from chainrule.estimators.net import NetClassifier, NetRegressor
+    from chainrule.estimators.tabular import TabularClassifier, TabularRegressor
+    from chainrule.events import Callback
+    from chainrule.history import History
+    from chainrule.loading import load
+    from chainrule.stopping import EarlyStopping, ReduceOnPlateau
+    from chainrule.table import TableEncoder
+    from chainrule.testing import check_gradient
+    from chainrule.training import train
+
+__version__ = "0.1.0"
+
+_LATER = {
+    "Callback": "events",
+    "Checkpoint": "checkpoint",
+    "EarlyStopping": "stopping",
+    "History": "history",
+    "MLPClassifier": "estimators.mlp",
+    "MLPRegressor": "estimators.mlp",
+    "NetClassifier": "estimators.net",
+    "NetRegressor": "estimators.net",
+    "ReduceOnPlateau": "stopping",
+    "TableEncoder": "table",
+    "TabularClassifier": "estimators.tabular",
+    "TabularRegressor": "estimators.tabular",
+    "check_gradient": "testing",
+    "load": "loading",
+    "train": "training",
+}
+_MODULES = ("functional", "losses", "metrics", "nn", "optim", "schedules", "testing")
+
+__all__ = [
+    "Callback", "ChainruleError", "Checkpoint", "EarlyStopping", "Graph", "History",
+    "MLPClassifier", "MLPRegressor", "NetClassifier", "NetRegressor", "ReduceOnPlateau", "Spec",
+    "TableEncoder", "TabularClassifier", "TabularRegressor", "Tensor", "check_gradient",
+    "functional", "grad", "hessian", "hvp", "jacobian", "jvp", "load", "losses", "metrics", "nn",
+    "no_grad", "ops", "optim", "run", "schedules", "tensor", "testing", "trace", "train",
+    "value_and_grad", "vjp",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used (PEP 562)."""
+    if name in _MODULES:
+        return import_module(f"chainrule.{name}")
+    if name in _LATER:
+        value = getattr(import_module(f"chainrule.{_LATER[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'chainrule' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

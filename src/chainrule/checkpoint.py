@@ -2,7 +2,7 @@
 
 >>> import tempfile
 >>> from chainrule import nn
->>> from chainrule.train import train
+>>> from chainrule.training import train
 >>> x = np.linspace(-1, 1, 32, dtype=np.float32).reshape(-1, 1)
 >>> def fit(epochs, path):
 ...     model = nn.mlp([1, 4, 1], "tanh", seed=0)
@@ -27,7 +27,7 @@ from chainrule.errors import CheckpointError, ConfigError
 from chainrule.save import read_model, write_model
 
 if TYPE_CHECKING:
-    from chainrule.train import Training
+    from chainrule.training import Training
 
 
 @dataclass(frozen=True)

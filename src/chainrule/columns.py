@@ -141,7 +141,8 @@ class CategoryColumn:
         if self.embedded:
             words = f"codes {FIRST_KNOWN} to {len(self.values) + 1}, 0 unknown, 1 missing"
         elif len(self.values) == 2:
-            words = f"-1 is {shown(self.values[0])}, +1 is {shown(self.values[1])}, 0 is missing or unknown"
+            low, high = map(shown, self.values)
+            words = f"-1 is {low}, +1 is {high}, 0 is missing or unknown"
         else:
             indicator = ", and one for missing" if self.missing > 0 else ""
             words = f"one column of 0 and 1 for each category{indicator}"

@@ -34,7 +34,7 @@ MISSING_TEXT = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?")
 """Cells of a CSV file that are missing values, within quotes too."""
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
-_BLOCK = 1 << 24  # bytes; no row may be longer
+_BLOCK = 1 << 24  # bytes; a longer row is one with a quote too many, not one to learn from
 _MOST_COLUMNS = 1 << 16
 _SPECIAL = re.compile(r'[,"\r\n]')
 
@@ -166,7 +166,9 @@ def _read_csv(
         found = _bad_rows(file, delimiter)
         if found and not skip:
             raise _error(file, found[0]) from None
-        raise FormatError(f"{file}: {_line(error)}") from None
+        straddles = "block boundaries" in str(error)
+        reason = f"a row is longer than {_BLOCK} bytes" if straddles else _line(error)
+        raise FormatError(f"{file}: {reason}") from None
     if any(arrow.types.is_binary(field.type) for field in table.schema):
         _check_text(file)  # pyarrow makes bytes of text that is not UTF-8
     return table, bad

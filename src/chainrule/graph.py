@@ -223,6 +223,10 @@ class Tensor:
         grad = ", requires_grad=True" if self.requires_grad and self.op is None else ""
         return f"tensor({body}{grad})"
 
+    def __reduce__(self) -> Any:
+        """Copy and pickle as a leaf of its own: a birth number belongs to one node."""
+        return _leaf, (self._known(), self.requires_grad)
+
     def _known(self) -> Any:
         if self.value is None:
             message = (
@@ -332,6 +336,10 @@ class Tensor:
     def astype(self, dtype: Any) -> "Tensor":
         """Give the tensor in another dtype."""
         return _record(OPS["cast"], (self,), {"dtype": np.dtype(dtype)})
+
+
+def _leaf(value: Any, requires_grad: bool) -> Tensor:
+    return Tensor(value, requires_grad=requires_grad)
 
 
 _IN_PLACE = (

@@ -61,6 +61,13 @@ class Loss:
                 raise ConfigError(f"loss {self.name} has no setting {key!r}; it has {listed}")
         return Loss(self.name, self.formula, self.output, self.target, self.settings | settings)
 
+    def __reduce__(self) -> Any:
+        """Pickle a registered loss by its name, another one by its formula."""
+        known = LOSSES.get(self.name)
+        if known is not None and known.formula is self.formula:
+            return _with_settings, (self.name, self.settings)
+        return Loss, (self.name, self.formula, self.output, self.target, self.settings)
+
     def __repr__(self) -> str:
         settings = ", ".join(f"{key}={value}" for key, value in self.settings.items())
         return f"losses.{self.name}" + (f".having({settings})" if settings else "")
@@ -112,6 +119,10 @@ class Loss:
             _check_range(self.name, self.target, np.asarray(values))
         if "probabilities" in self.output and value_of(prediction) is not None:
             _check_range(self.name + " predictions", "labels", np.asarray(value_of(prediction)))
+
+
+def _with_settings(name: str, settings: dict[str, Any]) -> "Loss":
+    return LOSSES[name].having(**settings)
 
 
 def _array(x: Value) -> Value:

@@ -259,7 +259,7 @@ class TableEncoder:
             faults += [f"has columns {_listed(extra)} that training had not"] if extra else []
             fault = " and ".join(faults) or "has the columns of training in another order"
             names = str(expected) if len(expected) <= 8 else "encoder.feature_names"
-            remedy = f"pass {frame.selection.format(names)}"
+            remedy = "add or rename them" if missing else f"pass {frame.selection.format(names)}"
             raise DataError(f"the table {fault}: {remedy}")
 
 

@@ -84,10 +84,9 @@ str: make all of them text or all of them numbers
         if (result < 0).any():
             row = int(np.argmax(result < 0))
             more = f" and {len(codes) - 10} more" if len(codes) > 10 else ""
-            raise DataError(
-                f"label {shown(values[positions[row]])} in row {row} (counted from 0) is none of the "
-                f"classes {self.classes[:10].tolist()}{more}"
-            )
+            label = f"label {shown(values[positions[row]])} in row {row} (counted from 0)"
+            known = f"{self.classes[:10].tolist()}{more}"
+            raise DataError(f"{label} is none of the classes {known}")
         return result
 
     def inverse(self, codes: ArrayLike) -> NDArray[Any]:

@@ -393,8 +393,13 @@ class Sequential(Module):
         return x
 
     def config(self) -> dict[str, Any]:
-        """Say nothing: the modules are written one by one."""
-        return {}
+        """Give the modules."""
+        return {"modules": list(self)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Build the modules into a sequence."""
+        return cls(*config["modules"])
 
 
 def _next_activation(modules: Sequence[Module], last: str) -> str:
@@ -428,8 +433,8 @@ class Residual(Module):
         return ops.add(x, y)
 
     def config(self) -> dict[str, Any]:
-        """Say nothing: the module is written by itself."""
-        return {}
+        """Give the module inside."""
+        return {"module": self.module}
 
 
 def mlp(

@@ -22,9 +22,11 @@ from typing import Any, Self
 import numpy as np
 
 from chainrule.dims import Shape
-from chainrule.errors import ConfigError, ShapeError
+from chainrule.errors import ConfigError, FormatError, ShapeError
 from chainrule.graph import Array, Tensor, Value, no_grad, scope, shape_of, value_of
 from chainrule.nn.init import generator
+from chainrule.plain import entry
+from chainrule.save import write_model
 from chainrule.transforms.run import Spec, trace
 
 MODULES: "dict[str, type[Module]]" = {}
@@ -39,6 +41,9 @@ class Parameter(Tensor):
     def __init__(self, value: Any, *, dtype: Any = np.float32, requires_grad: bool = True) -> None:
         super().__init__(np.array(value, dtype=dtype), requires_grad=requires_grad)
 
+    def __reduce__(self) -> Any:
+        return _parameter, (self.value, self.requires_grad)
+
 
 class Buffer(Tensor):
     """A leaf that belongs to a module and is no parameter, such as a running mean.
@@ -51,6 +56,17 @@ class Buffer(Tensor):
     def __init__(self, value: Any, *, persistent: bool = True) -> None:
         super().__init__(np.array(value))
         self.persistent = persistent
+
+    def __reduce__(self) -> Any:
+        return _buffer, (self.value, self.persistent)
+
+
+def _parameter(value: Array, requires_grad: bool) -> Parameter:
+    return Parameter(value, dtype=value.dtype, requires_grad=requires_grad)
+
+
+def _buffer(value: Array, persistent: bool) -> Buffer:
+    return Buffer(value, persistent=persistent)
 
 
 def register(cls: "type[Module]") -> "type[Module]":
@@ -85,6 +101,11 @@ class Module:
             f"{type(self).__name__} cannot be saved: give it a method config() that returns the "
             "arguments of its constructor, and decorate the class with chainrule.nn.register"
         )
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Build the module from what `config` gave."""
+        return cls(**config)
 
     def initialize(self, seed: Any = None, activation: str = "identity") -> Self:
         """Draw all starting values anew; `activation` is what follows this module."""
@@ -157,6 +178,14 @@ class Module:
             p.requires_grad = not frozen
         return self
 
+    def astype(self, dtype: Any) -> Self:
+        """Turn all floating-point parameters and buffers to another dtype, in place."""
+        for _, x in self._named_tensors(Tensor):
+            if x.dtype.kind == "f":
+                x.dtype = np.dtype(dtype)
+                x.renew(x.value.astype(dtype))
+        return self
+
     def predict(self, x: Any) -> Array:
         """Compute the output for an array, in `eval` mode and without recording."""
         before = [(m, m.training) for _, m in self.named_modules()]
@@ -205,7 +234,28 @@ class Module:
 
     def save(self, path: str | Path) -> None:
         """Write architecture and numbers into one file; `chainrule.load(path)` reads it."""
-        SAVERS["module"](self, path)
+        write_model(path, "module", {"module": self.to_plain()}, self.arrays())
+
+    def arrays(self) -> dict[str, Array]:
+        """Give the numbers of all parameters and buffers, also of those not in `state_dict`."""
+        return {name: np.asarray(x.value) for name, x in self._named_tensors(Tensor)}
+
+    def load_arrays(self, arrays: Mapping[str, Any]) -> Self:
+        """Take over what `arrays` gave, shapes and dtypes included."""
+        own = dict(self._named_tensors(Tensor))
+        wrong = sorted(set(own) ^ set(arrays))
+        if wrong:
+            raise FormatError(f"the arrays do not fit the module: {wrong[0]} is on one side only")
+        for name, x in own.items():
+            if arrays[name].shape != x.shape:
+                raise FormatError(f"{name} has shape {arrays[name].shape}, expected {x.shape}")
+            x.dtype = arrays[name].dtype
+            x.renew(arrays[name])
+        return self
+
+    def to_plain(self) -> dict[str, Any]:
+        """Describe the architecture as plain data, without the numbers."""
+        return {"class": type(self).__name__, "config": _plain(self.config())}
 
     # Pictures in text.
 
@@ -284,5 +334,40 @@ def _unfolded(name: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield from _unfolded(f"{name}.{key}", item)
 
 
-SAVERS: dict[str, Any] = {}
-"""How modules are written to a file: `chainrule.save` puts its function here."""
+def _plain(value: Any) -> Any:
+    if isinstance(value, Module):
+        return {"module": value.to_plain()}
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def from_plain(plain: Any) -> Module:
+    """Build a module from what `to_plain` gave; only registered classes are built.
+
+    >>> from chainrule import nn
+    >>> from_plain(nn.Sequential(nn.Linear(2, 1)).to_plain())
+    Sequential(
+      (0): Linear(2, 1)
+    )
+    """
+    name, config = entry(plain, "class", str), entry(plain, "config", dict)
+    if name not in MODULES:
+        raise FormatError(
+            f"it names the module {name}, which is not known here: import the code that registers "
+            "it with chainrule.nn.register, then load again"
+        )
+    try:
+        return MODULES[name].from_config(_built(config))
+    except (TypeError, ValueError) as error:
+        raise FormatError(f"its module {name} cannot be built: {error}") from error
+
+
+def _built(value: Any) -> Any:
+    if isinstance(value, dict):
+        if set(value) == {"module"}:
+            return from_plain(value["module"])
+        return {key: _built(item) for key, item in value.items()}
+    return [_built(item) for item in value] if isinstance(value, list) else value

@@ -26,6 +26,7 @@ class Axes:
     y_ticks: Sequence[float]
     x_range: tuple[float, float]
     log: bool = False
+    log_x: bool = False
     height: float = HEIGHT
     right: float = 14.0
 
@@ -41,14 +42,13 @@ class Axes:
 
     def x(self, value: float) -> float:
         """Horizontal coordinate of a value."""
-        low, high = self.x_range
-        return self.left + (value - low) / (high - low) * (WIDTH - self.left - self.right)
+        part = _part(value, *self.x_range, self.log_x)
+        return self.left + part * (WIDTH - self.left - self.right)
 
     def y(self, value: float) -> float:
         """Vertical coordinate of a value; small values are low."""
-        change = math.log10 if self.log else float
-        low, high = change(self.y_ticks[0]), change(self.y_ticks[-1])
-        return (self.height - 42) - (change(value) - low) / (high - low) * (self.height - 62)
+        part = _part(value, self.y_ticks[0], self.y_ticks[-1], self.log)
+        return (self.height - 42) - part * (self.height - 62)
 
     def grid(self, x_label: str) -> Markup:
         """Lines and labels of both axes."""
@@ -58,7 +58,7 @@ class Axes:
             y = self.y(tick)
             parts.append(element("line", class_="grid", x1=self.left, x2=right, y1=y, y2=y))
             parts.append(text(self.left - 6, y + 4, label, "end"))
-        for tick, label in zip(self.x_ticks, labels(self.x_ticks), strict=True):
+        for tick, label in zip(self.x_ticks, labels(self.x_ticks, self.log_x), strict=True):
             x = self.x(tick)
             parts.append(element("line", class_="tick", x1=x, x2=x, y1=bottom, y2=bottom + 4))
             parts.append(text(x, bottom + 17, label, "middle"))
@@ -91,3 +91,10 @@ def text(
     shown = shorten_inside(content, longest)
     more = element("title", shorten(content, 100)) if shown != content else Markup()
     return element("text", more, shown, x=x, y=y, text_anchor=anchor, class_=class_)
+
+
+def _part(value: float, low: float, high: float, log: bool) -> float:
+    """Where a value lies between low (0) and high (1)."""
+    if log:
+        value, low, high = math.log10(value), math.log10(low), math.log10(high)
+    return (value - low) / (high - low)

@@ -70,15 +70,15 @@ def line_chart(
     return chart(about, *parts)
 
 
-def scatter_chart(actual: ArrayLike, predicted: ArrayLike, about: str) -> Markup:
+def scatter_chart(actual: ArrayLike, predicted: ArrayLike, about: str, log: bool = False) -> Markup:
     """Predicted against true values: at most 1,000 points, and the line where both are equal."""
     truth, guess = _pairs(actual, predicted)
     if not len(truth):
         return Markup()
     low = float(min(truth.min(), guess.min()))
     high = float(max(truth.max(), guess.max()))
-    both = ticks(low, high, most=5)
-    axes = Axes(both, both, (both[0], both[-1]), height=TALL)
+    both = log_ticks(low, high, most=5) if log else ticks(low, high, most=5)
+    axes = Axes(both, both, (both[0], both[-1]), log, log, height=TALL)
     chosen = _sample(len(truth))
     dots = "".join(
         f"M{coordinate(axes.x(x))} {coordinate(axes.y(y))}h0"
@@ -96,11 +96,11 @@ def scatter_chart(actual: ArrayLike, predicted: ArrayLike, about: str) -> Markup
 
 
 def residual_chart(actual: ArrayLike, predicted: ArrayLike, about: str) -> Markup:
-    """Histogram of the errors, predicted minus true, of all rows."""
-    truth, guess = _pairs(actual, predicted)
-    if not len(truth):
+    """Histogram of the errors, predicted minus true, of all rows but the outliers."""
+    error, low, high = _errors(actual, predicted)
+    if not len(error):
         return Markup()
-    error = np.clip(guess - truth, -LARGEST, LARGEST)
+    error = error[(error >= low) & (error <= high)]
     edges = ticks(float(error.min()), float(error.max()), most=24)
     counts, _ = np.histogram(error, bins=np.array(edges))
     marks = ticks(edges[0], edges[-1], most=5)
@@ -124,13 +124,26 @@ def residual_chart(actual: ArrayLike, predicted: ArrayLike, about: str) -> Marku
     return chart(about, axes.grid("predicted − true"), *bars, label, height=TALL)
 
 
+def outliers(actual: ArrayLike, predicted: ArrayLike) -> int:
+    """Count the errors that ``residual_chart`` leaves out: far outside 99 of 100 errors.
+
+    >>> outliers(np.zeros(1000), np.append(np.linspace(-1, 1, 999), 50))
+    1
+    """
+    error, low, high = _errors(actual, predicted)
+    return int(np.sum((error < low) | (error > high)))
+
+
 def bar_chart(rows: Sequence[tuple[str, float, float]], about: str) -> Markup:
     """Horizontal bars with a line of one standard deviation to both sides, the longest first."""
     finite = [row for row in rows if math.isfinite(row[1])]
     shown = sorted(finite, key=lambda row: -row[1])[:MOST_BARS]
     if not shown:
         return Markup()
-    spread = [(mean, abs(std) if math.isfinite(std) else 0.0) for _, mean, std in shown]
+    spread = [
+        (min(max(mean, -LARGEST), LARGEST), min(abs(std), LARGEST) if math.isfinite(std) else 0.0)
+        for _, mean, std in shown
+    ]
     low = min(0.0, *(mean - std for mean, std in spread))
     high = max(0.0, *(mean + std for mean, std in spread))
     marks = ticks(low, high, most=4)
@@ -147,7 +160,7 @@ def bar_chart(rows: Sequence[tuple[str, float, float]], about: str) -> Markup:
         style = "tick" if tick == 0 else "grid"
         parts.append(element("line", class_=style, x1=x, x2=x, y1=4, y2=bottom))
         parts.append(text(x, bottom + 15, label, "middle"))
-    for index, ((column, mean, _), (_, std)) in enumerate(zip(shown, spread, strict=True)):
+    for index, ((column, _, _), (mean, std)) in enumerate(zip(shown, spread, strict=True)):
         y = 24.0 * index + 10
         from_, to = sorted((place(0), place(mean)))
         parts.append(text(left - 8, y + 11, column, "end", "name", longest=17))
@@ -239,6 +252,17 @@ def _pairs(actual: ArrayLike, predicted: ArrayLike) -> tuple[Floats, Floats]:
     truth, guess = _finite(actual, predicted, positive=False)
     known = np.isfinite(truth) & np.isfinite(guess)
     return np.clip(truth[known], -LARGEST, LARGEST), guess[known]
+
+
+def _errors(actual: ArrayLike, predicted: ArrayLike) -> tuple[Floats, float, float]:
+    """Predicted minus true values, and the range that is drawn."""
+    truth, guess = _pairs(actual, predicted)
+    error = np.clip(guess - truth, -LARGEST, LARGEST)
+    if not len(error):
+        return error, 0.0, 0.0
+    low, high = (float(edge) for edge in np.quantile(error, [0.005, 0.995]))
+    room = (high - low) / 2
+    return error, low - room, high + room
 
 
 def _sample(rows: int) -> NDArray[np.intp]:

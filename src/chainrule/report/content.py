@@ -15,6 +15,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.errors import ShapeError
+
 Numbers = Sequence[float] | NDArray[np.floating]
 
 
@@ -81,3 +83,17 @@ class Report:
     versions: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
     snippet: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse arrays that do not belong together."""
+        truth, guess = np.shape(self.actual), np.shape(self.predicted)
+        if truth != guess or len(truth) != 1:
+            message = f"actual has shape {truth} and predicted {guess}: expected both (rows,)"
+            raise ShapeError(message)
+        expected = (len(self.classes), len(self.classes))
+        if self.confusion is not None and np.shape(self.confusion) != expected:
+            message = (
+                f"confusion has shape {np.shape(self.confusion)}: expected {expected}, one row and "
+                "one column per entry of classes"
+            )
+            raise ShapeError(message)

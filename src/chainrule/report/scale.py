@@ -23,7 +23,7 @@ def ticks(low: float, high: float, most: int = 6, whole: bool = False) -> list[f
     ([0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0], [1.0, 2.0, 3.0])
     """
     if not high - low > 1e-12 * max(abs(low), abs(high), 1e-288):
-        room = abs(low) * 0.1 or 1.0
+        room = abs(low) * 0.1 if abs(low) > 1e-290 else 1.0
         low, high = low - room, high + room
     power = math.floor(math.log10((high - low) / most))
     if whole:
@@ -118,8 +118,8 @@ def percent(share: float) -> str:
 def _brief(value: float) -> str:
     """Write a tick with as few digits as it has."""
     if value == 0 or 1e-3 <= abs(value) < 1e6:
-        return _trim(f"{value:,.10g}")
-    mantissa, exponent = f"{value:.9e}".split("e")
+        return _trim(f"{value:,.15g}")
+    mantissa, exponent = f"{value:.14e}".split("e")
     digits = _trim(mantissa.rstrip("0").rstrip("."))
     factor = {"1": "", "−1": "−"}.get(digits, digits + "×")
     return f"{factor}10{str(int(exponent)).translate(_SUPERSCRIPT)}"

@@ -48,7 +48,7 @@ def table(
 
 def scrolling(content: Markup, about: str) -> Markup:
     """Let a wide part scroll on a narrow screen, also from the keyboard."""
-    return element("div", content, class_="scroll", role="region", aria_label=about, tabindex="0")
+    return element("div", content, class_="scroll", role="group", aria_label=about, tabindex="0")
 
 
 def share_bar(share: float, class_: str = "share") -> Markup:
@@ -59,15 +59,13 @@ def share_bar(share: float, class_: str = "share") -> Markup:
 
 
 def confusion_table(classes: Sequence[object], counts: ArrayLike) -> Markup:
-    """Heat map of counts and of shares of the true class, for up to 20 classes."""
+    """Heat map of counts and of shares of the true class."""
     cells, shares = _cells(counts)
-    if not 0 < len(cells) <= MOST_CLASSES or len(classes) != len(cells):
-        return Markup()
     few = len(cells) <= SHARES_UP_TO
     labels = [name(label, longest=16) for label in classes]
     head = element(
         "tr",
-        element("th", "true ↓ predicted →", scope="col", class_="corner"),
+        element("th", "true ↓", element("br"), "predicted →", scope="col", class_="corner"),
         *(element("th", element("span", label), scope="col") for label in labels),
     )
     body = [
@@ -95,8 +93,6 @@ def top_confusions(
     [('a', 'b', 2.0, 0.2)]
     """
     cells, shares = _cells(counts)
-    if len(classes) != len(cells):
-        return []
     wrong = cells.copy()
     np.fill_diagonal(wrong, 0)
     order = np.argsort(-wrong, axis=None, kind="stable")[:MOST_CONFUSIONS]

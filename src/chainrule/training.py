@@ -49,7 +49,7 @@ class Plan:
     * `schedule` multiplies the learning rate as a function of steps, or of epochs with
       `schedule_by="epoch"`.
     * `clip_norm` and `clip_value` limit the gradients; `penalty` is a function of the number of
-      rows of a batch that gives a term to add to the loss.
+      rows of a batch, or their total weight, that gives a term to add to the loss.
     * `early_stopping` and `plateau` watch the history; `average` keeps an exponential moving
       average of the weights with this beta, which validates and is what remains.
     * `score` is a function of predictions and targets for the validation rows.
@@ -65,7 +65,7 @@ class Plan:
     schedule_by: str = "step"
     clip_norm: float | None = None
     clip_value: float | None = None
-    penalty: Callable[[int], Value] | None = None
+    penalty: Callable[[float], Value] | None = None
     early_stopping: EarlyStopping | None = None
     plateau: ReduceOnPlateau | None = None
     average: float | None = None
@@ -130,7 +130,13 @@ class Training:
     """One training of a model: `run` does it, the other methods are its steps."""
 
     def __init__(
-        self, model: Module, loss: Loss, rows: Rows, validation: Rows | None, plan: Plan
+        self,
+        model: Module,
+        loss: Loss,
+        rows: Rows,
+        validation: Rows | None,
+        plan: Plan,
+        updater: Updater | None = None,
     ) -> None:
         self.model = model
         self.loss = loss
@@ -139,7 +145,7 @@ class Training:
         self.plan = plan
         self.history = History()
         self.parameters = [p for p in model.parameters() if p.requires_grad]
-        self.updater = Updater(list(self.parameters), plan.optimizer, plan.groups)
+        self.updater = updater or Updater(list(self.parameters), plan.optimizer, plan.groups)
         self.batch_size = min(plan.batch_size or len(rows), max(len(rows), 1))
         self.steps_per_epoch = -(-len(rows) // self.batch_size)
         self.seed = int(np.random.default_rng(plan.seed).integers(2**31))
@@ -218,7 +224,7 @@ class Training:
             prediction = self.model(*inputs)
             loss = self.loss.value(prediction, target, weight)
             if self.plan.penalty is not None:
-                loss = loss + self.plan.penalty(len(target))
+                loss = loss + self.plan.penalty(len(target) if weight is None else weight.sum())
             value = float(value_of(loss))
             rate = self.plan.optimizer.lr * self._factor(epoch)
             if not np.isfinite(value):

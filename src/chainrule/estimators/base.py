@@ -1,0 +1,249 @@
+"""What the estimators share: labels, weights, losses by task, and sparse rows.
+
+>>> targets = Targets.of_labels(np.array(["b", "a", "b"]))
+>>> targets.task, targets.outputs, targets.encode(np.array(["a", "b"]))
+('binary', 1, array([[0.],
+       [1.]]))
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.base import is_regressor
+from sklearn.metrics import r2_score
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import column_or_1d, validate_data
+
+from chainrule import ops
+from chainrule.errors import ConfigError, DataError
+from chainrule.graph import Array, Value
+from chainrule.losses import LOSSES, Loss, get_loss
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The labels of a classification: "one", "binary", "multiclass" or "multilabel"."""
+
+    task: str
+    classes: Array
+
+    @classmethod
+    def of_labels(cls, y: Any) -> "Targets":
+        """Find the task and the classes of labels."""
+        if getattr(y, "dtype", None) == object:
+            unique_labels(y)  # refuses mixed labels in words of our own
+        check_classification_targets(y)
+        kind = type_of_target(y)
+        if kind == "multilabel-indicator":
+            return cls("multilabel", np.arange(y.shape[1]))
+        classes = unique_labels(y)
+        return cls({1: "one", 2: "binary"}.get(len(classes), "multiclass"), classes)
+
+    @property
+    def outputs(self) -> int:
+        """Give the number of units of the last layer, one for two classes."""
+        return 1 if self.task in ("one", "binary") else len(self.classes)
+
+    def codes(self, y: Any) -> Array:
+        """Give the position of each label among the classes."""
+        codes = np.clip(np.searchsorted(self.classes, y), 0, len(self.classes) - 1)
+        wrong = np.flatnonzero(self.classes[codes] != y)
+        if len(wrong):
+            raise DataError(
+                f"label {y[wrong[0]]!r} in row {wrong[0]} is not one of the classes "
+                f"{list(self.classes[:10])} that the model knows"
+            )
+        return codes
+
+    def encode(self, y: Any, dtype: Any = np.float64) -> Array:
+        """Turn labels into targets: columns of 0 and 1, or class numbers for several classes."""
+        if self.task == "multilabel":
+            dense = y.toarray() if hasattr(y, "toarray") else np.asarray(y)
+            return dense.astype(dtype)  # type: ignore[no-any-return]
+        codes = self.codes(y)
+        return codes if self.task == "multiclass" else codes.astype(dtype).reshape(-1, 1)
+
+    def probabilities(self, raw: Array, loss: Loss) -> Array:
+        """Turn what the model gives into a probability per class, or per label."""
+        if self.task == "one":
+            return np.ones((len(raw), 1), raw.dtype)
+        if loss.output in ("margins", "scores"):
+            raise AttributeError(
+                f"loss {loss.name} gives scores and no probabilities; use loss='log_loss' for "
+                "predict_proba"
+            )
+        if loss.output in ("logits", "probabilities"):
+            return ops.softmax(raw) if loss.output == "logits" else raw  # type: ignore[no-any-return]
+        p: Array = ops.sigmoid(raw) if loss.output == "binary logits" else raw
+        return p if self.task == "multilabel" else np.concatenate([1 - p, p], axis=1)
+
+    def accuracy(self, raw: Array, target: Array, loss: Loss) -> float:
+        """Give the share of rows whose labels are right; NaN where an output is not finite."""
+        if not np.isfinite(raw).all():
+            return float("nan")
+        if self.task == "multiclass":
+            right = raw.argmax(axis=1) == target
+        else:
+            right = ((raw > self._threshold(loss)) == (target > 0.5)).all(axis=1)
+        return float(right.mean())
+
+    @staticmethod
+    def _threshold(loss: Loss) -> float:
+        return 0.5 if loss.output == "binary probabilities" else 0.0
+
+    def decide(self, raw: Array, loss: Loss) -> Array:
+        """Turn what the model gives into labels."""
+        if self.task == "one":
+            return np.repeat(self.classes, len(raw))
+        if loss.output in ("logits", "probabilities", "scores"):
+            return self.classes[raw.argmax(axis=1)]  # type: ignore[no-any-return]
+        yes = raw > self._threshold(loss)
+        return yes.astype(int) if self.task == "multilabel" else self.classes[yes[:, 0].astype(int)]
+
+
+def unique_labels(y: Any) -> Array:
+    """Give the sorted classes, or refuse labels that cannot be sorted or are missing."""
+    y = np.asarray(y)
+    if y.dtype == object:
+        kinds = sorted({type(v).__name__ for v in y})
+        if len(kinds) > 1:
+            raise DataError(
+                f"y mixes labels of the types {', '.join(kinds)}: use one type, for example "
+                "y.astype(str)"
+            )
+    return np.unique(y)
+
+
+_BINARY = {"log_loss": "binary_cross_entropy_with_logits", "focal": "binary_focal"}
+_SEVERAL = {"log_loss": "cross_entropy", "hinge": "multiclass_hinge", "binary_focal": "focal"}
+_REGRESSION = {"squared_error": "half_squared_error", "absolute_error": "mae"}
+
+
+def classification_loss(loss: Any, task: str) -> Loss:
+    """Choose the form of a loss for the task: for two classes, several, or several labels."""
+    allowed = ("logits", "binary logits", "margins", "scores")
+    names = _SEVERAL if task == "multiclass" else _BINARY
+    name = names.get(loss, loss) if isinstance(loss, str) else loss
+    chosen = _own(name, "logits" if task == "multiclass" else "binary logits")
+    fits = ("logits", "scores") if task == "multiclass" else ("binary logits", "margins")
+    if chosen.output not in fits:
+        known = sorted({"log_loss", *(n for n, x in LOSSES.items() if x.output in allowed)})
+        raise ConfigError(
+            f"loss {chosen.name} does not fit {task} labels; losses for classes are "
+            f"{', '.join(known)}"
+        )
+    return summed(chosen) if task != "multiclass" else chosen
+
+
+def regression_loss(loss: Any) -> Loss:
+    """Choose a loss for numbers; several outputs add up."""
+    name = _REGRESSION.get(loss, loss) if isinstance(loss, str) else loss
+    chosen = _own(name, "values")
+    if chosen.output not in ("values", "log rates"):
+        known = ", ".join(n for n, x in LOSSES.items() if x.output in ("values", "log rates"))
+        raise ConfigError(f"loss {chosen.name} is not for numbers; expected squared_error, {known}")
+    return summed(chosen)
+
+
+def _own(loss: Any, output: str) -> Loss:
+    """Make a loss of a function of (prediction, target) that gives a number per row."""
+    if isinstance(loss, str | Loss):
+        return get_loss(loss)
+    if not callable(loss):
+        raise ConfigError(f"loss={loss!r}: expected a name, a chainrule.losses.Loss or a function")
+    target = "classes" if output == "logits" else "values"
+    return Loss(getattr(loss, "__name__", "loss"), loss, output, target)
+
+
+def summed(loss: Loss) -> Loss:
+    """Give the loss that adds up the outputs of a row, so that it is one number per row."""
+    kind = "labels" if loss.target == "signs" else loss.target
+    return Loss(loss.name, _SumOfOutputs(loss), loss.output, kind)
+
+
+class _SumOfOutputs:
+    """The formula of another loss, added up over the outputs; labels 0 and 1 become signs."""
+
+    __kwdefaults__ = None
+
+    def __init__(self, loss: Loss) -> None:
+        self.loss = loss
+        self.__name__ = loss.name
+
+    def __call__(self, prediction: Value, target: Value) -> Value:
+        if self.loss.target == "signs":
+            target = ops.sub(ops.mul(target, 2.0), 1.0)
+        each = self.loss.formula(prediction, target, **self.loss.settings)
+        return ops.sum(each, axis=-1) if len(each.shape) > 1 else each
+
+
+def inverse_link(raw: Array, loss: Loss) -> Array:
+    """Turn what the model gives into the number that is predicted."""
+    return np.exp(raw) if loss.output == "log rates" else raw
+
+
+def row_weights(
+    sample_weight: Array | None, class_weight: Any, y: Any, dtype: Any = np.float64
+) -> Array | None:
+    """Multiply the weights of rows and classes."""
+    if class_weight is None:
+        return None if sample_weight is None else np.asarray(sample_weight, dtype)
+    weights = compute_sample_weight(class_weight, y)
+    if sample_weight is not None:
+        weights = weights * sample_weight
+    return np.asarray(weights, dtype)
+
+
+class SparseRows:
+    """A scipy sparse matrix whose rows become dense only when a batch takes them."""
+
+    def __init__(self, matrix: Any, dtype: Any) -> None:
+        self.matrix = matrix.tocsr()
+        self.dtype = np.dtype(dtype)
+        self.shape = matrix.shape
+        self.ndim = 2
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    def __getitem__(self, rows: Any) -> Array:
+        return self.matrix[rows].toarray().astype(self.dtype)  # type: ignore[no-any-return]
+
+
+def dense_rows(X: Any, dtype: Any = None) -> Any:
+    """Give rows that batches can be taken from, whether dense or sparse."""
+    if hasattr(X, "tocsr"):
+        return SparseRows(X, dtype or X.dtype)
+    return np.asarray(X, dtype=dtype)
+
+
+def validated(estimator: Any, X: Any, y: Any, *, reset: bool, **kwargs: Any) -> tuple[Any, Any]:
+    """Check rows and targets as scikit-learn does: float32 and float64 stay, a column y is flat."""
+    X, y = validate_data(
+        estimator,
+        X,
+        y,
+        accept_sparse=["csr", "csc"],
+        multi_output=True,
+        y_numeric=is_regressor(estimator),
+        dtype=(np.float64, np.float32),
+        reset=reset,
+        **kwargs,
+    )
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = column_or_1d(y, warn=True)
+    return X, y
+
+
+def pair(validation_data: Any) -> tuple[Any, Any]:
+    """Check that validation data are a pair (X, y)."""
+    if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
+        raise DataError("validation_data: expected a tuple (X, y)")
+    return validation_data[0], validation_data[1]
+
+
+def r_squared(prediction: Array, target: Array) -> float:
+    """R² of predictions, NaN where one is not finite."""
+    return float(r2_score(target, prediction)) if np.isfinite(prediction).all() else float("nan")

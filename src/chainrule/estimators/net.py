@@ -1,0 +1,295 @@
+"""`NetClassifier` and `NetRegressor`: any module as a scikit-learn estimator.
+
+>>> from chainrule import nn
+>>> from sklearn.datasets import load_iris
+>>> X, y = load_iris(return_X_y=True)
+>>> module = nn.Sequential(
+...     nn.Linear(4, 32), nn.Activation("tanh"), nn.Residual(nn.Linear(32, 32)), nn.Linear(32, 3)
+... )
+>>> net = NetClassifier(module, epochs=60, lr=0.01, random_state=0)
+>>> net.fit(X, y).score(X, y) > 0.95
+True
+"""
+
+import copy
+from collections.abc import Callable
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from chainrule.data import Rows, split
+from chainrule.errors import ConfigError
+from chainrule.estimators.base import (
+    Targets,
+    classification_loss,
+    dense_rows,
+    inverse_link,
+    pair,
+    r_squared,
+    regression_loss,
+    row_weights,
+    validated,
+)
+from chainrule.estimators.persist import Saved
+from chainrule.graph import Array, shape_of, value_of
+from chainrule.nn.layers import mlp
+from chainrule.nn.module import Module
+from chainrule.optim import get_optimizer
+from chainrule.training import Plan, Training, predict
+
+
+def default_module(inputs: int, outputs: int) -> Module:
+    """Build a net with one hidden layer of 64 ReLU units."""
+    return mlp([inputs, 64, outputs], "relu")
+
+
+class _Net(Saved, BaseEstimator):  # type: ignore[misc]
+    """What the classifier and the regressor share."""
+
+    saved_attributes: ClassVar[tuple[str, ...]] = (
+        "classes_", "n_features_in_", "feature_names_in_", "n_outputs_", "n_iter_", "_task",
+        "_flat_target",
+    )  # fmt: skip
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, validation_data: Any) -> Self:
+        X, y = validated(self, X, y, reset=True, allow_nd=True)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X)
+        target = self._encoded(y, X.dtype)
+        weight = row_weights(sample_weight, getattr(self, "class_weight", None), y, X.dtype)
+        rng = check_random_state(self.random_state)
+        seed = int(rng.randint(2**31))
+        self._build(X, seed)
+        rows, held_out = Rows((dense_rows(X, X.dtype),), target, weight), None
+        if validation_data is not None:
+            X_val, y_val = validated(self, *pair(validation_data), reset=False, allow_nd=True)
+            held_out = Rows((dense_rows(X_val, X.dtype),), self._encoded_again(y_val, X.dtype))
+        elif self.validation_fraction:
+            labels = y if getattr(self, "_task", "") in ("binary", "multiclass") else None
+            keep, held = split(len(rows), self.validation_fraction, seed=seed, labels=labels)
+            rows, held_out = rows.take(keep), rows.take(held)
+        training = Training(self.module_, self._loss, rows, held_out, self._plan(seed, len(rows)))
+        try:
+            training.run()
+        finally:
+            self.history_ = training.history
+            self.n_iter_ = len(training.history)
+        return self
+
+    def _build(self, X: Any, seed: int) -> None:
+        """Copy the module, or let the function build one for the numbers of the data."""
+        given = default_module if self.module is None else self.module
+        if isinstance(given, Module):
+            self.module_ = copy.deepcopy(given)
+        elif callable(given):
+            self.module_ = given(int(X.shape[1]), self.n_outputs_)
+            if not isinstance(self.module_, Module):
+                raise ConfigError(f"module: the function returned {self.module_!r}, no Module")
+        else:
+            raise ConfigError(
+                f"module={given!r}: expected a chainrule.nn.Module, or a function of the numbers "
+                "of inputs and outputs that builds one"
+            )
+        if self.initialize:
+            self.module_.initialize(seed)
+        self.module_.astype(X.dtype).eval()
+        shape = shape_of(value_of(self.module_(dense_rows(X[:1])[:])))
+        if shape != (1, self.n_outputs_):
+            raise ConfigError(
+                f"module gives an output of shape {shape} for one row; the targets need "
+                f"(1, {self.n_outputs_})"
+            )
+
+    def _plan(self, seed: int, rows: int) -> Plan:
+        return Plan(
+            optimizer=get_optimizer(
+                self.optimizer, **({"lr": self.lr} if isinstance(self.optimizer, str) else {})
+            ),
+            epochs=self.epochs,
+            batch_size=min(200, rows) if self.batch_size == "auto" else self.batch_size,
+            seed=seed,
+            schedule=self.schedule,
+            clip_norm=self.clip_norm,
+            early_stopping=self.early_stopping,
+            score=self._raw_score,
+            callbacks=self.callbacks or (),
+            progress=bool(self.verbose),
+        )
+
+    def _raw(self, X: Any) -> Array:
+        check_is_fitted(self)
+        X = validate_data(
+            self,
+            X,
+            reset=False,
+            accept_sparse=["csr", "csc"],
+            allow_nd=True,
+            dtype=(np.float64, np.float32),
+        )
+        return predict(self.module_, (dense_rows(X),))
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "module_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+class NetClassifier(ClassifierMixin, _Net):  # type: ignore[misc]
+    """A module that gives logits, as a classifier.
+
+    `module` is a `Module`, which is copied, or a function of the numbers of inputs and outputs that
+    builds one: one output for two classes, one per class for more, one per label for a multi-label
+    y. With `initialize` its weights are drawn anew from `random_state`; `initialize=False` goes on
+    from the weights it has. `loss` is "log_loss" or another loss for classes; the rest is that of
+    `chainrule.train`, with batches of min(200, rows) for "auto". It computes in the dtype of X,
+    float32 or float64.
+
+    Fitted: `module_`, `history_`, `classes_`, `n_iter_`.
+
+    >>> NetClassifier(epochs=5, random_state=0).fit([[0.0], [1.0]], ["a", "b"]).classes_
+    array(['a', 'b'], dtype='<U1')
+    """
+
+    def __init__(
+        self,
+        module: Module | Callable[[int, int], Module] | None = None,
+        *,
+        loss: Any = "log_loss",
+        optimizer: Any = "adam",
+        lr: float = 1e-3,
+        epochs: int = 100,
+        batch_size: Any = "auto",
+        schedule: Any = None,
+        clip_norm: float | None = None,
+        early_stopping: Any = None,
+        validation_fraction: float | None = None,
+        class_weight: Any = None,
+        initialize: bool = True,
+        callbacks: Any = None,
+        verbose: Any = False,
+        random_state: Any = None,
+    ) -> None:
+        self.module = module
+        self.loss = loss
+        self.optimizer = optimizer
+        self.lr = lr
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.schedule = schedule
+        self.clip_norm = clip_norm
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.class_weight = class_weight
+        self.initialize = initialize
+        self.callbacks = callbacks
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None) -> Self:
+        """Fit to rows X and their classes y, or a matrix y of 0 and 1 with a column per label."""
+        return self._fit(X, y, sample_weight, validation_data)
+
+    def _encoded(self, y: Any, dtype: Any) -> Array:
+        self._targets = Targets.of_labels(y)
+        self.classes_, self._task = self._targets.classes, self._targets.task
+        self.n_outputs_ = self._targets.outputs
+        self._loss = classification_loss(self.loss, self._task)
+        return self._encoded_again(y, dtype)
+
+    def _encoded_again(self, y: Any, dtype: Any) -> Array:
+        return self._targets.encode(y, dtype)
+
+    def _after_load(self) -> None:
+        self._targets = Targets(self._task, self.classes_)
+        self._loss = classification_loss(self.loss, self._task)
+
+    def _raw_score(self, raw: Array, target: Array) -> float:
+        return self._targets.accuracy(raw, target, self._loss)
+
+    def predict(self, X: Any) -> Array:
+        """Give the most probable class of each row, or the labels that are more likely than not."""
+        check_is_fitted(self)
+        return self._targets.decide(self._raw(X), self._loss)
+
+    def predict_proba(self, X: Any) -> Array:
+        """Give the probability of each class or label: shape (rows, classes)."""
+        check_is_fitted(self)
+        return self._targets.probabilities(self._raw(X), self._loss)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+class NetRegressor(RegressorMixin, _Net):  # type: ignore[misc]
+    """A module that gives numbers, as a regressor; its parameters are those of `NetClassifier`.
+
+    >>> X = np.linspace(-1, 1, 20).reshape(-1, 1)
+    >>> NetRegressor(epochs=100, lr=0.01, random_state=0).fit(X, X[:, 0]).score(X, X[:, 0]) > 0.9
+    True
+    """
+
+    def __init__(
+        self,
+        module: Module | Callable[[int, int], Module] | None = None,
+        *,
+        loss: Any = "squared_error",
+        optimizer: Any = "adam",
+        lr: float = 1e-3,
+        epochs: int = 100,
+        batch_size: Any = "auto",
+        schedule: Any = None,
+        clip_norm: float | None = None,
+        early_stopping: Any = None,
+        validation_fraction: float | None = None,
+        initialize: bool = True,
+        callbacks: Any = None,
+        verbose: Any = False,
+        random_state: Any = None,
+    ) -> None:
+        self.module = module
+        self.loss = loss
+        self.optimizer = optimizer
+        self.lr = lr
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.schedule = schedule
+        self.clip_norm = clip_norm
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.initialize = initialize
+        self.callbacks = callbacks
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None) -> Self:
+        """Fit to rows X and numbers y, of shape (rows,) or (rows, outputs)."""
+        return self._fit(X, y, sample_weight, validation_data)
+
+    def _encoded(self, y: Any, dtype: Any) -> Array:
+        self.n_outputs_ = 1 if y.ndim == 1 else int(y.shape[1])
+        self._flat_target = y.ndim == 1
+        self._loss = regression_loss(self.loss)
+        return self._encoded_again(y, dtype)
+
+    def _encoded_again(self, y: Any, dtype: Any) -> Array:
+        return np.asarray(y, dtype=dtype).reshape(len(y), -1)
+
+    def _after_load(self) -> None:
+        self._loss = regression_loss(self.loss)
+
+    def _raw_score(self, raw: Array, target: Array) -> float:
+        return r_squared(inverse_link(raw, self._loss), target)
+
+    def predict(self, X: Any) -> Array:
+        """Give the predicted number or numbers of each row."""
+        check_is_fitted(self)
+        prediction = inverse_link(self._raw(X), self._loss)
+        return prediction[:, 0] if self._flat_target else prediction
