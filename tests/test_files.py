@@ -176,6 +176,12 @@ def test_columns_in_the_order_asked_for(folder: Path, name: str) -> None:
         read_table(path, columns=["a", "C"])
 
 
+@pytest.mark.parametrize("columns", ["species", [], ()])
+def test_columns_are_a_list_of_names(columns: object) -> None:
+    with pytest.raises(ConfigError, match="columns is a list of names, not "):
+        read_table(PENGUINS, columns=columns)
+
+
 def test_a_column_that_is_not_there_gets_a_hint() -> None:
     with pytest.raises(DataError, match="no column 'bodymass': did you mean 'body_mass_g'"):
         read_table(PENGUINS, columns=["bodymass"])

@@ -110,6 +110,8 @@ def _read(
 ) -> tuple[Any, list[BadRow]]:
     if delimiter is not None and len(delimiter.encode()) != 1:
         raise ConfigError(f"the delimiter is one ASCII letter, not {delimiter!r}")
+    if columns is not None and (isinstance(columns, str) or not columns):
+        raise ConfigError(f"columns is a list of names, not {columns!r}")
     file = Path(path)
     suffix = file.suffix.lower()
     if suffix not in (*_DELIMITERS, ".parquet"):
@@ -137,7 +139,7 @@ def _read_parquet(file: Path, columns: Sequence[str] | None) -> Any:
         names = content.schema_arrow.names
         _check_names(file, names, columns)
         table = content.read(columns=columns)
-    except (DataError, MemoryError):
+    except DataError:
         raise
     except (OSError, ValueError, NotImplementedError, LookupError, OverflowError) as error:
         raise FormatError(f"{file}: not a Parquet file, or a damaged one: {_line(error)}") from None

@@ -6,7 +6,7 @@
 >>> frame.column(0).numbers()
 array([31., nan, 58.])
 
-pandas, polars, Modin and pyarrow tables are read through narwhals. Columns without names, or named
+pandas, polars and pyarrow tables are read through narwhals. Columns without names, or named
 by numbers, are called x0, x1, ... Nothing is written to the table.
 """
 

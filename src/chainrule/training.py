@@ -52,7 +52,8 @@ class Plan:
       rows of a batch, or their total weight, that gives a term to add to the loss.
     * `early_stopping` and `plateau` watch the history; `average` keeps an exponential moving
       average of the weights with this beta, which validates and is what remains.
-    * `score` is a function of predictions and targets for the validation rows.
+    * `score` is a function of predictions and targets for the validation rows, which are looked
+      at after every `validate_every` epochs and after the last.
     * `checkpoint` keeps the state in a file after each epoch, and goes on from it.
     """
 
@@ -70,13 +71,14 @@ class Plan:
     plateau: ReduceOnPlateau | None = None
     average: float | None = None
     score: Score | None = None
+    validate_every: int = 1
     groups: Any = None
     checkpoint: Checkpoint | None = None
     callbacks: Sequence[Any] = ()
     progress: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
+        for name in ("epochs", "batch_size", "validate_every"):
             value = getattr(self, name)
             if value is None and name == "batch_size":
                 continue
@@ -203,7 +205,7 @@ class Training:
                 break
         row: dict[str, float] = {"epoch": epoch, "loss": total / rows}
         with self._averaged():
-            row |= self._validate()
+            row |= self._validate(epoch)
             row["learning_rate"] = event.learning_rate
             row["gradient_norm"] = norms / self.steps_per_epoch
             row["seconds"] = time.perf_counter() - started
@@ -254,8 +256,9 @@ class Training:
             return clip_by_norm(gradients, self.plan.clip_norm)
         return gradients, global_norm(gradients)
 
-    def _validate(self) -> dict[str, float]:
-        if self.validation is None:
+    def _validate(self, epoch: int) -> dict[str, float]:
+        due = epoch % self.plan.validate_every == 0 or epoch == self.plan.epochs
+        if self.validation is None or not (due or self.interrupted):
             return {}
         prediction = predict(self.model, self.validation.inputs)
         with np.errstate(all="ignore"):
@@ -268,7 +271,10 @@ class Training:
     def _judge(self, epoch: int, row: dict[str, float]) -> bool:
         """Keep the best weights, tell the callbacks, and say whether to stop."""
         stop = False
-        if self.watch is not None:
+        watched = self.watch is not None and (
+            self.plan.validate_every == 1 or self.watch.rule.monitor in row
+        )
+        if self.watch is not None and watched:
             stop = self.watch.update(epoch, row)
             if self.watch.best_epoch == epoch:
                 self.best = self._weights()

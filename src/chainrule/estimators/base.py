@@ -20,6 +20,7 @@ from chainrule import ops
 from chainrule.errors import ConfigError, DataError
 from chainrule.graph import Array, Value
 from chainrule.losses import LOSSES, Loss, get_loss
+from chainrule.targets import Labels
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,15 @@ class Targets:
     @classmethod
     def of_labels(cls, y: Any) -> "Targets":
         """Find the task and the classes of labels."""
-        if getattr(y, "dtype", None) == object:
-            unique_labels(y)  # refuses mixed labels in words of our own
-        check_classification_targets(y)
-        kind = type_of_target(y)
-        if kind == "multilabel-indicator":
+        if getattr(y, "ndim", 1) == 2 and type_of_target(y) == "multilabel-indicator":
             return cls("multilabel", np.arange(y.shape[1]))
-        classes = unique_labels(y)
+        classes = unique_labels(y)  # refuses missing and mixed labels, and names the row
+        check_classification_targets(y)
+        return cls.of_classes(classes)
+
+    @classmethod
+    def of_classes(cls, classes: Array) -> "Targets":
+        """Give the task that the number of classes makes."""
         return cls({1: "one", 2: "binary"}.get(len(classes), "multiclass"), classes)
 
     @property
@@ -48,14 +51,7 @@ class Targets:
 
     def codes(self, y: Any) -> Array:
         """Give the position of each label among the classes."""
-        codes = np.clip(np.searchsorted(self.classes, y), 0, len(self.classes) - 1)
-        wrong = np.flatnonzero(self.classes[codes] != y)
-        if len(wrong):
-            raise DataError(
-                f"label {y[wrong[0]]!r} in row {wrong[0]} is not one of the classes "
-                f"{list(self.classes[:10])} that the model knows"
-            )
-        return codes
+        return Labels(self.classes).transform(y)
 
     def encode(self, y: Any, dtype: Any = np.float64) -> Array:
         """Turn labels into targets: columns of 0 and 1, or class numbers for several classes."""
@@ -105,15 +101,9 @@ class Targets:
 
 def unique_labels(y: Any) -> Array:
     """Give the sorted classes, or refuse labels that cannot be sorted or are missing."""
-    y = np.asarray(y)
-    if y.dtype == object:
-        kinds = sorted({type(v).__name__ for v in y})
-        if len(kinds) > 1:
-            raise DataError(
-                f"y mixes labels of the types {', '.join(kinds)}: use one type, for example "
-                "y.astype(str)"
-            )
-    return np.unique(y)
+    classes = Labels.fit(y).classes
+    given = getattr(y, "dtype", None)
+    return classes.astype(given) if getattr(given, "kind", "") == "U" else classes
 
 
 _BINARY = {"log_loss": "binary_cross_entropy_with_logits", "focal": "binary_focal"}

@@ -462,7 +462,7 @@ class MLPClassifier(ClassifierMixin, _MLP):  # type: ignore[misc]
         if _check_partial_fit_first_call(self, classes):
             labels = Targets.of_labels(np.asarray(y))
             known = unique_labels(classes)
-            self._targets = labels if labels.task == "multilabel" else _of_classes(known)
+            self._targets = labels if labels.task == "multilabel" else Targets.of_classes(known)
             self.classes_ = self._targets.classes
         return self._fit(X, y, sample_weight, None, incremental=True)
 
@@ -515,10 +515,6 @@ class MLPClassifier(ClassifierMixin, _MLP):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
-
-
-def _of_classes(classes: Array) -> Targets:
-    return Targets({1: "one", 2: "binary"}.get(len(classes), "multiclass"), classes)
 
 
 class MLPRegressor(RegressorMixin, _MLP):  # type: ignore[misc]

@@ -40,7 +40,6 @@ class Series:
 def line_chart(
     series: Sequence[Series],
     about: str,
-    x_label: str = "epoch",
     mark: float | None = None,
     log: bool = False,
 ) -> Markup:
@@ -61,7 +60,7 @@ def line_chart(
     y_ticks = log_ticks(*span, most=5) if log else ticks(*span, most=5)
     room = 16 + LETTER * max(len(shorten_inside(line.name, 12)) for line, _, _ in lines)
     axes = Axes(x_ticks or [first, last], y_ticks, (first, last), log, right=room)
-    parts = [axes.grid(x_label)]
+    parts = [axes.grid("epoch")]
     if mark is not None and first <= mark <= last:
         parts.append(_mark(axes, mark))
     for line, x, y in lines:

@@ -15,7 +15,7 @@ from chainrule.report.content import Report, ScoreRow
 from chainrule.report.markup import Markup, element, join, name, shorten
 from chainrule.report.scale import score
 from chainrule.report.sections import MOST_ROWS, TEXT, Section, sections
-from chainrule.report.tables import share_bar, table
+from chainrule.report.tables import more, share_bar, table
 from chainrule.report.words import value, verdict
 
 # The page may show itself and load nothing.
@@ -87,6 +87,7 @@ def _scores(report: Report) -> Markup:
     return element(
         "section",
         table(head, rows, about, numeric=range(1, 4), class_="scores"),
+        more(len(report.scores) - MOST_ROWS),
         aria_label="Scores",
     )
 
@@ -111,7 +112,8 @@ def _facts(report: Report) -> Markup:
         element("div", element("dt", shorten(key, 40)), element("dd", name(fact, longest=60)))
         for key, fact in report.data[:MOST_ROWS]
     ]
-    return element("dl", *pairs, class_="facts")
+    facts = element("dl", *pairs, class_="facts")
+    return element("div", facts, more(len(report.data) - MOST_ROWS))
 
 
 def _section(section: Section) -> Markup:

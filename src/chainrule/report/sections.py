@@ -31,6 +31,7 @@ from chainrule.report.tables import (
     class_table,
     confusion_list,
     confusion_table,
+    more,
     scrolling,
     table,
     top_confusions,
@@ -39,7 +40,7 @@ from chainrule.report.words import calibration_words, confusion_words, curve_wor
 
 HALF_WIDTH_CLASSES = 10  # in a heat map that leaves room for a figure beside it
 MOST_COLUMNS = 60
-MOST_ROWS = 24  # of choices and notes
+MOST_ROWS = 24  # of scores, facts, choices and notes
 MOST_LINES = 80  # of the model's summary, of code
 TEXT = 200  # characters of a sentence
 LINE = 120  # characters of a line of code
@@ -195,7 +196,7 @@ def _choices(report: Report) -> Markup:
     if not rows:
         return Markup()
     shown = table(("what", "chosen", "why"), rows, "Choices")
-    return join(shown, _more(len(report.choices) - MOST_ROWS))
+    return join(shown, more(len(report.choices) - MOST_ROWS))
 
 
 def _columns(report: Report) -> Markup:
@@ -211,7 +212,7 @@ def _columns(report: Report) -> Markup:
     if not rows:
         return Markup()
     shown = table(("column", "kind", "encoding", "missing"), rows, "Columns", numeric={3})
-    return join(shown, _more(len(report.columns) - MOST_COLUMNS))
+    return join(shown, more(len(report.columns) - MOST_COLUMNS))
 
 
 def _missing(share: object) -> str:
@@ -232,11 +233,7 @@ def _notes(report: Report) -> Markup:
     items = [element("li", shorten(note, TEXT)) for note in report.notes[:MOST_ROWS]]
     if not items:
         return Markup()
-    return join(element("ul", *items), _more(len(report.notes) - MOST_ROWS))
-
-
-def _more(hidden: int) -> Markup:
-    return element("p", f"{hidden:,} more.", class_="more") if hidden > 0 else Markup()
+    return join(element("ul", *items), more(len(report.notes) - MOST_ROWS))
 
 
 def _code(code: str, about: str) -> Markup:

@@ -51,6 +51,15 @@ def scrolling(content: Markup, about: str) -> Markup:
     return element("div", content, class_="scroll", role="group", aria_label=about, tabindex="0")
 
 
+def more(hidden: int) -> Markup:
+    """Say how many rows are not shown, if any.
+
+    >>> more(3), more(-2)
+    ('<p class="more">3 more.</p>', '')
+    """
+    return element("p", f"{hidden:,} more.", class_="more") if hidden > 0 else Markup()
+
+
 def share_bar(share: float, class_: str = "share") -> Markup:
     """Draw a share of 0 to 1 as a small bar; it repeats a number and is hidden from ear."""
     width = 100 * min(max(share, 0.0), 1.0) if share == share else 0.0

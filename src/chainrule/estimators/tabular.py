@@ -1,0 +1,382 @@
+"""`TabularClassifier` and `TabularRegressor`: a table as it comes, and no parameter needed.
+
+Numbers are scaled robustly, categories become columns or embeddings, missing values are kept as
+such; several small nets are trained as one, each without an eighth of the rows, which decide when
+to stop and calibrate the probabilities; predictions are averaged.
+
+>>> import pandas as pd
+>>> table = pd.DataFrame({"city": ["Rome", "Oslo", None, "Rome"] * 10, "age": [31, 25, 58, None] * 10})
+>>> net = TabularClassifier(random_state=0).fit(table, ["yes", "no", "no", "yes"] * 10)
+>>> net.predict(table[:3])
+array(['yes', 'no', 'no'], dtype=object)
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import (
+    _check_feature_names,
+    _check_sample_weight,
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+)
+
+from chainrule import losses, ops
+from chainrule.contract import check_weight
+from chainrule.data import Rows
+from chainrule.errors import ConfigError, DataError
+from chainrule.estimators.base import Targets, row_weights
+from chainrule.estimators.persist import Saved
+from chainrule.estimators.rows import canonical_order, dealt, repeated, take_rows
+from chainrule.graph import Array
+from chainrule.losses import Loss
+from chainrule.nn.tabular import TabularNet
+from chainrule.optim import AdamW
+from chainrule.schedules import Cosine, WarmUp
+from chainrule.stopping import EarlyStopping
+from chainrule.table import TableEncoder
+from chainrule.targets import TargetScaler
+from chainrule.training import Plan, Training, predict
+
+_TOO_FEW = 24  # rows; with fewer, every member sees all of them
+
+
+class _Tabular(Saved, BaseEstimator):  # type: ignore[misc]
+    """What the classifier and the regressor share."""
+
+    saved_attributes: ClassVar[tuple[str, ...]] = (
+        "classes_", "n_features_in_", "feature_names_in_", "n_outputs_", "n_iter_",
+        "temperature_", "_task", "_encoder_state", "_scaler_state",
+    )  # fmt: skip
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, validation_data: Any) -> Self:
+        self._check_settings()
+        check_consistent_length(X, y)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
+            check_weight(sample_weight)
+            keep = repeated(sample_weight)
+            if keep is not None:
+                X, y, sample_weight = take_rows(X, keep), take_rows(y, keep), None
+        self.encoder_ = TableEncoder(self.kinds).fit(X)
+        self._remember_columns(X)
+        table = self.encoder_.transform(X)
+        target = self._encoded(y)
+        weight = row_weights(sample_weight, getattr(self, "class_weight", None), y)
+        order = canonical_order(table.numbers, table.categories, target, weight)
+        inputs = (table.numbers[order], table.categories[order])
+        rows = Rows(inputs, target[order], None if weight is None else weight[order])
+        self._train(rows, validation_data)
+        return self
+
+    def _check_settings(self) -> None:
+        for name, low in (("members", 1), ("epochs", 1)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < low:
+                raise ConfigError(f"{name}={value!r}: expected a whole number of at least {low}")
+        if not isinstance(self.lr, int | float) or not 0 < self.lr < np.inf:
+            raise ConfigError(f"lr={self.lr!r}: expected a number above 0")
+        for size in self.hidden:
+            if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
+                raise ConfigError(f"hidden={self.hidden!r}: expected whole numbers of at least 1")
+
+    def _remember_columns(self, X: Any) -> None:
+        """Set scikit-learn's attributes about the columns."""
+        self.n_features_in_ = len(self.encoder_.feature_names)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            _check_feature_names(self, X, reset=True)
+        self._encoder_state = self.encoder_.to_state()
+
+    def _train(self, rows: Rows, validation_data: Any) -> None:
+        seed = int(check_random_state(self.random_state).randint(2**31))
+        members = int(self.members)
+        self.module_ = TabularNet(
+            rows.inputs[0].shape[1],
+            self.encoder_.cardinalities,
+            self.n_outputs_,
+            members,
+            list(self.hidden),
+            self.activation,
+        ).initialize(seed)
+        loss = self._loss()
+        own = np.ones(len(rows)) if rows.weight is None else rows.weight
+        share = np.ones((len(rows), members), np.float32)
+        held_out = None
+        if validation_data is not None:
+            held_out = self._validation_rows(validation_data, members)
+        elif len(rows) >= _TOO_FEW and members > 1:
+            labels = rows.target if self._task in ("binary", "multiclass") else None
+            share = 1 - dealt(len(rows), members, seed, labels)
+            held_out = self._stacked(rows, own[:, None] * (1 - share), members)
+        training = Training(
+            self.module_,
+            loss,
+            self._stacked(rows, own[:, None] * share, members),
+            held_out,
+            self._plan(len(rows), seed, held_out is not None),
+        )
+        try:
+            training.run()
+        finally:
+            self.history_ = training.history
+            self.n_iter_ = len(training.history)
+        self.temperature_ = self._temperature(held_out) if held_out is not None else 1.0
+
+    def _stacked(self, rows: Rows, weight: Array, members: int) -> Rows:
+        """Give every member the target, and its own weight of each row."""
+        target = np.repeat(np.expand_dims(rows.target, 1), members, axis=1)
+        return Rows(rows.inputs, target, weight.astype(np.float32))
+
+    def _validation_rows(self, validation_data: Any, members: int) -> Rows:
+        if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
+            raise DataError("validation_data: expected a tuple (X, y)")
+        table = self.encoder_.transform(validation_data[0])
+        rows = Rows((table.numbers, table.categories), self._encoded_again(validation_data[1]))
+        return self._stacked(rows, np.ones((len(rows), members)), members)
+
+    def _plan(self, n: int, seed: int, validated: bool) -> Plan:
+        batch = int(np.clip(n // 16, 16, 256))
+        batch = -(-n // max(round(n / batch), 1))
+        steps = self.epochs * -(-n // batch)
+        warm = max(steps // 10, 1)
+        biases = [layer.bias for layer in self.module_.layers]
+        groups: list[Any] = [(biases, {"weight_decay": 0.0})]
+        if self.module_.scale is not None:
+            groups.append(([self.module_.scale], {"weight_decay": 0.0, "lr": 6 * self.lr}))
+        return Plan(
+            optimizer=AdamW(self.lr, beta2=0.99, weight_decay=0.01),
+            epochs=int(self.epochs),
+            batch_size=batch,
+            seed=seed,
+            schedule=WarmUp(warm, Cosine(max(steps - warm, 1))),
+            groups=groups,
+            early_stopping=EarlyStopping(patience=int(self.epochs)) if validated else None,
+            validate_every=3,
+            callbacks=self.callbacks or (),
+            progress=bool(self.verbose),
+        )
+
+    def _raw(self, X: Any) -> Array:
+        """Give what the members say about each row: (rows, members, outputs)."""
+        check_is_fitted(self)
+        table = self.encoder_.transform(X)
+        return predict(self.module_, (table.numbers, table.categories))
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "module_")
+
+    def _after_load(self) -> None:
+        self.encoder_ = TableEncoder.from_state(self._encoder_state)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        return tags
+
+
+class TabularClassifier(ClassifierMixin, _Tabular):  # type: ignore[misc]
+    """Classify rows of a table: categories, missing values and unscaled numbers as they come.
+
+    * `kinds` overrules what a column is taken for: `{"zip": "category", "id": "drop"}`.
+    * `members` nets are averaged; `hidden` are the widths of their layers.
+    * `class_weight` is a dictionary or "balanced"; a `sample_weight` of whole numbers counts as
+      that many equal rows.
+    * `fit(..., validation_data=(X, y))` replaces the rows that the members leave out.
+
+    The order of the rows does not matter. Probabilities are calibrated: one temperature is fitted
+    on the rows left out.
+
+    Fitted: `module_`, `encoder_`, `history_`, `classes_`, `temperature_`, `n_iter_`.
+
+    >>> import numpy as np
+    >>> X = np.linspace(-1, 1, 60).reshape(-1, 1)
+    >>> net = TabularClassifier(epochs=30, random_state=0).fit(X, X[:, 0] > 0)
+    >>> net.predict([[-0.9], [0.9]]), bool(net.predict_proba([[0.9]])[0, 1] > 0.9)
+    (array([False,  True]), True)
+    """
+
+    def __init__(
+        self,
+        *,
+        kinds: Mapping[str, str] | None = None,
+        members: int = 8,
+        hidden: Sequence[int] = (128, 128),
+        activation: str = "selu",
+        epochs: int = 100,
+        lr: float = 1e-3,
+        label_smoothing: float = 0.1,
+        class_weight: Any = None,
+        callbacks: Any = None,
+        verbose: Any = False,
+        random_state: Any = None,
+    ) -> None:
+        self.kinds = kinds
+        self.members = members
+        self.hidden = hidden
+        self.activation = activation
+        self.epochs = epochs
+        self.lr = lr
+        self.label_smoothing = label_smoothing
+        self.class_weight = class_weight
+        self.callbacks = callbacks
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None
+    ) -> Self:
+        """Fit to the rows of a table X and their classes y, or a matrix of 0 and 1 per label."""
+        return self._fit(X, y, sample_weight, validation_data)
+
+    def _encoded(self, y: Any) -> Array:
+        y = _as_labels(y)
+        self._targets = Targets.of_labels(y)
+        self.classes_, self._task = self._targets.classes, self._targets.task
+        self.n_outputs_ = self._targets.outputs
+        return self._targets.encode(y, np.float32)
+
+    def _encoded_again(self, y: Any) -> Array:
+        return self._targets.encode(_as_labels(y), np.float32)
+
+    def _after_load(self) -> None:
+        super()._after_load()
+        self._targets = Targets(self._task, self.classes_)
+
+    def _loss(self) -> Loss:
+        if self._task == "multiclass":
+            return losses.cross_entropy.having(label_smoothing=self.label_smoothing)
+        return _SMOOTHED.having(smoothing=self.label_smoothing)
+
+    def _temperature(self, held_out: Rows) -> float:
+        """Give the number to divide the logits by: the likeliest on the rows left out."""
+        raw = predict(self.module_, held_out.inputs)
+        loss = losses.cross_entropy if self._task == "multiclass" else _SMOOTHED
+
+        def nll(log_t: float) -> float:
+            value = loss.value(raw / np.float32(np.exp(log_t)), held_out.target, held_out.weight)
+            return float(value)
+
+        return float(np.exp(minimize_scalar(nll, bounds=(-3, 3), method="bounded").x))
+
+    def predict_proba(self, X: Any) -> Array:
+        """Give the probability of each class, or of each label: shape (rows, classes)."""
+        raw = self._raw(X).astype(np.float64) / self.temperature_
+        if self._task == "one":
+            return np.ones((len(raw), 1))
+        if self._task == "multiclass":
+            p: Array = ops.softmax(raw).mean(axis=1)
+            return p
+        p = ops.sigmoid(raw).mean(axis=1)
+        return p if self._task == "multilabel" else np.concatenate([1 - p, p], axis=1)
+
+    def predict(self, X: Any) -> Array:
+        """Give the most probable class of each row, or the labels that are more likely than not."""
+        p = self.predict_proba(X)
+        if self._task == "multilabel":
+            return (p > 0.5).astype(int)
+        return self.classes_[p.argmax(axis=1)]  # type: ignore[no-any-return]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+class TabularRegressor(RegressorMixin, _Tabular):  # type: ignore[misc]
+    """Predict numbers from rows of a table; the parameters are those of `TabularClassifier`.
+
+    Targets are standardized inside. y has shape (rows,) or (rows, outputs).
+
+    >>> import numpy as np
+    >>> X = np.linspace(-1, 1, 80).reshape(-1, 1)
+    >>> TabularRegressor(random_state=0).fit(X, X[:, 0] ** 2).score(X, X[:, 0] ** 2) > 0.9
+    True
+    """
+
+    def __init__(
+        self,
+        *,
+        kinds: Mapping[str, str] | None = None,
+        members: int = 8,
+        hidden: Sequence[int] = (128, 128),
+        activation: str = "selu",
+        epochs: int = 100,
+        lr: float = 1e-3,
+        loss: str | Loss = "mse",
+        callbacks: Any = None,
+        verbose: Any = False,
+        random_state: Any = None,
+    ) -> None:
+        self.kinds = kinds
+        self.members = members
+        self.hidden = hidden
+        self.activation = activation
+        self.epochs = epochs
+        self.lr = lr
+        self.loss = loss
+        self.callbacks = callbacks
+        self.verbose = verbose
+        self.random_state = random_state
+
+    _task = "regression"
+
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None
+    ) -> Self:
+        """Fit to the rows of a table X and numbers y."""
+        return self._fit(X, y, sample_weight, validation_data)
+
+    def _encoded(self, y: Any) -> Array:
+        self.scaler_ = TargetScaler.fit(_as_column(y))
+        self._scaler_state = self.scaler_.to_state()
+        self.n_outputs_ = len(self.scaler_.mean)
+        return self._encoded_again(y)
+
+    def _encoded_again(self, y: Any) -> Array:
+        return self.scaler_.transform(_as_column(y)).astype(np.float32)
+
+    def _after_load(self) -> None:
+        super()._after_load()
+        self.scaler_ = TargetScaler.from_state(self._scaler_state)
+
+    def _loss(self) -> Loss:
+        chosen = losses.get_loss(self.loss)
+        if chosen.output != "values":
+            raise ConfigError(f"loss={chosen.name}: expected a loss for numbers, such as 'huber'")
+        return chosen
+
+    def _temperature(self, held_out: Rows) -> float:
+        return 1.0
+
+    def predict(self, X: Any) -> Array:
+        """Give the predicted number or numbers of each row."""
+        return self.scaler_.inverse(self._raw(X).mean(axis=1, dtype=np.float64))
+
+
+def _as_labels(y: Any) -> Any:
+    """Take a column of labels as a vector, as scikit-learn does."""
+    y = y.toarray() if hasattr(y, "toarray") else np.asarray(y)
+    return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+
+
+def _as_column(y: Any) -> Any:
+    return _as_labels(y) if np.ndim(y) == 2 else y
+
+
+def _smoothed(prediction: Any, target: Any, *, smoothing: float = 0.0) -> Any:
+    """Binary cross-entropy from logits whose labels are moved towards 1/2."""
+    if smoothing:
+        target = ops.add(ops.mul(target, 1 - smoothing), smoothing / 2)
+    return losses.binary_cross_entropy_with_logits.formula(prediction, target)
+
+
+_SMOOTHED = Loss("binary_cross_entropy_with_logits", _smoothed, "binary logits", "labels")
