@@ -20,7 +20,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -52,20 +52,21 @@ def read_table(
     *,
     columns: Sequence[str] | None = None,
     delimiter: str | None = None,
+    text: Sequence[str] = (),
 ) -> Any:
     """Read a ``.csv``, ``.tsv`` or ``.parquet`` file as a `pyarrow.Table`.
 
     Only `columns` are read, in their order, if given. The first row of a CSV file names the
     columns; it is UTF-8, with or without a byte order mark; the cells in `MISSING_TEXT` are
     missing; blank lines are no rows; a column of numbers, of true and false, or of dates is read
-    as such, any other as text. The delimiter is a tab in ``.tsv`` and a comma in ``.csv`` files,
-    unless given.
+    as such, any other as text, and so are the columns named in `text`. The delimiter is a tab in
+    ``.tsv`` and a comma in ``.csv`` files, unless given.
 
     A `DataError` with file and line refuses rows with too many or too few cells, quotes that are
     not closed, doubled column names, files without rows, and columns that are not there; a
     `FormatError` refuses files that are not CSV or Parquet, and text that is not UTF-8.
     """
-    return _read(path, columns, delimiter, skip=False)[0]
+    return _read(path, columns, delimiter, skip=False, text=text)[0]
 
 
 def read_good_rows(
@@ -93,13 +94,23 @@ def write_csv(path: str | os.PathLike[str], columns: Mapping[str, ArrayLike]) ->
     Numbers are written with as many digits as give the same number back, None and NaN as an empty
     cell; text is quoted where it has to be. A `ShapeError` refuses columns of unequal length.
     """
+    lines = csv_lines(columns)
+    with atomic_write(path) as file:
+        file.writelines(lines)
+
+
+def csv_lines(columns: Mapping[str, ArrayLike]) -> Iterator[bytes]:
+    r"""Give the lines that `write_csv` writes, the names first.
+
+    >>> list(csv_lines({"x": [1.5, None]}))
+    [b'x\n', b'1.5\n', b'""\n']
+    """
     arrays = {name: _column_array(values) for name, values in columns.items()}
     shapes = {name: array.shape for name, array in arrays.items()}
     if len(set(shapes.values())) != 1 or any(len(shape) != 1 for shape in shapes.values()):
         raise ShapeError(f"columns of a CSV file have one dimension and one length, not {shapes}")
-    with atomic_write(path) as file:
-        file.write(_csv_line(list(arrays)))
-        file.writelines(map(_csv_line, zip(*map(_written, arrays.values()), strict=True)))
+    rows = zip(*map(_written, arrays.values()), strict=True)
+    return map(_csv_line, chain([list(arrays)], rows))
 
 
 def _read(
@@ -107,6 +118,7 @@ def _read(
     columns: Sequence[str] | None,
     delimiter: str | None,
     skip: bool,
+    text: Sequence[str] = (),
 ) -> tuple[Any, list[BadRow]]:
     if delimiter is not None and len(delimiter.encode()) != 1:
         raise ConfigError(f"the delimiter is one ASCII letter, not {delimiter!r}")
@@ -126,7 +138,8 @@ def _read(
         table = _read_parquet(file, columns)
     else:
         letter = _DELIMITERS[suffix] if delimiter is None else delimiter
-        table, skipped = _read_csv(file, columns, letter, skip, guessed=delimiter is None)
+        guessed = delimiter is None
+        table, skipped = _read_csv(file, columns, letter, skip, guessed=guessed, text=text)
     if table.num_rows == 0:
         raise DataError(f"{file}: the file has {table.num_columns} columns but no rows")
     return table, skipped
@@ -147,7 +160,13 @@ def _read_parquet(file: Path, columns: Sequence[str] | None) -> Any:
 
 
 def _read_csv(
-    file: Path, columns: Sequence[str] | None, delimiter: str, skip: bool, guessed: bool
+    file: Path,
+    columns: Sequence[str] | None,
+    delimiter: str,
+    skip: bool,
+    *,
+    guessed: bool,
+    text: Sequence[str],
 ) -> tuple[Any, list[BadRow]]:
     arrow = need("pyarrow", extra="data", why="to read CSV files")
     has_quotes = _check_bytes(file)
@@ -162,7 +181,7 @@ def _read_csv(
         if bad and not skip:
             raise _error(file, bad[0])
     try:
-        table = _parse(file, columns, delimiter, skip)
+        table = _parse(file, columns, delimiter, skip, text)
     except arrow.ArrowInvalid as error:
         _check_text(file)
         found = _bad_rows(file, delimiter)
@@ -176,7 +195,9 @@ def _read_csv(
     return table, bad
 
 
-def _parse(file: Path, columns: Sequence[str] | None, delimiter: str, skip: bool) -> Any:
+def _parse(
+    file: Path, columns: Sequence[str] | None, delimiter: str, skip: bool, text: Sequence[str]
+) -> Any:
     reader = need("pyarrow.csv", extra="data", why="to read CSV files")
     return reader.read_csv(
         file,
@@ -190,6 +211,7 @@ def _parse(file: Path, columns: Sequence[str] | None, delimiter: str, skip: bool
             null_values=list(MISSING_TEXT),
             strings_can_be_null=True,
             include_columns=None if columns is None else list(columns),
+            column_types=dict.fromkeys(text, "string"),
         ),
     )
 

@@ -35,6 +35,7 @@ from chainrule.optim import Adam, Optimizer, Updater, clip_by_norm, clip_by_valu
 from chainrule.progress import Progress
 from chainrule.schedules import Schedule, get_schedule
 from chainrule.stopping import EarlyStopping, ReduceOnPlateau
+from chainrule.threads import blas_threads
 from chainrule.transforms.reverse import reverse
 
 Score = Callable[[Array, Array], float]
@@ -179,7 +180,8 @@ class Training:
         )
         self.history.reason = "epochs"
         try:
-            with self._interruptible(), _training_mode(self.model):
+            work = blas_threads(self.batch_size * _largest_matrix(self.parameters))
+            with work, self._interruptible(), _training_mode(self.model):
                 for epoch in range(first, self.plan.epochs + 1):
                     if self._epoch(epoch):
                         break
@@ -385,6 +387,11 @@ class Training:
             yield
         finally:
             signal.signal(signal.SIGINT, before)
+
+
+def _largest_matrix(parameters: Sequence[Any]) -> int:
+    """Give the number of elements of the largest matrix, or of one of a stack of matrices."""
+    return max((p.shape[-1] * p.shape[-2] for p in parameters if p.ndim > 1), default=1)
 
 
 @contextmanager

@@ -35,7 +35,9 @@ def take_rows(table: Any, indices: Array) -> Any:
     if isinstance(table, dict):
         return {name: [column[i] for i in indices] for name, column in table.items()}
     narwhals = need("narwhals", extra="sklearn", why="to take rows of a data frame")
-    frame = narwhals.from_native(table, allow_series=True)
+    frame = narwhals.from_native(table, allow_series=True, pass_through=True)
+    if frame is table:  # no data frame: something that NumPy understands
+        return np.asarray(table)[indices]
     return narwhals.to_native(frame[indices.tolist()])
 
 

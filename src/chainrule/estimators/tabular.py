@@ -8,7 +8,7 @@ to stop and calibrate the probabilities; predictions are averaged.
 >>> table = pd.DataFrame({"city": ["Rome", "Oslo", None, "Rome"] * 10, "age": [31, 25, 58, None] * 10})
 >>> net = TabularClassifier(random_state=0).fit(table, ["yes", "no", "no", "yes"] * 10)
 >>> net.predict(table[:3])
-array(['yes', 'no', 'no'], dtype=object)
+array(['yes', 'no', 'no'], dtype='<U3')
 """
 
 import warnings
@@ -44,6 +44,7 @@ from chainrule.table import TableEncoder
 from chainrule.targets import TargetScaler
 from chainrule.training import Plan, Training, predict
 
+_MOST_GIB = 4  # of a sparse matrix that is written out
 _TOO_FEW = 24  # rows; with fewer, every member sees all of them
 
 
@@ -57,6 +58,9 @@ class _Tabular(Saved, BaseEstimator):  # type: ignore[misc]
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation_data: Any) -> Self:
         self._check_settings()
+        if y is None:
+            raise DataError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+        X = _dense(X)
         check_consistent_length(X, y)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
@@ -137,7 +141,7 @@ class _Tabular(Saved, BaseEstimator):  # type: ignore[misc]
     def _validation_rows(self, validation_data: Any, members: int) -> Rows:
         if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
             raise DataError("validation_data: expected a tuple (X, y)")
-        table = self.encoder_.transform(validation_data[0])
+        table = self.encoder_.transform(_dense(validation_data[0]))
         rows = Rows((table.numbers, table.categories), self._encoded_again(validation_data[1]))
         return self._stacked(rows, np.ones((len(rows), members)), members)
 
@@ -165,8 +169,7 @@ class _Tabular(Saved, BaseEstimator):  # type: ignore[misc]
 
     def _raw(self, X: Any) -> Array:
         """Give what the members say about each row: (rows, members, outputs)."""
-        check_is_fitted(self)
-        table = self.encoder_.transform(X)
+        table = self.encoder_.transform(_dense(X))
         return predict(self.module_, (table.numbers, table.categories))
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -178,6 +181,7 @@ class _Tabular(Saved, BaseEstimator):  # type: ignore[misc]
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
         tags.input_tags.categorical = True
         tags.input_tags.string = True
         return tags
@@ -210,9 +214,9 @@ class TabularClassifier(ClassifierMixin, _Tabular):  # type: ignore[misc]
         kinds: Mapping[str, str] | None = None,
         members: int = 8,
         hidden: Sequence[int] = (128, 128),
-        activation: str = "selu",
+        activation: str = "relu",
         epochs: int = 100,
-        lr: float = 1e-3,
+        lr: float = 3e-3,
         label_smoothing: float = 0.1,
         class_weight: Any = None,
         callbacks: Any = None,
@@ -269,6 +273,7 @@ class TabularClassifier(ClassifierMixin, _Tabular):  # type: ignore[misc]
 
     def predict_proba(self, X: Any) -> Array:
         """Give the probability of each class, or of each label: shape (rows, classes)."""
+        check_is_fitted(self)
         raw = self._raw(X).astype(np.float64) / self.temperature_
         if self._task == "one":
             return np.ones((len(raw), 1))
@@ -280,6 +285,7 @@ class TabularClassifier(ClassifierMixin, _Tabular):  # type: ignore[misc]
 
     def predict(self, X: Any) -> Array:
         """Give the most probable class of each row, or the labels that are more likely than not."""
+        check_is_fitted(self)
         p = self.predict_proba(X)
         if self._task == "multilabel":
             return (p > 0.5).astype(int)
@@ -308,9 +314,9 @@ class TabularRegressor(RegressorMixin, _Tabular):  # type: ignore[misc]
         kinds: Mapping[str, str] | None = None,
         members: int = 8,
         hidden: Sequence[int] = (128, 128),
-        activation: str = "selu",
+        activation: str = "relu",
         epochs: int = 100,
-        lr: float = 1e-3,
+        lr: float = 3e-3,
         loss: str | Loss = "mse",
         callbacks: Any = None,
         verbose: Any = False,
@@ -336,13 +342,13 @@ class TabularRegressor(RegressorMixin, _Tabular):  # type: ignore[misc]
         return self._fit(X, y, sample_weight, validation_data)
 
     def _encoded(self, y: Any) -> Array:
-        self.scaler_ = TargetScaler.fit(_as_column(y))
+        self.scaler_ = TargetScaler.fit(_as_labels(y))
         self._scaler_state = self.scaler_.to_state()
         self.n_outputs_ = len(self.scaler_.mean)
         return self._encoded_again(y)
 
     def _encoded_again(self, y: Any) -> Array:
-        return self.scaler_.transform(_as_column(y)).astype(np.float32)
+        return self.scaler_.transform(_as_labels(y)).astype(np.float32)
 
     def _after_load(self) -> None:
         super()._after_load()
@@ -359,17 +365,27 @@ class TabularRegressor(RegressorMixin, _Tabular):  # type: ignore[misc]
 
     def predict(self, X: Any) -> Array:
         """Give the predicted number or numbers of each row."""
+        check_is_fitted(self)
         return self.scaler_.inverse(self._raw(X).mean(axis=1, dtype=np.float64))
+
+
+def _dense(X: Any) -> Any:
+    """Write a sparse matrix out, since scaling moves its zeros; a huge one is refused."""
+    if not hasattr(X, "tocsr"):
+        return X
+    gib = X.shape[0] * X.shape[1] * 8 / 2**30
+    if gib > _MOST_GIB:
+        raise DataError(
+            f"a sparse matrix of shape {X.shape} would take {gib:,.0f} GiB as a table: select "
+            "columns first, or use MLPClassifier, which takes sparse rows batch by batch"
+        )
+    return X.toarray()
 
 
 def _as_labels(y: Any) -> Any:
     """Take a column of labels as a vector, as scikit-learn does."""
     y = y.toarray() if hasattr(y, "toarray") else np.asarray(y)
     return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
-
-
-def _as_column(y: Any) -> Any:
-    return _as_labels(y) if np.ndim(y) == 2 else y
 
 
 def _smoothed(prediction: Any, target: Any, *, smoothing: float = 0.0) -> Any:

@@ -88,10 +88,15 @@ def _learning(report: Report) -> Markup:
 
 
 def _curve(report: Report, title: str, train: str, validation: str) -> Markup:
-    ours, theirs = _history(report, train), _history(report, validation)
     epochs = _history(report, "epoch")
     epochs = np.where(np.isfinite(epochs), epochs, np.arange(1.0, len(epochs) + 1))
-    series = [Series("train", epochs, ours), Series("validation", epochs, theirs, "validation")]
+    # An epoch after which nobody looked is no gap; one that gave nan is.
+    looked = np.array([row.get(validation) is not None for row in report.history])
+    ours, theirs = _history(report, train), _history(report, validation)[looked]
+    series = [
+        Series("train", epochs, ours),
+        Series("validation", epochs[looked], theirs, "validation"),
+    ]
     if not validation:
         series = [Series("rate", epochs, ours, "other")]
     log = validation != "validation_score" and _wide_range(np.concatenate([ours, theirs]))
