@@ -8,7 +8,7 @@
 (5, 3, 3)
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,8 +36,13 @@ class EarlyStopping:
         if self.patience < 1:
             raise ConfigError(f"EarlyStopping(patience={self.patience}): expected at least 1")
 
-    def start(self) -> "Watch":
-        """Begin to watch."""
+    def start(self, columns: Sequence[str] | None = None) -> "Watch":
+        """Begin to watch; `columns` are those that the history will have."""
+        if columns is not None and self.monitor not in columns:
+            raise ConfigError(
+                f"EarlyStopping(monitor={self.monitor!r}): the history will have only "
+                f"{', '.join(columns)}; pass validation data, or monitor='loss'"
+            )
         return Watch(self)
 
 
@@ -54,11 +59,6 @@ class Watch:
 
     def update(self, epoch: int, row: Mapping[str, float]) -> bool:
         """Take in the row of an epoch; say whether patience has run out."""
-        if self.rule.monitor not in row:
-            raise ConfigError(
-                f"EarlyStopping(monitor={self.rule.monitor!r}): the history has only "
-                f"{', '.join(row)}; pass validation data, or monitor='loss'"
-            )
         value = row[self.rule.monitor]
         gain = self.best - value if self.falling else value - self.best
         # The first value counts as an improvement over nothing, NaN never does.

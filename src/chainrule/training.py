@@ -153,7 +153,9 @@ class Training:
         self.steps_per_epoch = -(-len(rows) // self.batch_size)
         self.seed = int(np.random.default_rng(plan.seed).integers(2**31))
         self.rate_factor = 1.0
-        self.watch = plan.early_stopping.start() if plan.early_stopping else None
+        columns = ["loss"] + ["validation_loss"] * (validation is not None)
+        columns += ["validation_score"] * (validation is not None and plan.score is not None)
+        self.watch = plan.early_stopping.start(columns) if plan.early_stopping else None
         self.best: list[Any] | None = None
         self.good = self._weights()
         self.mean: list[Array] | None = None

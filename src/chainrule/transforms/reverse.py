@@ -20,6 +20,7 @@ from chainrule.dims import Shape
 from chainrule.errors import DtypeError, GraphError, ShapeError
 from chainrule.graph import (
     METHODS,
+    OPS,
     Op,
     Tensor,
     Value,
@@ -34,8 +35,8 @@ from chainrule.ops import sum as sum_over
 from chainrule.ops.kinds import Discrete
 from chainrule.tree import flatten, rebuild
 
-_FREED = Discrete("freed", np.positive, lambda x: (x.shape, x.dtype))
-"""The op of a node whose graph was used up by backward()."""
+_FREED = OPS.pop(Discrete("freed", np.positive, lambda x: (x.shape, x.dtype)).name)
+"""The op of a node whose graph was used up by backward(); nobody applies it."""
 
 
 def reverse(

