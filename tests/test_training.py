@@ -66,8 +66,12 @@ def test_epoch_loss_weighs_a_short_last_batch_by_its_size():
         model, epochs=1, batch_size=25, optimizer=optim.SGD(0.0), callbacks=[recorder := Recorder()]
     )
     losses = [e.loss for e in recorder.steps]
-    assert history["loss"][0] == pytest.approx((25 * losses[0] + 25 * losses[1] + 10 * losses[2]) / 60)
-    assert history["loss"][0] == pytest.approx(float(((model.predict(X) - Y) ** 2).mean()), rel=1e-5)
+    assert history["loss"][0] == pytest.approx(
+        (25 * losses[0] + 25 * losses[1] + 10 * losses[2]) / 60
+    )
+    assert history["loss"][0] == pytest.approx(
+        float(((model.predict(X) - Y) ** 2).mean()), rel=1e-5
+    )
 
 
 def test_schedule_by_step_and_by_epoch_is_logged():
@@ -89,7 +93,9 @@ def test_validation_share_and_set():
 
 def test_weights_equal_repeated_rows():
     weight = np.arange(60) % 3
-    weighted = train(net(), "mse", X, Y, weight=weight.astype(float), epochs=3, batch_size=None, seed=0)
+    weighted = train(
+        net(), "mse", X, Y, weight=weight.astype(float), epochs=3, batch_size=None, seed=0
+    )
     again = np.repeat(np.arange(60), weight)
     repeated = train(net(), "mse", X[again], Y[again], epochs=3, batch_size=None, seed=0)
     assert weighted["loss"] == pytest.approx(repeated["loss"], rel=1e-5)
@@ -110,7 +116,14 @@ def test_penalty_is_part_of_the_loss():
 def test_clipping_limits_the_step():
     model, recorder = net(), Recorder()
     before = np.concatenate([v.ravel() for v in model.state_dict().values()])
-    fit(model, epochs=1, batch_size=None, clip_norm=1e-3, optimizer=optim.SGD(1.0), callbacks=[recorder])
+    fit(
+        model,
+        epochs=1,
+        batch_size=None,
+        clip_norm=1e-3,
+        optimizer=optim.SGD(1.0),
+        callbacks=[recorder],
+    )
     after = np.concatenate([v.ravel() for v in model.state_dict().values()])
     assert np.linalg.norm(after - before) == pytest.approx(1e-3, rel=1e-2)
     assert recorder.steps[0].gradient_norm > 1e-3
@@ -163,7 +176,9 @@ def test_average_of_the_weights_is_what_remains():
 @pytest.mark.parametrize("rate", [1e30, 1e18])
 def test_divergence_stops_at_once_and_keeps_the_last_good_weights(rate):
     model, recorder = net(), Recorder()
-    with pytest.raises(DivergedError, match=r"step \d+ \(epoch \d+, learning rate 1e\+\d+\)") as caught:
+    with pytest.raises(
+        DivergedError, match=r"step \d+ \(epoch \d+, learning rate 1e\+\d+\)"
+    ) as caught:
         train(model, "mse", X * 100, Y * 1e4, optimizer=optim.SGD(rate), epochs=50, seed=0,
               callbacks=[recorder])  # fmt: skip
     assert "the last good weights were kept" in str(caught.value)
@@ -218,7 +233,11 @@ def test_training_in_a_thread_leaves_signals_alone():
 def test_checkpoint_goes_on_to_the_same_bits(tmp_path):
     def run(epochs, name):
         model = nn.Sequential(
-            nn.Linear(1, 8), nn.Activation("tanh"), nn.Dropout(0.2), nn.BatchNorm1d(8), nn.Linear(8, 1)
+            nn.Linear(1, 8),
+            nn.Activation("tanh"),
+            nn.Dropout(0.2),
+            nn.BatchNorm1d(8),
+            nn.Linear(8, 1),
         ).initialize(0)
         history = train(
             model, "mse", X, Y, epochs=epochs, seed=0, validation=(X, Y), average=0.9,
@@ -256,9 +275,17 @@ def test_checkpoint_of_another_training_is_refused(tmp_path):
         ({"schedule_by": "day"}, ConfigError, "expected 'step' or 'epoch'"),
         ({"validation": 1.5}, ConfigError, "between 0 and 1"),
         ({"validation": 0.999}, DataError, "60 rows are too few to hold out a share of 0.999"),
-        ({"early_stopping": EarlyStopping()}, ConfigError, "pass validation data, or monitor='loss'"),
+        (
+            {"early_stopping": EarlyStopping()},
+            ConfigError,
+            "pass validation data, or monitor='loss'",
+        ),
         ({"callbacks": [3]}, ConfigError, "callback 3: expected an instance of chainrule.Callback"),
-        ({"weight": np.full(60, -1.0)}, DataError, "weight -1.0 in row 0: expected a finite number"),
+        (
+            {"weight": np.full(60, -1.0)},
+            DataError,
+            "weight -1.0 in row 0: expected a finite number",
+        ),
         ({"weight": np.zeros(60)}, DataError, "all weights are zero"),
         ({"weight": np.ones(59)}, ShapeError, "the numbers of rows differ: target 60, input 0 60"),
     ],
@@ -356,5 +383,7 @@ def test_several_inputs():
             return self.a(x) + self.b(z)
 
     model = Sum()
-    history = train(model, "mse", (X, X[::-1]), X * 3, epochs=150, optimizer=optim.Adam(0.05), seed=0)
+    history = train(
+        model, "mse", (X, X[::-1]), X * 3, epochs=150, optimizer=optim.Adam(0.05), seed=0
+    )
     assert history["loss"][-1] < 1e-2

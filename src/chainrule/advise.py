@@ -176,7 +176,9 @@ def effective_rank(X: Any) -> float:
     """
     values = np.array(X, dtype=np.float64)
     if values.ndim != 2 or values.size == 0:
-        raise ShapeError(f"X has shape {values.shape}: expected (rows, columns), at least 1 of both")
+        raise ShapeError(
+            f"X has shape {values.shape}: expected (rows, columns), at least 1 of both"
+        )
     infinite = np.isinf(values)
     if infinite.any():
         row, column = np.argwhere(infinite)[0].tolist()

@@ -67,7 +67,9 @@ def check_weight(weight: Array | None) -> None:
     wrong = np.argwhere(~(np.isfinite(weight) & (weight >= 0)))
     if len(wrong):
         at = tuple(int(i) for i in wrong[0])
-        raise DataError(f"weight {weight[at]} in row {at[0]}: expected a finite number of at least 0")
+        raise DataError(
+            f"weight {weight[at]} in row {at[0]}: expected a finite number of at least 0"
+        )
     if not np.any(weight):
         raise DataError("all weights are zero: there is nothing to learn from")
 

@@ -85,16 +85,16 @@ class Callback:
                 )
 
     def on_train_start(self, event: TrainStart) -> None:
-        """Called once, before the first step."""
+        """Hear of the start, before the first step."""
 
     def on_step_end(self, event: StepEnd) -> None:
-        """Called after every step."""
+        """Hear of a step."""
 
     def on_epoch_end(self, event: EpochEnd) -> None:
-        """Called after every epoch, validation included."""
+        """Hear of an epoch, validation included."""
 
     def on_train_end(self, event: TrainEnd) -> None:
-        """Called once, after the best weights were restored, also when training failed."""
+        """Hear of the end: the best weights are restored, also when training failed."""
 
 
 _HOOKS = ("on_train_start", "on_step_end", "on_epoch_end", "on_train_end")

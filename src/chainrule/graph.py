@@ -80,6 +80,10 @@ class Op:
     def __repr__(self) -> str:
         return f"<{self.kind} op {self.name}>"
 
+    def __reduce__(self) -> Any:
+        """Copy and pickle by name: there is one record of an op."""
+        return _op_named, (self.name,)
+
     def vjp(
         self, g: Value, out: Value, inputs: list[Value], attrs: Attrs, wanted: list[bool]
     ) -> list[Value]:
@@ -89,6 +93,10 @@ class Op:
     def jvp(self, tangents: list[Value], out: Value, inputs: list[Value], attrs: Attrs) -> Value:
         """Tangent of `out` from the tangents of the inputs; None means zero."""
         raise NotImplementedError
+
+
+def _op_named(name: str) -> Op:
+    return OPS[name]
 
 
 class Scope:
@@ -405,6 +413,8 @@ def apply(op: Op, *inputs: Value, **attrs: Any) -> Value:
     for x in inputs:
         if isinstance(x, Tensor):
             return _record(op, inputs, attrs)
+    if _state.tracing is not None and _named(attrs):
+        return _record(op, inputs, attrs)
     result = op.run(*inputs, **attrs)
     return _as_number(result, inputs) if isinstance(result, np.generic) else result
 
@@ -420,7 +430,7 @@ def _record(op: Op, inputs: tuple[Value, ...], attrs: Attrs) -> Tensor:
     node.grad = None
     node.changed = 0
     values = [x.value for x in nodes]
-    if any(v is None for v in values):
+    if any(v is None for v in values) or (_state.tracing is not None and _named(attrs)):
         node.value = None
         node.shape, node.dtype = op.infer(*nodes, **attrs)
     else:
@@ -445,6 +455,15 @@ def _record(op: Op, inputs: tuple[Value, ...], attrs: Attrs) -> Tensor:
         node.op, node.inputs, node.attrs, node.scope = None, (), {}, None
     node.birth = next(_births)
     return node
+
+
+def _named(attrs: Attrs) -> bool:
+    """Whether a dimension in the attributes has a name, so that there is nothing to run yet."""
+    return any(
+        isinstance(n, Dim)
+        for value in attrs.values()
+        for n in (value if isinstance(value, tuple) else (value,))
+    )
 
 
 def _explained(op: Op, nodes: tuple[Tensor, ...], error: Exception) -> ShapeError:

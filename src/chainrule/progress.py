@@ -12,6 +12,7 @@ stopped: early stopping; best epoch 1
 """
 
 import sys
+from collections.abc import Mapping
 from typing import Any, TextIO
 
 from chainrule.errors import need
@@ -26,11 +27,12 @@ class Progress(Callback):
     def __init__(self, stream: TextIO | None = None) -> None:
         self.stream = stream
         self.bar: Any = None
+        self.row: dict[str, float] = {}  # the last value of each number: not every epoch has all
 
     def on_train_start(self, event: TrainStart) -> None:
         """Draw the bar, or prepare to print lines."""
         out = self.stream or sys.stderr
-        self.out, self.epochs, self.rows = out, event.epochs, event.rows
+        self.out, self.epochs, self.rows, self.row = out, event.epochs, event.rows, {}
         if not out.isatty():
             return
         progress = need("rich.progress", extra="all", why="to draw a progress bar")
@@ -50,10 +52,12 @@ class Progress(Callback):
 
     def on_epoch_end(self, event: EpochEnd) -> None:
         """Show the numbers of the epoch."""
-        numbers = _numbers(event, self.rows)
+        self.row |= event.row
         if self.bar is not None:
+            numbers = _numbers(self.row, self.rows)
             self.bar.update(self.task, completed=event.epoch, numbers=numbers)
         elif event.epoch == 1 or event.epoch % max(self.epochs // _LINES, 1) == 0:
+            numbers = _numbers(event.row, self.rows)
             print(f"epoch {event.epoch}/{self.epochs}  {numbers}", file=self.out, flush=True)
 
     def on_train_end(self, event: TrainEnd) -> None:
@@ -64,8 +68,7 @@ class Progress(Callback):
         print(f"stopped: {event.reason}{best}", file=self.out, flush=True)
 
 
-def _numbers(event: EpochEnd, rows: int) -> str:
-    row = event.row
+def _numbers(row: Mapping[str, float], rows: int) -> str:
     parts = [f"loss {row['loss']:.4f}"]
     if "validation_loss" in row:
         parts.append(f"validation {row['validation_loss']:.4f}")

@@ -1,4 +1,4 @@
-"""The commands and their options, and what becomes of an error: one line, and an exit code.
+r"""The commands and their options, and what becomes of an error: one line, and an exit code.
 
 0 is success, 1 a failure, 2 a wrong call, 130 an interruption.
 
@@ -6,7 +6,7 @@
 >>> CliRunner().invoke(main, ["--version"]).output.split()[0]
 'chainrule'
 >>> CliRunner().invoke(main, ["fit", "no.csv", "--target", "y"]).output
-'error: no.csv: there is no such file\\n'
+'error: no.csv: there is no such file\n'
 
 What a command does is in a module of its own, imported when the command runs: it needs
 scikit-learn and pyarrow, and `chainrule --help` is to answer at once. This is the one place of the
@@ -32,14 +32,13 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 class CommandLine(click.Group):
     """A group of commands that ends with one line for an error, and no traceback."""
 
-    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+    def main(self, *args: Any, **extra: Any) -> Any:
         """Run a command line, and exit."""
-        if not standalone_mode:
-            return super().main(*args, standalone_mode=False, **extra)
         settings = {"debug": False}
-        extra["prog_name"] = extra.get("prog_name") or "chainrule"
+        extra |= {"prog_name": self.name, "obj": settings, "standalone_mode": False}
+        run: Callable[..., Any] = super().main
         try:
-            code = super().main(*args, standalone_mode=False, obj=settings, **extra)
+            code = run(*args, **extra)
         except click.UsageError as error:
             path = error.ctx.command_path if error.ctx else "chainrule"
             _say_error(f"{error.format_message()} See {path} --help")
@@ -97,98 +96,132 @@ def _kinds(
     for value in values:
         column, equals, kind = value.rpartition("=")
         if not equals or kind not in KINDS:
-            raise click.BadParameter(f"{value!r} is not COLUMN=KIND, KIND one of {', '.join(KINDS)}.")
+            raise click.BadParameter(
+                f"{value!r} is not COLUMN=KIND, KIND one of {', '.join(KINDS)}."
+            )
         kinds[column] = kind
     return kinds
 
 
-@click.group(cls=CommandLine, invoke_without_command=True)
+def _examples(*lines: str) -> str:
+    """Make the end of a help text, which click is not to wrap."""
+    return "\n".join(["\b", "Examples:", *(f"  chainrule {line}" for line in lines)])
+
+
+_FIT = _examples(
+    "fit penguins.csv --target species",
+    "fit houses.parquet --target price --drop id --kind zip=category",
+    "fit train.csv --target churn --test test.csv",
+)
+_PREDICT = _examples(
+    "predict penguins-model new.csv > predictions.csv",
+    "predict penguins-model new.csv --out p.csv --no-probabilities",
+)
+_EVALUATE = _examples("evaluate penguins-model labeled.csv --target species")
+_SHOW = _examples("show penguins-model")
+_ALL = _examples(
+    "fit penguins.csv --target species",
+    "predict penguins-model new.csv > predictions.csv",
+    "evaluate penguins-model labeled.csv --target species",
+    "show penguins-model",
+)
+
+
+@click.group("chainrule", cls=CommandLine, invoke_without_command=True, epilog=_ALL)
 @click.version_option(__version__, prog_name="chainrule", message="%(prog)s %(version)s")
 @_debug
 @click.pass_context
 def main(context: click.Context) -> None:
-    """Train neural networks on tables, and see through them.
-
-    \b
-    Examples:
-      chainrule fit penguins.csv --target species
-      chainrule predict penguins-model new.csv > predictions.csv
-      chainrule evaluate penguins-model labeled.csv --target species
-      chainrule show penguins-model
-    """
+    """Train neural networks on tables, and see through them."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
         context.exit(2)
 
 
-@main.command()
+@main.command(epilog=_FIT)
 @_table
 @click.option("--target", required=True, metavar="COLUMN", help="The column to predict.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), metavar="DIR",
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
     help="Where model and report go; by default the name of the table with -model.",
 )
 @click.option(
-    "--task", type=click.Choice(["auto", "classification", "regression"]), default="auto",
+    "--task",
+    type=click.Choice(["auto", "classification", "regression"]),
+    default="auto",
     help="Found from the target column, unless given.",
 )
 @click.option(
-    "--validation", type=click.Path(path_type=Path), metavar="FILE",
+    "--validation",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
     help="Rows that choose the best epoch; by default each net leaves some rows out for that.",
 )
 @click.option(
-    "--test", type=click.Path(path_type=Path), metavar="FILE",
+    "--test",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
     help="Rows to score at the end; by default a share of the table.",
 )
 @click.option(
-    "--test-share", type=click.FloatRange(0, 1, max_open=True), metavar="SHARE",
+    "--test-share",
+    type=click.FloatRange(0, 1, max_open=True),
+    metavar="SHARE",
     help="Share of the table that is only scored at the end: 0.2, unless given; 0 for none.",
 )
 @click.option("--drop", multiple=True, metavar="COLUMN", help="Leave a column out; repeatable.")
 @click.option(
-    "--kind", "kinds", multiple=True, callback=_kinds, metavar="COLUMN=KIND",
+    "--kind",
+    "kinds",
+    multiple=True,
+    callback=_kinds,
+    metavar="COLUMN=KIND",
     help=f"Take a column for a {', '.join(KINDS[:-1])} or {KINDS[-1]} it; repeatable.",
 )
 @click.option("--weights", metavar="COLUMN", help="How much each row counts.")
 @click.option(
     "--class-weight", type=click.Choice(["balanced"]), help="Let all classes count the same."
 )
-@click.option("--epochs", type=click.IntRange(1), help="Passes through the rows, at most.")
-@click.option("--members", type=click.IntRange(1), help="Nets that are averaged.")
-@click.option("--seed", type=click.IntRange(0), default=0, help="Of all that is random; 0.")
 @click.option(
-    "--on-bad-rows", type=click.Choice(["error", "skip"]), default="error",
+    "--epochs", type=click.IntRange(1), metavar="N", help="Passes through the rows, at most."
+)
+@click.option("--members", type=click.IntRange(1), metavar="N", help="Nets that are averaged.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, metavar="N", help="Decides chance; 0."
+)
+@click.option(
+    "--on-bad-rows",
+    type=click.Choice(["error", "skip"]),
+    default="error",
     help="Rows of a CSV file with too many or too few cells.",
 )
 @_delimiter
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 @_debug
 def fit(**options: Any) -> None:
-    """Train on a table (.csv, .tsv, .parquet), and write model and report.
+    """Train on a table, and write model and report.
 
-    Column types, missing values, the model and its settings are chosen, and each choice is told
-    with its reason. Ctrl-C stops early and keeps the best weights so far.
-
-    \b
-    Examples:
-      chainrule fit penguins.csv --target species
-      chainrule fit houses.parquet --target price --drop id --kind zip=category
-      chainrule fit train.csv --target churn --test test.csv --class-weight balanced
-    """  # fmt: skip
+    The table is a .csv, .tsv or .parquet file. Kinds of columns, missing values, the model and
+    its settings are chosen, and each choice is told with its reason. Ctrl-C stops early and keeps
+    the best weights so far.
+    """
     if options["test"] is not None and options["test_share"] is not None:
         raise click.UsageError("--test and --test-share exclude each other.")
     body = import_module("chainrule.cli.fit")
     body.fit(body.Options(**options))
 
 
-@main.command()
+@main.command(epilog=_PREDICT)
 @_model
 @_table
 @click.option(
     "--out", default="-", metavar="FILE|-", help="A CSV file; - is standard output, the default."
 )
 @click.option(
-    "--probabilities/--no-probabilities", default=None,
+    "--probabilities/--no-probabilities",
+    default=None,
     help="A column p(class) for each class; on, unless it is a regression.",
 )
 @_delimiter
@@ -198,42 +231,28 @@ def predict(**options: Any) -> None:
 
     MODEL is a file, or a folder that `chainrule fit` wrote. Columns that the model does not take
     are ignored.
-
-    \b
-    Examples:
-      chainrule predict penguins-model new.csv > predictions.csv
-      chainrule predict penguins-model new.csv --out predictions.csv --no-probabilities
-    """  # fmt: skip
+    """
     import_module("chainrule.cli.use").predict(**options)
 
 
-@main.command()
+@main.command(epilog=_EVALUATE)
 @_model
 @_table
 @click.option(
-    "--target", metavar="COLUMN",
+    "--target",
+    metavar="COLUMN",
     help="The column with the truth; by default the only one that the model does not take.",
 )
 @_delimiter
 @_debug
 def evaluate(**options: Any) -> None:
-    """Score a model on a table that has the truth.
-
-    \b
-    Example:
-      chainrule evaluate penguins-model labeled.csv --target species
-    """  # fmt: skip
+    """Score a model on a table that has the truth."""
     import_module("chainrule.cli.use").evaluate(**options)
 
 
-@main.command()
+@main.command(epilog=_SHOW)
 @_model
 @_debug
 def show(**options: Any) -> None:
-    """Show what is in a model file: columns, layers, training.
-
-    \b
-    Example:
-      chainrule show penguins-model
-    """  # fmt: skip
+    """Show what is in a model file: columns, layers, training."""
     import_module("chainrule.cli.use").show(**options)

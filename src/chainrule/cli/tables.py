@@ -4,10 +4,11 @@
 >>> table = pyarrow.table({"x": [1.0, 2.0, 3.0], "y": ["a", None, "b"]})
 >>> sample = take_sample(table, Roles("y"), classes=True)
 >>> sample.X.to_pydict(), sample.y, sample.notes
-({'x': [1.0, 3.0]}, array(['a', 'b'], dtype=object), ["1 row is left out: its 'y' is missing"])
+({'x': [1.0, 3.0]}, array(['a', 'b'], dtype=object), ("1 row is left out: its 'y' is missing",))
 """
 
 import difflib
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -68,7 +69,7 @@ def read(
             return read_table(path, delimiter=delimiter, text=list(text)), []
         table, bad = read_good_rows(path, delimiter=delimiter)
     except DataError as error:  # which tells the argument of a function
-        raise DataError(str(error).replace("pass delimiter=", "use --delimiter ")) from error
+        raise DataError(in_shell(str(error))) from error
     if not bad:
         return table, []
     listed = ", ".join(f"line {row.line} ({row.reason})" for row in bad[:MOST_LISTED])
@@ -146,6 +147,18 @@ def take_sample(
     return Sample(chosen.take(known), y, weight, (note,))
 
 
+def check_classes(sample: Sample, classes: Array, target: str, path: Path) -> None:
+    """Refuse labels that the model does not know."""
+    known = set(classes.tolist())
+    new = [label for label in dict.fromkeys(sample.y.tolist()) if label not in known]
+    if new:
+        more = f" and {len(new) - MOST_LISTED} more" if len(new) > MOST_LISTED else ""
+        raise DataError(
+            f"{path}: {target!r} has classes that were not in training: {new[:MOST_LISTED]}{more}; "
+            f"it had {classes[:MOST_LISTED].tolist()}"
+        )
+
+
 def _weights(table: Any, name: str) -> Array:
     numbers = target_cells(table, name).numbers()
     wrong = ~(numbers >= 0)
@@ -169,6 +182,20 @@ def split_sample(sample: Sample, share: float, seed: int, classes: bool) -> tupl
     if not len(test):
         raise DataError(f"{counted(len(sample), 'row')}: too few to test on some, --test-share 0")
     return sample.take(train), sample.take(test)
+
+
+def in_shell(message: str) -> str:
+    """Turn the arguments that a message of the library names into options.
+
+    >>> in_shell("leave it out with kinds={'zip code': 'drop'}")
+    "leave it out with --kind 'zip code=drop'"
+    """
+    message = re.sub("pass delimiter=", "use --delimiter ", message)
+    return re.sub(
+        r"kinds=\{'(.+?)': '(\w+)'\}",
+        lambda found: f"--kind {shlex.quote('='.join(found.groups()))}",
+        message,
+    )
 
 
 def counted(n: int, noun: str) -> str:

@@ -57,7 +57,7 @@ class Targets:
         """Turn labels into targets: columns of 0 and 1, or class numbers for several classes."""
         if self.task == "multilabel":
             dense = y.toarray() if hasattr(y, "toarray") else np.asarray(y)
-            return dense.astype(dtype)  # type: ignore[no-any-return]
+            return dense.astype(dtype)
         codes = self.codes(y)
         return codes if self.task == "multiclass" else codes.astype(dtype).reshape(-1, 1)
 
@@ -71,7 +71,8 @@ class Targets:
                 "predict_proba"
             )
         if loss.output in ("logits", "probabilities"):
-            return ops.softmax(raw) if loss.output == "logits" else raw  # type: ignore[no-any-return]
+            several: Array = ops.softmax(raw) if loss.output == "logits" else raw
+            return several
         p: Array = ops.sigmoid(raw) if loss.output == "binary logits" else raw
         return p if self.task == "multilabel" else np.concatenate([1 - p, p], axis=1)
 

@@ -81,9 +81,7 @@ def minimize(
     model.train()
     try:
         options = {"maxfun": max_fun, "maxiter": max_iter, "gtol": tol}
-        found: Any = scipy.minimize(
-            evaluate, start, method="L-BFGS-B", jac=True, options=options
-        )
+        found: Any = scipy.minimize(evaluate, start, method="L-BFGS-B", jac=True, options=options)
     finally:
         model.eval()
     put(np.asarray(found.x, dtype))

@@ -191,7 +191,9 @@ class NetClassifier(ClassifierMixin, _Net):  # type: ignore[misc]
         self.verbose = verbose
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None) -> Self:
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None
+    ) -> Self:
         """Fit to rows X and their classes y, or a matrix y of 0 and 1 with a column per label."""
         return self._fit(X, y, sample_weight, validation_data)
 
@@ -269,7 +271,9 @@ class NetRegressor(RegressorMixin, _Net):  # type: ignore[misc]
         self.verbose = verbose
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None) -> Self:
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None
+    ) -> Self:
         """Fit to rows X and numbers y, of shape (rows,) or (rows, outputs)."""
         return self._fit(X, y, sample_weight, validation_data)
 

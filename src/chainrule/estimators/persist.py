@@ -1,4 +1,4 @@
-"""How estimators are saved and loaded: parameters and fitted state as plain data, weights as arrays.
+"""Saving and loading of estimators: parameters and fitted state are plain data, weights arrays.
 
 >>> import tempfile
 >>> from pathlib import Path

@@ -5,7 +5,8 @@ such; several small nets are trained as one, each without an eighth of the rows,
 to stop and calibrate the probabilities; predictions are averaged.
 
 >>> import pandas as pd
->>> table = pd.DataFrame({"city": ["Rome", "Oslo", None, "Rome"] * 10, "age": [31, 25, 58, None] * 10})
+>>> rows = {"city": ["Rome", "Oslo", None, "Rome"], "age": [31, 25, 58, None]}
+>>> table = pd.concat([pd.DataFrame(rows)] * 10)
 >>> net = TabularClassifier(random_state=0).fit(table, ["yes", "no", "no", "yes"] * 10)
 >>> net.predict(table[:3])
 array(['yes', 'no', 'no'], dtype='<U3')
@@ -59,7 +60,9 @@ class _Tabular(Saved, BaseEstimator):  # type: ignore[misc]
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation_data: Any) -> Self:
         self._check_settings()
         if y is None:
-            raise DataError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+            raise DataError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None"
+            )
         X = _dense(X)
         check_consistent_length(X, y)
         if sample_weight is not None:

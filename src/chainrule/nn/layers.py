@@ -6,6 +6,7 @@
 (4, 1)
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
@@ -485,8 +486,18 @@ def _check_size(name: str, n: Any) -> None:
 
 def _check_memory(numbers: int) -> None:
     gib = numbers * 4 * 4 / 2**30  # weights, gradient and two arrays of an optimizer, in float32
-    if gib > 64:
-        raise ConfigError(f"a layer of {numbers:,} weights needs about {gib:,.0f} GiB to train")
+    if gib > _memory_gib():
+        raise ConfigError(
+            f"a layer of {numbers:,} weights needs about {gib:,.0f} GiB to train, more than the "
+            f"{_memory_gib():,.0f} GiB of this machine: use fewer units"
+        )
+
+
+def _memory_gib() -> float:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    except (AttributeError, OSError, ValueError):  # not known on this system
+        return 64.0
 
 
 def _assign_ones(*tensors: Tensor | None) -> None:

@@ -23,9 +23,14 @@ def getitem(x: Value, key: Any) -> Value:
     """Give the elements that the key names."""
     parts = list(key) if isinstance(key, tuple) else [key]
     parts = _expanded(parts, len(shape_of(x)))
+    if any(_is_array(part) for part in parts):  # then NumPy takes a number for an array, too
+        parts = [np.asarray(p) if isinstance(p, int | np.integer) else p for p in parts]
     shape, slices, kept, arrays = shape_of(x), [], [], []
-    axis = 0
+    axis, before_ellipsis = 0, 0
     for part in parts:
+        if part is Ellipsis:  # it parts the arrays before and after it, even of no axis
+            before_ellipsis = len(arrays)
+            continue
         if part is None:
             kept.append(1)
             continue
@@ -46,13 +51,19 @@ def getitem(x: Value, key: Any) -> Value:
         x = slice_op(x, slices=tuple(slices))
     if tuple(kept) != shape_of(x):
         x = reshape(x, tuple(kept))
-    return _pick(x, arrays) if arrays else x
+    return _pick(x, arrays, 0 < before_ellipsis < len(arrays)) if arrays else x
+
+
+def _is_array(part: Any) -> bool:
+    return isinstance(part, Tensor | np.ndarray)
 
 
 def _expanded(parts: list[Any], ndim: int) -> list[Any]:
     """Write out the ellipsis, masks as index arrays, and the axes not named."""
     written: list[Any] = []
     for part in parts:
+        if isinstance(part, bool):
+            raise ShapeError(f"index {part} is no position; a mask is an array of booleans")
         array = part.value if isinstance(part, Tensor) and part.value is not None else part
         if isinstance(array, list | np.ndarray) and np.asarray(array).dtype == bool:
             written.extend(np.nonzero(array))
@@ -64,7 +75,7 @@ def _expanded(parts: list[Any], ndim: int) -> list[Any]:
     rest: list[Any] = [slice(None)] * (ndim - named)
     for i, part in enumerate(written):
         if part is Ellipsis:
-            return written[:i] + rest + written[i + 1 :]
+            return written[: i + 1] + rest + written[i + 1 :]
     return written + rest
 
 
@@ -75,17 +86,22 @@ def _bounds(part: slice, n: Any) -> tuple[int | None, int | None, int]:
     if isinstance(n, Dim):
         raise ShapeError(f"the named dimension {n} cannot be cut in a trace: only x[:] is possible")
     start, stop, step = part.indices(n)
+    if start < 0:  # backwards from before the first element: nothing
+        return 0, 0, 1
     return start, stop if stop >= 0 else None, step
 
 
-def _pick(x: Value, arrays: list[tuple[int, Any]]) -> Value:
-    """Index with whole-number arrays, which NumPy broadcasts against each other."""
+def _pick(x: Value, arrays: list[tuple[int, Any]], parted: bool) -> Value:
+    """Index with whole-number arrays, which NumPy broadcasts against each other.
+
+    Their axes stay in place if they are neighbors, and come first if anything parted them.
+    """
     axes = [axis for axis, _ in arrays]
     if len(axes) == 1:
         return take(x, arrays[0][1], axes[0])
     ndim = len(shape_of(x))
     others = [i for i in range(ndim) if i not in axes]
-    neighbours = axes == list(range(axes[0], axes[-1] + 1))
+    neighbors = not parted and axes == list(range(axes[0], axes[-1] + 1))
     x = transpose(x, axes + others)
     sizes = shape_of(x)[: len(axes)]
     flat: Value = 0
@@ -95,7 +111,7 @@ def _pick(x: Value, arrays: list[tuple[int, Any]]) -> Value:
             raise ShapeError(f"an index is outside the axis of size {n}: {index.min()}..{index.max()}")
         flat = add(mul(flat, n), where(less(index, 0), add(index, n), index))
     picked = take(reshape(x, (product(sizes), *shape_of(x)[len(axes) :])), flat)
-    if not neighbours or axes[0] == 0:
+    if not neighbors or axes[0] == 0:
         return picked
     new = len(shape_of(picked)) - len(others)
     order = list(range(new, new + axes[0])) + list(range(new))

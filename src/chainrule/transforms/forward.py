@@ -19,7 +19,7 @@ import numpy as np
 from chainrule.errors import ShapeError
 from chainrule.graph import Tensor, Value, ancestors, shape_of, value_of
 from chainrule.ops import broadcast_to, cast, reshape, stack
-from chainrule.transforms.reverse import as_variable, depends_on_others, grad, vjp
+from chainrule.transforms.reverse import as_variable, depends_on_others, grad, own, vjp, zeros_like
 from chainrule.tree import flatten, rebuild
 
 
@@ -74,10 +74,7 @@ def jvp(
     symbolic = depends_on_others(outputs, leaves) or any(isinstance(t, Tensor) for t in directions)
     results = iter(forward(nodes, leaves, directions, create_graph=symbolic))
     found = [next(results) if isinstance(y, Tensor) else None for y in outputs]
-    filled = [
-        broadcast_to(np.zeros((), np.result_type(value_of(y))), shape_of(y)) if t is None else t
-        for y, t in zip(outputs, found, strict=True)
-    ]
+    filled = [zeros_like(y) if t is None else own(t) for y, t in zip(outputs, found, strict=True)]
     values = [y if symbolic else value_of(y) for y in outputs]
     return rebuild(output, iter(values)), rebuild(output, iter(filled))
 

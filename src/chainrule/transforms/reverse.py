@@ -190,7 +190,8 @@ def as_variable(x: Value) -> Tensor:
     """Give a tensor to differentiate by, apart from every other use of x."""
     if isinstance(x, Tensor) and (x.requires_grad or x.value is None):
         return identity(x)  # type: ignore[no-any-return]
-    node = constant(value_of(x))
+    value = value_of(x)
+    node = Tensor(value) if isinstance(value, np.floating) else constant(value)
     if node.dtype.kind != "f":
         if isinstance(node.value, int) and not isinstance(node.value, bool):
             return Tensor(np.float64(node.value), requires_grad=True)
@@ -201,18 +202,30 @@ def as_variable(x: Value) -> Tensor:
 
 
 def depends_on_others(outputs: Sequence[Any], leaves: Sequence[Tensor]) -> bool:
-    """Whether outputs depend on tensors outside, so that their gradients must be graphs."""
-    ours = {x.birth for x in leaves if x.op is None}
+    """Whether outputs depend on tensors outside, so that their gradients must be graphs.
+
+    Those were born before our leaves; what a gradient inside the function varied, after them.
+    """
+    start = min((x.birth for x in leaves), default=0)
     nodes = ancestors([y for y in outputs if isinstance(y, Tensor)])
     return any(
-        x.op is None and x.birth not in ours and (x.requires_grad or x.value is None) for x in nodes
+        x.op is None and x.birth < start and (x.requires_grad or x.value is None) for x in nodes
     )
 
 
 def _or_zero(g: Value, x: Tensor) -> Value:
-    if g is None:
-        return broadcast_to(np.zeros((), x.dtype), x.shape)
-    return g if isinstance(g, Tensor) else g[()]  # a 0-d array becomes a NumPy number
+    return zeros_like(x) if g is None else own(g)
+
+
+def own(x: Value) -> Value:
+    """Copy an array, for cotangents may be views and shared; a 0-d array becomes a number."""
+    return x if isinstance(x, Tensor) else np.array(x)[()]
+
+
+def zeros_like(x: Value) -> Value:
+    """Give zeros of the shape and dtype of x; in a trace the shape may have names."""
+    dtype = x.dtype if isinstance(x, Tensor) else np.result_type(x)
+    return own(broadcast_to(np.zeros((), dtype), shape_of(x)))
 
 
 def value_and_grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callable[..., Any]:

@@ -1,0 +1,372 @@
+"""`chainrule fit`: from a table to a model, its history and its report.
+
+`fit` is the job from top to bottom; each step is a function below.
+"""
+
+import platform
+import shlex
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chainrule import metrics
+from chainrule.advise import Task, advise, effective_rank, task_of_cells
+from chainrule.cli import scores, words
+from chainrule.cli.account import Account, number
+from chainrule.cli.tables import (
+    Roles,
+    Sample,
+    check_classes,
+    check_roles,
+    read,
+    split_sample,
+    take_sample,
+    target_cells,
+)
+from chainrule.errors import ConfigError, DataError
+from chainrule.estimators.tabular import TabularClassifier, TabularRegressor
+from chainrule.files import write_csv
+from chainrule.report import Report, write_report
+from chainrule.table import ColumnReport, TableEncoder
+
+MODEL, HISTORY, REPORT = "model.chainrule", "history.csv", "report.html"
+
+TEST_SHARE = 0.2
+RANKED_ROWS = 5_000  # from which the number of independent features is estimated
+PACKAGES = ("chainrule", "numpy", "scipy", "scikit-learn", "pyarrow")
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of the command, by the names that they have there."""
+
+    table: Path
+    target: str
+    out: Path | None = None
+    task: str = "auto"
+    validation: Path | None = None
+    test: Path | None = None
+    test_share: float | None = None
+    drop: tuple[str, ...] = ()
+    kinds: dict[str, str] | None = None
+    weights: str | None = None
+    class_weight: str | None = None
+    epochs: int | None = None
+    members: int | None = None
+    seed: int = 0
+    on_bad_rows: str = "error"
+    delimiter: str | None = None
+    quiet: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """Where the files go."""
+        return self.out or Path(f"{self.table.stem}-model")
+
+    @property
+    def share(self) -> float:
+        """Share of the table that is kept for the test."""
+        return TEST_SHARE if self.test_share is None else self.test_share
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be done: the task, the rows of each part, and what is to be told about them."""
+
+    task: Task
+    why: str
+    roles: Roles
+    whole: Sample
+    parts: dict[str, Sample]
+    columns: list[ColumnReport]
+    notes: list[str]
+
+    @property
+    def classifies(self) -> bool:
+        """Whether the target are classes."""
+        return self.task != "regression"
+
+
+def fit(options: Options) -> None:
+    """Train, compare, and write model, history and report."""
+    started = time.perf_counter()
+    account = Account(quiet=options.quiet)
+    if options.folder.exists() and not options.folder.is_dir():
+        raise ConfigError(f"--out: {options.folder} is a file, expected a folder")
+    with _noted() as said:
+        job = prepare(options)
+        model = make_model(job, options)
+        encoder = TableEncoder(job.roles.kinds).fit(job.parts["train"].X)
+        facts = words.data_facts(job.whole, job.columns, job.classifies)
+        choices = chosen(job, model, encoder, options)
+        _tell_start(account, options, facts, choices)
+        train_model(model, job)
+        rows, every = compare(job, model)
+        facts += _more_facts(job, every["model"], options, time.perf_counter() - started)
+        notes = [*job.notes, *_interrupted(model)]
+        notes += words.verdict_warnings(rows, job.parts, _score_name(every))
+        choices += words.learned(model, "validation" in job.parts)
+        details = look_closer(job, model, options)
+    notes += [note for note in said if note not in notes]
+    report = Report(
+        title=options.table.stem,
+        task="classification" if job.classifies else "regression",
+        target=options.target,
+        score_name=_score_name(every),
+        scores=rows,
+        data=facts,
+        history=model.history_.rows,
+        best_epoch=model.history_.best_epoch,
+        choices=choices,
+        columns=[
+            {"name": c.name, "kind": c.kind, "encoding": c.how, "missing": c.missing}
+            for c in model.encoder_.describe()
+        ],
+        summary=model.module_.summary(),
+        notes=notes,
+        versions=_versions(),
+        command=_predict_command(options),
+        snippet=_snippet(options),
+        **details,
+    )
+    write_all(options.folder, model, report)
+    _tell_end(account, options, report)
+
+
+def prepare(options: Options) -> Job:
+    """Read the tables, find the task, and divide the rows."""
+    skip = options.on_bad_rows == "skip"
+    table, notes = read(options.table, options.delimiter, skip=skip)
+    roles = Roles(options.target, options.weights, options.drop, options.kinds or {})
+    check_roles(table, roles, options.table)
+    task, why = find_task(table, options)
+    classes = task != "regression"
+    whole = take_sample(table, roles, classes=classes)
+    inputs = whole.X.column_names
+    # On all rows: it refuses cells by the row that they have in the file.
+    columns = TableEncoder(roles.kinds).fit(whole.X).describe()
+    notes += [*whole.notes, *words.data_warnings(whole, inputs, classes)]
+    parts = {"train": whole}
+    if options.test is None and options.share > 0:
+        parts["train"], parts["test"] = split_sample(whole, options.share, options.seed, classes)
+    for part, path in (("validation", options.validation), ("test", options.test)):
+        if path is None:
+            continue
+        other, more = read(path, options.delimiter, skip=skip)
+        check_roles(other, Roles(roles.target, roles.weights), path)
+        absent = [name for name in inputs if name not in other.column_names]
+        if absent:
+            raise DataError(f"{path}: it lacks columns {absent[:10]}")
+        parts[part] = take_sample(other, roles, classes=classes, inputs=inputs)
+        if classes:
+            check_classes(parts[part], np.unique(parts["train"].y), roles.target, path)
+        notes += [*more, *(f"{path.name}: {note}" for note in parts[part].notes)]
+    return Job(task, why, roles, whole, parts, columns, notes)
+
+
+def find_task(table: Any, options: Options) -> tuple[Task, str]:
+    """Take the task from the options, or find it from the target."""
+    cells = target_cells(table, options.target)
+    try:
+        task, why = task_of_cells(cells)
+    except DataError as error:
+        raise DataError(f"{options.table}: --target {options.target}: {error}") from error
+    n = len(cells.distinct()[0])
+    if options.task == "regression":
+        if options.class_weight:
+            raise ConfigError("--class-weight: a regression has no classes")
+        return "regression", "asked for"
+    if options.task == "classification":
+        task, why = "binary" if n == 2 else "multiclass", "asked for"
+    elif task == "regression":
+        if options.class_weight:
+            raise ConfigError(
+                f"--class-weight: this is a regression ({why}): --task classification"
+            )
+        return task, f"{why}; --task classification takes them for classes"
+    elif cells.kind == "number":
+        why = f"{why}; --task regression takes them for numbers"
+    known = int((~cells.missing).sum())
+    if 2 * n > known and n > 2:
+        raise DataError(
+            f"{options.table}: --target {options.target}: {n:,} different classes in {known:,} "
+            "rows: to learn a class takes several rows of it"
+        )
+    return task, why
+
+
+def make_model(job: Job, options: Options) -> Any:
+    """Make the estimator; what is not asked for is its own choice."""
+    settings: dict[str, Any] = {
+        "random_state": options.seed,
+        "kinds": dict(job.roles.kinds) or None,
+        "verbose": not options.quiet,
+    }
+    for name in ("epochs", "members", "class_weight"):
+        if getattr(options, name) is not None:
+            settings[name] = getattr(options, name)
+    return (TabularClassifier if job.classifies else TabularRegressor)(**settings)
+
+
+def chosen(job: Job, model: Any, encoder: TableEncoder, options: Options) -> list[words.Choice]:
+    """List the choices that are known before training, each with its reason."""
+    train = job.parts["train"]
+    encoded = encoder.transform(train.X.slice(0, RANKED_ROWS))
+    independent = effective_rank(encoded.numbers) if encoded.numbers.shape[1] else 0.0
+    advice = advise(
+        job.task,
+        len(train),
+        len(job.columns),
+        independent_features=independent + len(encoder.cardinalities),
+    )
+    share = options.share if options.test is None else None
+    n_classes = len(set(job.whole.y.tolist())) if job.classifies else 0
+    return [
+        *words.advised(job.task, job.why, advice, n_classes),
+        words.split_words(job.parts, share, job.classifies),
+        *words.encoded(encoder),
+        *words.built(model.get_params(), advice),
+    ]
+
+
+def train_model(model: Any, job: Job) -> None:
+    """Fit; Ctrl-C ends it early, with the best weights so far."""
+    train, held_out = job.parts["train"], job.parts.get("validation")
+    validation = None if held_out is None else (held_out.X, held_out.y)
+    model.fit(train.X, train.y, sample_weight=train.weight, validation_data=validation)
+
+
+def compare(job: Job, model: Any) -> tuple[list[Any], dict[str, dict[str, scores.Scores]]]:
+    """Score the network, a linear model, and guessing."""
+    classes = model.classes_ if job.classifies else None
+    train = job.parts["train"]
+    weighting = model.get_params().get("class_weight")
+    rivals = [
+        scores.Rival("neural network", "model", lambda X: scores.predicted(model, X)),
+        scores.linear_model(model.encoder_, train, job.classifies, weighting),
+        scores.guessing(train, classes),
+    ]
+    return scores.score_rows(rivals, job.parts, classes)
+
+
+def look_closer(job: Job, model: Any, options: Options) -> dict[str, Any]:
+    """Give the details of a report: where it errs, what it relies on, how sure it is."""
+    sample = job.parts.get("test") or job.parts.get("validation") or job.parts["train"]
+    classes = model.classes_ if job.classifies else None
+    used = [c.name for c in model.encoder_.describe() if c.kind != "drop"]
+    details: dict[str, Any] = {
+        "importance": scores.importance(model, sample, used, classes, options.seed)
+    }
+    guess = scores.predicted(model, sample.X)
+    if classes is None or guess.p is None:
+        return details | {"actual": sample.y, "predicted": guess.y}
+    counts = metrics.confusion_matrix(
+        sample.y, guess.y, labels=classes, sample_weight=sample.weight
+    )
+    return details | {
+        "classes": classes.tolist(),
+        "confusion": counts,
+        "per_class": scores.class_rows(sample, guess.y, classes),
+        "calibration": scores.calibration(sample, guess.p, classes),
+    }
+
+
+def write_all(folder: Path, model: Any, report: Report) -> None:
+    """Write model, history and report, each whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save(folder / MODEL)
+    history = model.history_
+    write_csv(folder / HISTORY, {name: history[name] for name in history.columns()})
+    write_report(folder / REPORT, report)
+
+
+# ---------------------------------------------------------------- what is told
+
+
+@contextmanager
+def _noted() -> Iterator[list[str]]:
+    """Collect the warnings of a block; afterwards they are in the list that it gives."""
+    notes: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield notes
+    for warning in caught:
+        if issubclass(warning.category, UserWarning) and str(warning.message) not in notes:
+            notes.append(str(warning.message))
+
+
+def _tell_start(
+    account: Account, options: Options, facts: list[tuple[str, str]], choices: list[words.Choice]
+) -> None:
+    account.line(f"{options.table.name}: predict {options.target}", "bold")
+    account.facts(facts)
+    account.gap()
+    account.choices(choices)
+
+
+def _tell_end(account: Account, options: Options, report: Report) -> None:
+    account.scores(report.score_name, report.scores)
+    account.notes(report.notes)
+    if report.notes:
+        account.gap()
+    for name, what in ((MODEL, "the model"), (HISTORY, "its training"), (REPORT, "the report")):
+        account.unbroken(f"{options.folder / name}  {what}")
+    account.unbroken(f"next: {_predict_command(options)}")
+
+
+def _score_name(every: dict[str, dict[str, scores.Scores]]) -> str:
+    return next(iter(every["model"]["train"]))
+
+
+def _more_facts(
+    job: Job, found: dict[str, scores.Scores], options: Options, seconds: float
+) -> list[tuple[str, str]]:
+    """Give all scores but the first, of the part that tells most, and how it was measured."""
+    part = next(part for part in ("test", "validation", "train") if part in found)
+    facts = [(f"{name}, {part}", number(value)) for name, value in found[part].items()]
+    shown = ", ".join(f"{len(sample):,} {name}" for name, sample in job.parts.items())
+    return [
+        *facts[1:],
+        ("split", shown),
+        ("seed", str(options.seed)),
+        ("time", f"{seconds:.0f} s"),
+    ]
+
+
+def _interrupted(model: Any) -> list[str]:
+    if model.history_.reason != "interrupted":
+        return []
+    best = model.history_.best_epoch
+    kept = f"the weights of epoch {best}, the best, are kept" if best else "its weights are kept"
+    return [f"training was interrupted in epoch {len(model.history_)}: {kept}"]
+
+
+def _predict_command(options: Options) -> str:
+    return shlex.join(["chainrule", "predict", str(options.folder), str(options.table)])
+
+
+def _snippet(options: Options) -> str:
+    return "\n".join(
+        [
+            "import chainrule",
+            "from chainrule.files import read_table",
+            "",
+            f"model = chainrule.load({str(options.folder / MODEL)!r})",
+            f"table = read_table({str(options.table)!r})",
+            "model.predict(table.select(model.feature_names_in_.tolist()))",
+        ]
+    )
+
+
+def _versions() -> dict[str, str]:
+    """Give the versions of what took part."""
+    own = {"Python": platform.python_version(), "platform": sys.platform}
+    return {name: version(name) for name in PACKAGES} | own

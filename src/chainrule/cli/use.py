@@ -1,0 +1,203 @@
+"""`chainrule predict`, `evaluate` and `show`: what is done with a model that was written."""
+
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chainrule.cli import scores
+from chainrule.cli.account import Account, number
+from chainrule.cli.fit import MODEL
+from chainrule.cli.tables import Roles, check_classes, check_roles, counted, read, take_sample
+from chainrule.columns import CategoryColumn
+from chainrule.errors import ConfigError, DataError, FormatError
+from chainrule.estimators.tabular import TabularClassifier, TabularRegressor
+from chainrule.files import csv_lines, write_csv
+from chainrule.loading import load
+from chainrule.save import read_model
+
+MOST_CLASSES = 20  # in a list
+
+Tabular = TabularClassifier | TabularRegressor
+
+
+def predict(
+    model: Path, table: Path, out: str, probabilities: bool | None, delimiter: str | None
+) -> None:
+    """Write predictions as CSV."""
+    with _noting():
+        fitted = load_tabular(model)
+        inputs = select_inputs(fitted, read_for(fitted, table, delimiter), table)
+        columns = prediction_columns(fitted, inputs, probabilities)
+    if out == "-":
+        sys.stdout.buffer.writelines(csv_lines(columns))
+        sys.stdout.buffer.flush()
+    else:
+        write_csv(out, columns)
+        _note(f"{out}: {counted(inputs.num_rows, 'row')} predicted")
+
+
+def evaluate(model: Path, table: Path, target: str | None, delimiter: str | None) -> None:
+    """Print the scores of a model on a table that has the truth."""
+    account = Account()
+    with _noting():
+        fitted = load_tabular(model)
+        full = read_for(fitted, table, delimiter)
+        target = target or _only_other(fitted, full, table)
+        roles = Roles(target)
+        check_roles(full, roles, table)
+        inputs = select_inputs(fitted, full, table, besides=target)
+        classes = getattr(fitted, "classes_", None)
+        sample = take_sample(full, roles, classes=classes is not None, inputs=inputs.column_names)
+        if classes is not None:
+            check_classes(sample, classes, target, table)
+        for note in sample.notes:
+            _note(note)
+        guess = scores.predicted(fitted, sample.X)
+        found = scores.scores_of(guess, sample, classes)
+        baseline = scores.guessing(sample, classes)
+        guessed = scores.scores_of(baseline.predict(sample.X), sample, classes)
+    account.line(f"{table.name}: {counted(len(sample), 'row')}, target {target}", "bold")
+    rows = [(name, number(found[name]), number(guessed[name])) for name in found]
+    account.table(("score", "model", baseline.name), rows)
+    if classes is not None:
+        account.table(
+            ("class", "precision", "recall", "F1", "rows"),
+            [
+                (row.name, *(f"{x:.3f}" for x in (row.precision, row.recall, row.f1)),
+                 f"{row.support:g}")
+                for row in scores.class_rows(sample, guess.y, classes)[:MOST_CLASSES]
+            ],
+        )  # fmt: skip
+
+
+def show(model: Path) -> None:
+    """Print what is in a model file."""
+    account, path = Account(), model_file(model)
+    file, loaded = read_model(path), load(path)
+    account.line(f"{path}: {file.kind}", "bold")
+    if hasattr(loaded, "classes_"):
+        names = [str(name) for name in loaded.classes_[:MOST_CLASSES].tolist()]
+        more = f" and {len(loaded.classes_) - MOST_CLASSES} more"
+        listed = ", ".join(names) + more * (len(loaded.classes_) > MOST_CLASSES)
+        account.line(f"{counted(len(loaded.classes_), 'class')}: {listed}")
+    if isinstance(loaded, Tabular):
+        account.gap()
+        account.choices([(c.name, c.kind, c.how) for c in loaded.encoder_.describe()])
+    module = getattr(loaded, "module_", loaded)
+    weights = [
+        (name, " x ".join(map(str, p.shape)), f"{p.size:,}")
+        for name, p in module.named_parameters()
+    ]
+    account.table(
+        ("weights", "shape", "count"), [*weights, ("total", "", f"{module.count_parameters():,}")]
+    )
+    history = getattr(loaded, "history_", None)
+    if history:
+        best = f", best epoch {history.best_epoch}" if history.best_epoch else ""
+        account.line(
+            f"trained for {counted(len(history), 'epoch')}, ended by: {history.reason}{best}"
+        )
+        for name in ("loss", "validation_loss"):
+            if name in history.columns():
+                seen = [value for value in history[name] if np.isfinite(value)]
+                account.line(f"{name}: {number(seen[0])} at first, {number(seen[-1])} at last")
+    written = ", ".join(f"{name} {number}" for name, number in file.versions.items())
+    account.gap()
+    account.line(f"written with {written}")
+
+
+def model_file(path: Path) -> Path:
+    """Find the model file in a folder that `chainrule fit` wrote."""
+    if not path.exists():
+        raise DataError(f"{path}: there is no such file or folder")
+    if not path.is_dir():
+        return path
+    if not (path / MODEL).is_file():
+        raise DataError(f"{path}: this folder has no {MODEL}, as chainrule fit writes it")
+    return path / MODEL
+
+
+def load_tabular(path: Path) -> Tabular:
+    """Load a model that takes tables."""
+    model = load(model_file(path))
+    if not isinstance(model, Tabular):
+        raise FormatError(
+            f"{path} holds a {type(model).__name__}, which takes arrays and no tables: in Python, "
+            f"chainrule.load({os.fspath(path)!r}).predict(...)"
+        )
+    return model
+
+
+def read_for(model: Tabular, path: Path, delimiter: str | None) -> Any:
+    """Read a table; what was text in training is read as text, also where it looks like numbers."""
+    text = [
+        column.name
+        for column in model.encoder_.columns
+        if isinstance(column, CategoryColumn)
+        and any(isinstance(value, str) for value in column.values)
+    ]
+    return read(path, delimiter, text=text)[0]
+
+
+def select_inputs(model: Tabular, table: Any, path: Path, besides: str | None = None) -> Any:
+    """Give the columns that the model takes, and note those that it does not."""
+    if not hasattr(model, "feature_names_in_"):  # it knows columns by position
+        return table if besides is None else table.drop_columns([besides])
+    wanted = model.feature_names_in_.tolist()
+    absent = [name for name in wanted if name not in table.column_names]
+    if absent:
+        more = f" and {len(absent) - 10} more" if len(absent) > 10 else ""
+        raise DataError(f"{path}: it lacks columns that the model takes: {absent[:10]}{more}")
+    ignored = [name for name in table.column_names if name not in {*wanted, besides}]
+    if ignored:
+        more = f" and {len(ignored) - 10} more" if len(ignored) > 10 else ""
+        _note(f"not an input of the model, ignored: {', '.join(ignored[:10])}{more}")
+    return table.select(wanted)
+
+
+def prediction_columns(model: Tabular, inputs: Any, probabilities: bool | None) -> dict[str, Any]:
+    """Give the columns of the CSV."""
+    classifies = isinstance(model, TabularClassifier)
+    if probabilities and not classifies:
+        raise ConfigError("--probabilities: a regression has none")
+    guess = scores.predicted(model, inputs)
+    if guess.y.ndim != 1:
+        raise ConfigError("this model has several targets: use it in Python")
+    if not classifies or guess.p is None:
+        return {"prediction": guess.y.astype(np.float32)}  # the precision that it has
+    columns = {"prediction": guess.y}
+    if probabilities is not False:
+        rounded = np.round(guess.p, 6)
+        columns |= {f"p({name})": rounded[:, i] for i, name in enumerate(model.classes_.tolist())}
+    return columns
+
+
+def _only_other(model: Tabular, table: Any, path: Path) -> str:
+    """Find the target: the one column that the model does not take."""
+    known = set(getattr(model, "feature_names_in_", ()))
+    others = [name for name in table.column_names if name not in known]
+    if not known or len(others) != 1:
+        listed = f" of {others[:10]}" if others else ""
+        raise ConfigError(f"{path}: which column{listed} is the truth? Say it with --target")
+    _note(f"the target is {others[0]!r}, the only column that the model does not take")
+    return str(others[0])
+
+
+def _note(words: str) -> None:
+    print(f"note: {' '.join(words.split())}", file=sys.stderr)
+
+
+@contextmanager
+def _noting() -> Iterator[None]:
+    """Turn the warnings of a block into notes."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for words in dict.fromkeys(str(w.message) for w in caught if w.category is UserWarning):
+        _note(words)

@@ -1,0 +1,333 @@
+"""How the multi-layer perceptrons of `chainrule.estimators.mlp` are fitted, step by step."""
+
+import warnings
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state, shuffle
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    validate_data,
+)
+
+from chainrule import ops
+from chainrule.data import Rows
+from chainrule.errors import ConfigError, DataError
+from chainrule.estimators.base import (
+    dense_rows,
+    pair,
+    validated,
+)
+from chainrule.estimators.lbfgs import minimize
+from chainrule.estimators.persist import Saved
+from chainrule.functional import ACTIVATIONS
+from chainrule.graph import Array, Value, no_grad
+from chainrule.history import History
+from chainrule.losses import Loss
+from chainrule.nn.layers import Dropout, Linear, mlp
+from chainrule.optim import SGD, Adam, AdamW, Optimizer, get_optimizer
+from chainrule.stopping import EarlyStopping, ReduceOnPlateau
+from chainrule.training import Plan, Training, predict
+
+
+class BaseMLP(Saved, BaseEstimator):  # type: ignore[misc]
+    """What the classifier and the regressor share."""
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "loss": [str, Loss, callable],
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions(set(ACTIVATIONS)), "array-like", callable],
+        "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "batch_norm": ["boolean"],
+        "layer_norm": ["boolean"],
+        "optimizer": [str, Optimizer, None],
+        "schedule": [str, callable, None],
+        "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "callbacks": [list, tuple, None],
+    }
+
+    saved_attributes = (
+        "classes_", "n_features_in_", "feature_names_in_", "n_outputs_", "n_layers_",
+        "out_activation_", "n_iter_", "t_", "loss_", "best_loss_", "loss_curve_",
+        "validation_scores_", "best_validation_score_", "_task", "_flat_target",
+    )  # fmt: skip
+
+    # Fitting, step by step.
+
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, validation_data: Any, incremental: bool
+    ) -> Self:
+        hidden = self._hidden_sizes()
+        first = not hasattr(self, "module_") or not (self.warm_start or incremental)
+        X, y = validated(self, X, y, reset=first)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X)
+        target = self._encoded(y, first, incremental, X.dtype)
+        weight = self._weights(sample_weight, y, X.dtype)
+        self._random_state = check_random_state(self.random_state)
+        if first:
+            self._build([X.shape[1], *hidden, self.n_outputs_], X.dtype)
+        rows = Rows((dense_rows(X, X.dtype),), target, weight)
+        if self._by_lbfgs():
+            self._fit_lbfgs(rows)
+        else:
+            self._fit_stochastic(rows, y, validation_data, incremental)
+        return self
+
+    def _hidden_sizes(self) -> list[int]:
+        given = self.hidden_layer_sizes
+        sizes = list(given) if hasattr(given, "__iter__") else [given]
+        for size in sizes:
+            if isinstance(size, bool) or not isinstance(size, Integral):
+                raise ConfigError(f"hidden_layer_sizes must be whole numbers, got {sizes}.")
+        if any(size <= 0 for size in sizes):
+            raise ConfigError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+        return [int(size) for size in sizes]
+
+    def _build(self, units: list[int], dtype: Any) -> None:
+        """Draw the starting weights in scikit-learn's order and range."""
+        self.n_layers_ = len(units)
+        self.out_activation_ = self._out_activation()
+        activation = self.activation
+        names = activation if isinstance(activation, str) or callable(activation) else None
+        per_layer = [names] * (len(units) - 2) if names is not None else list(activation)
+        self.module_ = mlp(
+            units,
+            per_layer,
+            dropout=self.dropout,
+            batch_norm=self.batch_norm,
+            layer_norm=self.layer_norm,
+        ).astype(dtype)
+        with no_grad():
+            for i, layer in enumerate(self._linear()):
+                logistic = i < len(per_layer) and per_layer[i] in ("logistic", "sigmoid")
+                logistic = logistic or (i >= len(per_layer) and names == "logistic")
+                bound = np.sqrt((2.0 if logistic else 6.0) / (units[i] + units[i + 1]))
+                draw = self._random_state.uniform
+                layer.weight.assign(draw(-bound, bound, (units[i], units[i + 1])).T)
+                layer.bias.assign(draw(-bound, bound, units[i + 1]))
+        for _, module in self.module_.named_modules():
+            if isinstance(module, Dropout):
+                module.initialize(self._random_state.randint(2**31))
+        self.n_iter_ = 0
+        self.t_ = 0
+        self.module_.eval()
+        if self._by_lbfgs():
+            return
+        self.loss_curve_: list[float] = []
+        self.best_loss_: Any = None if self.early_stopping else np.inf
+        self.validation_scores_: Any = [] if self.early_stopping else None
+        self.best_validation_score_: Any = -np.inf if self.early_stopping else None
+
+    def _linear(self) -> list[Any]:
+        return [m for m in self.module_ if isinstance(m, Linear)]
+
+    @property
+    def coefs_(self) -> list[Array]:
+        """Weights of each layer, of shape (in, out); views that cannot be written to."""
+        return [layer.weight.detach().numpy().T for layer in self._linear()]
+
+    @property
+    def intercepts_(self) -> list[Array]:
+        """Biases of each layer; views that cannot be written to."""
+        return [layer.bias.detach().numpy() for layer in self._linear()]
+
+    def _penalty(self, total_weight: float) -> Value:
+        weights = [layer.weight for layer in self._linear()]
+        squares = sum(ops.sum(ops.mul(w, w)) for w in weights)
+        return ops.mul(squares, 0.5 * float(self.alpha) / float(total_weight))
+
+    def _fit_lbfgs(self, rows: Rows) -> None:
+        penalty = self._penalty if self.alpha else None
+        result = minimize(
+            self.module_,
+            self._loss,
+            rows,
+            penalty=penalty,
+            max_iter=self.max_iter,
+            max_fun=self.max_fun,
+            tol=self.tol,
+        )
+        self.n_iter_, self.loss_ = result.iterations, result.loss
+        if not result.converged:
+            warnings.warn(
+                f"lbfgs failed to converge after {result.iterations} iteration(s): "
+                f"{result.message}. Increase max_iter or max_fun, or scale the data",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+
+    def _fit_stochastic(self, rows: Rows, y: Any, validation_data: Any, incremental: bool) -> None:
+        if self.early_stopping and incremental:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        rows, held_out = self._held_out(rows, y, validation_data)
+        batch_size = self._batch_size(len(rows))
+        updater = getattr(self, "_updater", None) if incremental else None
+        training = Training(
+            self.module_, self._loss, rows, held_out, self._plan(rows, batch_size, incremental),
+            updater,
+        )  # fmt: skip
+        self._updater = training.updater
+        try:
+            training.run()
+        finally:
+            self._keep(training, len(rows))
+        if training.history.reason == "interrupted":
+            warnings.warn("Training interrupted by user.", stacklevel=4)
+        elif training.history.reason == "epochs" and not incremental:
+            warnings.warn(
+                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
+                "optimization hasn't converged yet.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+
+    def _batch_size(self, n: int) -> int:
+        if self.batch_size == "auto":
+            return min(200, n)
+        if self.batch_size > n:
+            warnings.warn(
+                "Got `batch_size` less than 1 or larger than sample size. It is going to be "
+                "clipped",
+                stacklevel=5,
+            )
+        return int(min(self.batch_size, n))
+
+    def _plan(self, rows: Rows, batch_size: int, incremental: bool) -> Plan:
+        n, first = len(rows), self.t_
+        index = [np.arange(n)]
+
+        def order(epoch: int) -> Array:
+            index[0] = shuffle(index[0], random_state=self._random_state)
+            return index[0]
+
+        def inverse_scaling(epoch: float) -> float:
+            return float((first + n * epoch + 1) ** -self.power_t) if epoch else 1.0
+
+        plain = self.schedule is None and self.optimizer is None and self.solver == "sgd"
+        schedule = (
+            inverse_scaling if plain and self.learning_rate == "invscaling" else self.schedule
+        )
+        return Plan(
+            optimizer=self._optimizer(),
+            epochs=1 if incremental else self.max_iter,
+            batch_size=batch_size,
+            shuffle=order if self.shuffle else False,
+            schedule=schedule,
+            schedule_by="epoch" if schedule is inverse_scaling else "step",
+            clip_norm=self.clip_norm,
+            penalty=self._penalty if self.alpha else None,
+            early_stopping=EarlyStopping(
+                patience=self.n_iter_no_change + 1,
+                min_delta=self.tol,
+                monitor="validation_score" if self.early_stopping else "loss",
+                restore_best=self.early_stopping,
+            ),
+            plateau=ReduceOnPlateau() if plain and self.learning_rate == "adaptive" else None,
+            score=self._raw_score,
+            callbacks=self.callbacks or (),
+            progress=bool(self.verbose),
+        )
+
+    def _optimizer(self) -> Optimizer:
+        rate, decay = float(self.learning_rate_init), float(self.weight_decay)
+        if self.optimizer is not None:
+            given = {"lr": rate} | ({"weight_decay": decay} if decay else {})
+            return get_optimizer(
+                self.optimizer, **(given if isinstance(self.optimizer, str) else {})
+            )
+        if self.solver == "sgd":
+            nesterov = bool(self.nesterovs_momentum) and self.momentum > 0
+            return SGD(rate, decay, float(self.momentum), nesterov=nesterov, rate_inside=True)
+        betas = {"beta1": self.beta_1, "beta2": self.beta_2, "eps": self.epsilon, "eps_hat": True}
+        return AdamW(rate, decay, **betas) if decay else Adam(rate, **betas)
+
+    def _held_out(self, rows: Rows, y: Any, validation_data: Any) -> tuple[Rows, Rows | None]:
+        if validation_data is not None:
+            X_val, y_val = validated(self, *pair(validation_data), reset=False)
+            target = self._encoded_again(y_val, X_val.dtype)
+            return rows, Rows((dense_rows(X_val, X_val.dtype),), target)
+        if not self.early_stopping:
+            return rows, None
+        alike = self.n_outputs_ == 1 and isinstance(self, ClassifierMixin)
+        keep, held = train_test_split(
+            np.arange(len(rows)),
+            random_state=self._random_state,
+            test_size=self.validation_fraction,
+            stratify=y if alike else None,
+        )
+        if len(held) < 2:
+            raise DataError(
+                "The validation set is too small. Increase 'validation_fraction' or the size of "
+                "your dataset."
+            )
+        return rows.take(keep), rows.take(held)
+
+    def _keep(self, training: Training, n: int) -> None:
+        """Take over what the training went through as scikit-learn's attributes."""
+        history: History = training.history
+        self.history_ = history
+        if not len(history):
+            return
+        self.n_iter_ = len(history)
+        self.t_ += n * len(history)
+        self.loss_curve_ = [*self.loss_curve_, *history["loss"]]
+        self.loss_ = history["loss"][-1]
+        if self.early_stopping:
+            scores = history["validation_score"]
+            self.validation_scores_ = [*self.validation_scores_, *scores]
+            self.best_validation_score_ = max([self.best_validation_score_, *scores])
+        else:
+            self.best_loss_ = min([self.best_loss_, *history["loss"]])
+
+    def _raw(self, X: Any) -> Array:
+        X = validate_data(
+            self, X, accept_sparse=["csr", "csc"], reset=False, dtype=(np.float64, np.float32)
+        )
+        return predict(self.module_, (dense_rows(X, X.dtype),))
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "module_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def _by_lbfgs(self) -> bool:
+        return bool(self.solver == "lbfgs" and self.optimizer is None)
+
+    def _can_fit_partially(self) -> bool:
+        if self._by_lbfgs():
+            raise AttributeError(
+                "partial_fit is only available for stochastic optimizers. "
+                f"{self.solver} is not stochastic."
+            )
+        return True
