@@ -3,11 +3,11 @@
 import mpmath
 import numpy as np
 import pytest
-import tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import tables
 from chainrule import grad, no_grad, ops, tensor
 from chainrule.dims import Dim
 from chainrule.errors import ShapeError
@@ -48,7 +48,9 @@ def test_values_at_extremes(row, dtype):
 
 def ulps(result, exact):
     rounded = np.array([float(v) for v in exact])
-    distance = np.array([float(mpmath.mpf(float(r)) - e) for r, e in zip(result, exact, strict=True)])
+    distance = np.array(
+        [float(mpmath.mpf(float(r)) - e) for r, e in zip(result, exact, strict=True)]
+    )
     return np.abs(distance) / np.spacing(np.maximum(np.abs(rounded), np.finfo(float).tiny))
 
 
@@ -235,7 +237,9 @@ def keys(draw, shape):
         elif kind == "number":
             parts.append(draw(st.integers(-n, n - 1)))
         else:
-            size = draw(st.sampled_from([(2,), (1, 2), (2, 1), ()])) if length is None else (length,)
+            size = (
+                draw(st.sampled_from([(2,), (1, 2), (2, 1), ()])) if length is None else (length,)
+            )
             parts.append(draw(hnp.arrays(np.int64, size, elements=st.integers(-n, n - 1))))
     if draw(st.booleans()):
         parts.insert(draw(st.integers(0, len(parts))), ...)
@@ -305,7 +309,10 @@ def test_joining_and_picking():
     check_op(lambda x: ops.clip(x, -1.0, 1.7), a, rows=(0,))
     check_op(ops.square, a, rows=(0,))
     check_op(lambda x: ops.cumsum(x, 0), a, rows=(0,))
-    assert [ops.argmax(np.array([1, 3, 3])), ops.argmax(np.array([[1, 2], [4, 3]]), 0).tolist()] == [1, [1, 1]]
+    assert [
+        ops.argmax(np.array([1, 3, 3])),
+        ops.argmax(np.array([[1, 2], [4, 3]]), 0).tolist(),
+    ] == [1, [1, 1]]
 
 
 def test_reductions_of_nothing():
@@ -359,7 +366,10 @@ def test_arrays_record_nothing():
 @pytest.mark.parametrize(
     ("call_it", "text"),
     [
-        (lambda x: ops.matmul(x, np.ones((4, 2))), r"matmul cannot take float64\[2, 3\], float64\[4, 2\]"),
+        (
+            lambda x: ops.matmul(x, np.ones((4, 2))),
+            r"matmul cannot take float64\[2, 3\], float64\[4, 2\]",
+        ),
         (lambda x: ops.matmul(x, 2.0), "a number is no matrix"),
         (lambda x: ops.add(x, np.ones(4)), r"add cannot take float64\[2, 3\], float64\[4\]"),
         (lambda x: ops.sum(x, axis=2), "sum: axis 2 does not exist in a tensor of 2 dimensions"),
@@ -453,7 +463,10 @@ def test_the_checker_finds_a_wrong_transpose():
     def infer(x):
         return x.shape, x.dtype
 
-    for factor, text in ((1.001, "gradient of input 0"), (1 + 1e-9, "forward and reverse mode differ")):
+    for factor, text in (
+        (1.001, "gradient of input 0"),
+        (1 + 1e-9, "forward and reverse mode differ"),
+    ):
         wrong = Multilinear(
             "w7", lambda x: 2.0 * x, infer, [lambda g, x, k=factor: ops.mul(g, 2.0 * k)]
         )

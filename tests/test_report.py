@@ -254,6 +254,16 @@ def test_none_in_the_history_is_a_gap():
     assert "3 epochs." in page
 
 
+def test_epochs_without_validation_are_no_gap_but_nan_is():
+    history = [{"loss": 1.0 / n} | ({"validation_loss": 0.5} if n % 3 == 0 else {})
+               for n in range(1, 13)]  # fmt: skip
+    drawn = re.search(r'class="line validation" d="([^"]*)"', render(report(history=history)))[1]
+    assert (drawn.count("M"), drawn.count("L")) == (1, 3)
+    history[5]["validation_loss"] = float("nan")
+    drawn = re.search(r'class="line validation" d="([^"]*)"', render(report(history=history)))[1]
+    assert (drawn.count("M"), drawn.count("L")) == (2, 1)
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [

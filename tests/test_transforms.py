@@ -6,8 +6,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chainrule import (
-    Spec, grad, hessian, hvp, jacobian, jvp, nn, no_grad, ops, optim, run, tensor, trace,
-    value_and_grad, vjp,
+    Spec,
+    grad,
+    hessian,
+    hvp,
+    jacobian,
+    jvp,
+    nn,
+    no_grad,
+    ops,
+    optim,
+    run,
+    tensor,
+    trace,
+    value_and_grad,
+    vjp,
 )  # fmt: skip
 from chainrule import functional as F
 from chainrule.errors import DtypeError, GraphError, ShapeError
@@ -85,7 +98,11 @@ def test_arguments_are_not_written_to():
         (lambda: grad(lambda x: x)(X), ShapeError, r"returns one number, not shape \(3,\)"),
         (lambda: grad(lambda x: (x[0], x[1]))(X), ShapeError, "not several outputs"),
         (lambda: grad(lambda x: ops.argmax(x))(X), DtypeError, "int64: argmax, comparisons"),
-        (lambda: grad(cubic)(np.array([1, 2, 3])), DtypeError, r"not int64: pass x.astype\(float\)"),
+        (
+            lambda: grad(cubic)(np.array([1, 2, 3])),
+            DtypeError,
+            r"not int64: pass x.astype\(float\)",
+        ),
         (lambda: grad(cubic, 1)(X), GraphError, "argnums=1, but only 1 arguments"),
         (lambda: vjp(ops.exp, X)[1](np.ones(2)), ShapeError, r"\[\(2,\)\], the outputs \[\(3,\)\]"),
         (lambda: jvp(ops.exp, (X,), (np.ones(2),)), ShapeError, r"tangents have shapes \[\(2,\)\]"),
@@ -149,9 +166,7 @@ def test_jacobian_has_the_shape_of_output_and_input(mode):
 def test_jacobian_of_softmax():
     expected = [[0.08192507, -0.02203304, -0.05989202], [-0.02203304, 0.18483645, -0.16280340],
                 [-0.05989202, -0.16280340, 0.22269543]]  # fmt: skip
-    np.testing.assert_allclose(
-        jacobian(F.softmax)(np.array([1.0, 2.0, 3.0])), expected, atol=5e-9
-    )
+    np.testing.assert_allclose(jacobian(F.softmax)(np.array([1.0, 2.0, 3.0])), expected, atol=5e-9)
 
 
 def test_hessian_and_its_product():
@@ -318,7 +333,9 @@ def test_gradients_by_a_named_input_trace():
     graph = trace(grad(lambda x: ops.sum(ops.tanh(x))), Spec(("rows", 2), np.float64))
     x = np.random.default_rng(0).normal(size=(4, 2))
     np.testing.assert_allclose(graph(x), 1 - np.tanh(x) ** 2)
-    zero = trace(grad(lambda x, y: ops.sum(y), 0), Spec(("rows", 2), np.float64), Spec((3,), np.float64))
+    zero = trace(
+        grad(lambda x, y: ops.sum(y), 0), Spec(("rows", 2), np.float64), Spec((3,), np.float64)
+    )
     assert zero(x, np.ones(3)).tolist() == np.zeros((4, 2)).tolist()
 
 
@@ -385,7 +402,9 @@ def test_running_hands_back_updates_of_buffers():
     assert layer.running_mean.numpy().tolist() == [0, 0]  # running changes nothing
     layer.eval().train()
     with no_grad():
-        np.testing.assert_allclose(output, layer(x).numpy() if isinstance(layer(x), Tensor) else layer(x))
+        np.testing.assert_allclose(
+            output, layer(x).numpy() if isinstance(layer(x), Tensor) else layer(x)
+        )
     fresh = nn.BatchNorm1d(2).train()
     fresh(x)
     np.testing.assert_allclose(updates[layer.running_mean], fresh.running_mean.numpy(), rtol=1e-6)

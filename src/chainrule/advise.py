@@ -47,6 +47,9 @@ MOST_CLASSES = 20
 ROWS_PER_CLASS = 5
 """Whole numbers with fewer rows than this per value are quantities, not names of classes."""
 
+FRACTIONS = "numbers with fractions"
+"""The reason why a target cannot be classes."""
+
 MOST_DEAD = 0.2
 """Share of units that never fire, from which on ReLU is replaced by one that cannot die."""
 
@@ -140,7 +143,8 @@ def _hidden(dead_units: float) -> tuple[str, str]:
 
 
 def _by_features(n: float) -> tuple[tuple[str, ...], str]:
-    shown = f"{n:.3g} independent features"
+    n = float(f"{n:.3g}")  # as it is shown
+    shown = f"{n:g} independent features"
     if n >= MANY_FEATURES:
         why = f"{shown}, {MANY_FEATURES} or more: a step size of its own for each weight pays"
         return ("adam", "rmsprop"), why
@@ -239,7 +243,7 @@ def task_of_cells(cells: Cells) -> tuple[Task, str]:
         what = "true and false" if cells.kind == "boolean" else "text"
         return classes, f"{what} with {n} different values" if what == "text" else what
     if any(isinstance(value, float) and not value.is_integer() for value in values):
-        return "regression", "numbers with fractions"
+        return "regression", FRACTIONS
     shown = f"whole numbers with {n} different values"
     if n == 2 or (n <= MOST_CLASSES and rows >= ROWS_PER_CLASS * n):
         return classes, f"{shown}, on average in {rows / n:.3g} rows each"

@@ -43,13 +43,12 @@ class Dim:
 
     def __floordiv__(self, other: "int | Dim") -> "int | Dim":
         names = list(self.names)
-        factor = other
-        if isinstance(other, Dim):
-            factor = other.factor
-            for name in other.names:
-                if name not in names:
-                    raise ShapeError(f"the dimension {self} is not a multiple of {other}")
-                names.remove(name)
+        divisor = other if isinstance(other, Dim) else Dim((), other)
+        factor = divisor.factor
+        for name in divisor.names:
+            if name not in names:
+                raise ShapeError(f"the dimension {self} is not a multiple of {other}")
+            names.remove(name)
         if self.factor % factor:
             raise ShapeError(f"the dimension {self} is not a multiple of {other}")
         quotient = self.factor // factor

@@ -74,6 +74,7 @@ def read_good_rows(
     *,
     columns: Sequence[str] | None = None,
     delimiter: str | None = None,
+    text: Sequence[str] = (),
 ) -> tuple[Any, list[BadRow]]:
     r"""Read as `read_table` does, but skip rows with too many or too few cells, and list them.
 
@@ -85,7 +86,7 @@ def read_good_rows(
     >>> table.to_pydict(), skipped
     ({'x': [1, 5], 'y': [2, 6]}, [BadRow(line=3, reason='expected 2 cells, found 1')])
     """
-    return _read(path, columns, delimiter, skip=True)
+    return _read(path, columns, delimiter, skip=True, text=text)
 
 
 def write_csv(path: str | os.PathLike[str], columns: Mapping[str, ArrayLike]) -> None:
@@ -118,7 +119,7 @@ def _read(
     columns: Sequence[str] | None,
     delimiter: str | None,
     skip: bool,
-    text: Sequence[str] = (),
+    text: Sequence[str],
 ) -> tuple[Any, list[BadRow]]:
     if delimiter is not None and len(delimiter.encode()) != 1:
         raise ConfigError(f"the delimiter is one ASCII letter, not {delimiter!r}")

@@ -17,7 +17,7 @@ import numpy as np
 
 from chainrule import ops
 from chainrule.errors import ConfigError
-from chainrule.graph import Value, shape_of
+from chainrule.graph import Array, Value, dtype_of, shape_of
 from chainrule.ops import log_softmax as log_softmax
 from chainrule.ops import sigmoid as sigmoid
 from chainrule.ops import silu as silu
@@ -119,25 +119,25 @@ def log_sigmoid(x: Value) -> Value:
 
 @activation
 def swish(x: Value, beta: Value = 1.0) -> Value:
-    """x * sigmoid(beta * x) (Ramachandran et al., 2017); with beta = 1 it is `silu`."""
+    """Give x * sigmoid(beta * x) (Ramachandran et al., 2017); with beta = 1 it is `silu`."""
     return ops.mul(x, sigmoid(ops.mul(beta, x)))
 
 
 @activation
 def mish(x: Value) -> Value:
-    """x * tanh(softplus(x)) (Misra, 2019)."""
+    """Give x * tanh(softplus(x)) (Misra, 2019)."""
     return ops.mul(ops.maximum(x, -1000.0), tanh(softplus(x)))  # -inf * 0 would be NaN
 
 
 @activation
 def gelu(x: Value, approximate: str = "none") -> Value:
-    """x times the normal distribution function of x (Hendrycks and Gimpel, 2016).
+    """Give x times the normal distribution function of x (Hendrycks and Gimpel, 2016).
 
     `approximate="tanh"` is the formula of the paper with a hyperbolic tangent.
     """
     if approximate == "tanh":
-        inner = ops.mul(ops.add(x, ops.mul(0.044715, ops.pow(x, 3))), math.sqrt(2 / math.pi))
-        return ops.mul(ops.mul(ops.maximum(x, -40.0), 0.5), ops.add(tanh(inner), 1.0))
+        inner = ops.mul(ops.add(x, ops.mul(0.044715, ops.pow(x, 3))), math.sqrt(8 / math.pi))
+        return ops.mul(ops.maximum(x, -40.0), sigmoid(inner))  # (1 + tanh(u)) / 2 = sigmoid(2 u)
     if approximate != "none":
         raise ConfigError(f"gelu: approximate={approximate!r}, expected 'none' or 'tanh'")
     return ops.mul(ops.maximum(x, -40.0), ops.ndtr(x))
@@ -151,20 +151,20 @@ def hardsigmoid(x: Value) -> Value:
 
 @activation
 def hardswish(x: Value) -> Value:
-    """x * hardsigmoid(x) (Howard et al., 2019)."""
+    """Give x * hardsigmoid(x) (Howard et al., 2019)."""
     return ops.mul(ops.maximum(x, -3.0), hardsigmoid(x))
 
 
 @activation
 def softsign(x: Value) -> Value:
-    """x / (1 + |x|)."""
+    """Give x / (1 + |x|)."""
     return ops.sub(ops.sign(x), ops.div(ops.sign(x), ops.add(ops.abs(x), 1.0)))
 
 
 @activation
 def step(x: Value, threshold: float = 0.0) -> Value:
     """1 where x > threshold, else 0; it has no gradient (McCulloch and Pitts, 1943)."""
-    return ops.stop_gradient(ops.where(ops.less(threshold, x), 1.0, 0.0))
+    return ops.cast(ops.less(threshold, x), dtype=dtype_of(x, 1.0))
 
 
 @activation
@@ -210,11 +210,12 @@ def normalize(x: Value, axis: Any, eps: float = 1e-5) -> tuple[Value, Value, Val
     return ops.div(centered, ops.sqrt(ops.add(variance, eps))), mean, variance
 
 
-def one_hot(indices: Any, classes: int, dtype: Any = np.float32) -> np.ndarray:  # type: ignore[type-arg]
+def one_hot(indices: Any, classes: int, dtype: Any = np.float32) -> Array:
     """Write class numbers as rows with a single 1.
 
     >>> one_hot([2, 0], 3)
     array([[0., 0., 1.],
            [1., 0., 0.]], dtype=float32)
     """
-    return np.eye(classes, dtype=dtype)[np.asarray(indices)]
+    rows: Array = np.eye(classes, dtype=dtype)[np.asarray(indices)]
+    return rows

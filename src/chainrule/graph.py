@@ -263,7 +263,7 @@ class Tensor:
             return
         if isinstance(value, Tensor):
             value = value._known()
-        value = np.asarray(value, dtype=self.dtype)
+        value = np.array(value, dtype=self.dtype)
         if value.shape != self.shape:
             raise ShapeError(f"assign() got shape {value.shape} for a tensor of {self.shape}")
         self.renew(value)
@@ -296,8 +296,8 @@ class Tensor:
     def __rtruediv__(self, other: Value) -> "Tensor": return _record(OPS["div"], (other, self), {})
     def __pow__(self, other: Value) -> "Tensor": return _record(OPS["pow"], (self, other), {})
     def __rpow__(self, other: Value) -> "Tensor": return _record(OPS["pow"], (other, self), {})
-    def __matmul__(self, other: Value) -> "Tensor": return METHODS["matmul"](self, other)
-    def __rmatmul__(self, other: Value) -> "Tensor": return METHODS["matmul"](other, self)
+    def __matmul__(self, other: Value) -> "Tensor": return _call("matmul", self, other)
+    def __rmatmul__(self, other: Value) -> "Tensor": return _call("matmul", other, self)
     def __neg__(self) -> "Tensor": return _record(OPS["neg"], (self,), {})
     def __abs__(self) -> "Tensor": return _record(OPS["abs"], (self,), {})
     def __lt__(self, other: Value) -> "Tensor": return _record(OPS["less"], (self, other), {})
@@ -308,7 +308,7 @@ class Tensor:
     def __isub__(self, other: Value) -> "Tensor": return self._in_place(self - other)
     def __imul__(self, other: Value) -> "Tensor": return self._in_place(self * other)
     def __itruediv__(self, other: Value) -> "Tensor": return self._in_place(self / other)
-    def __getitem__(self, key: Any) -> "Tensor": return METHODS["getitem"](self, key)
+    def __getitem__(self, key: Any) -> "Tensor": return _call("getitem", self, key)
     # fmt: on
 
     def _in_place(self, result: "Tensor") -> "Tensor":
@@ -325,25 +325,30 @@ class Tensor:
 
     def sum(self, axis: Any = None, keepdims: bool = False) -> "Tensor":
         """Sum over the axes."""
-        return METHODS["sum"](self, axis, keepdims)  # type: ignore[no-any-return]
+        return _call("sum", self, axis, keepdims)
 
     def mean(self, axis: Any = None, keepdims: bool = False) -> "Tensor":
         """Mean over the axes."""
-        return METHODS["mean"](self, axis, keepdims)  # type: ignore[no-any-return]
+        return _call("mean", self, axis, keepdims)
 
     def reshape(self, *shape: Any) -> "Tensor":
         """Give the same elements, in the same order, another shape."""
         if len(shape) == 1 and isinstance(shape[0], tuple | list):
             shape = tuple(shape[0])
-        return METHODS["reshape"](self, shape)  # type: ignore[no-any-return]
+        return _call("reshape", self, shape)
 
     def transpose(self, *axes: int) -> "Tensor":
         """Permute the axes; reverse them when none is named."""
-        return METHODS["transpose"](self, axes or None)  # type: ignore[no-any-return]
+        return _call("transpose", self, axes or None)
 
     def astype(self, dtype: Any) -> "Tensor":
         """Give the tensor in another dtype."""
         return _record(OPS["cast"], (self,), {"dtype": np.dtype(dtype)})
+
+
+def _call(name: str, *args: Any) -> Tensor:
+    result: Tensor = METHODS[name](*args)
+    return result
 
 
 def _leaf(value: Any, requires_grad: bool) -> Tensor:
@@ -539,7 +544,7 @@ def ancestors(outputs: Iterable[Tensor]) -> list[Tensor]:
 
 
 __all__ = [
-    "OPS", "METHODS", "Array", "Attrs", "Dim", "Op", "Scope", "Shape", "Tensor", "Value", "ancestors",
-    "apply", "broadcast_shapes", "constant", "dtype_of", "no_grad", "placeholder",
+    "METHODS", "OPS", "Array", "Attrs", "Dim", "Op", "Scope", "Shape", "Tensor", "Value",
+    "ancestors", "apply", "broadcast_shapes", "constant", "dtype_of", "no_grad", "placeholder",
     "scope", "shape_of", "tensor", "tracing", "value_of",
 ]  # fmt: skip

@@ -33,8 +33,8 @@ class Loss:
 
     `output` says what a prediction is: "values", "logits" (one per class), "binary logits" (one
     per label), "probabilities", "binary probabilities", "margins" (one per label), "scores" (one
-    per class) or "log rates". `target` says what a target is: "values", "classes" (whole numbers, or
-    a probability per class), "labels" (0 to 1), "signs" (-1 and 1) or "counts".
+    per class) or "log rates". `target` says what a target is: "values", "classes" (whole numbers,
+    or a probability per class), "labels" (0 to 1), "signs" (-1 and 1) or "counts".
     """
 
     def __init__(
@@ -240,9 +240,7 @@ def quantile(prediction: Value, target: Value, *, q: float = 0.5) -> Value:
 
 
 @loss(output="values", target="values")
-def adaptive(
-    prediction: Value, target: Value, *, alpha: Value = 1.0, scale: Value = 1.0
-) -> Value:
+def adaptive(prediction: Value, target: Value, *, alpha: Value = 1.0, scale: Value = 1.0) -> Value:
     """General robust loss of Barron (2019) of d = (p - t) / scale.
 
     |a - 2| / a * ((d^2 / |a - 2| + 1)^(a / 2) - 1), with its limits at a = 2 (half squared
@@ -286,12 +284,11 @@ def binary_cross_entropy_with_logits(
 
     A softmax or sigmoid before it is wrong. For several labels per row, one logit each.
     """
-    yes = ops.mul(ops.mul(target, positive_weight), ops.softplus(ops.neg(prediction)))
-    no = ops.mul(ops.sub(1.0, target), ops.softplus(prediction))
     # A label of exactly 0 or 1 takes no part of the other branch, which may be infinite.
-    return ops.add(
-        ops.where(ops.less(0.0, target), yes, 0.0), ops.where(ops.less(target, 1.0), no, 0.0)
-    )
+    yes = ops.where(ops.less(0.0, target), ops.softplus(ops.neg(prediction)), 0.0)
+    no = ops.where(ops.less(target, 1.0), ops.softplus(prediction), 0.0)
+    share = ops.mul(target, positive_weight)
+    return ops.add(ops.mul(share, yes), ops.mul(ops.sub(1.0, target), no))
 
 
 @loss(output="binary probabilities", target="labels")
@@ -300,26 +297,24 @@ def binary_cross_entropy(prediction: Value, target: Value) -> Value:
 
     The logarithm is kept above -100, as PyTorch does, so that a sure mistake stays finite.
     """
-    return ops.neg(
-        ops.add(
-            _times_log(target, prediction),
-            _times_log(ops.sub(1.0, target), ops.sub(1.0, prediction)),
-        )
-    )
+    yes = ops.mul(target, _bounded_log(prediction))
+    no = ops.mul(ops.sub(1.0, target), _bounded_log(ops.sub(1.0, prediction)))
+    return ops.neg(ops.add(yes, no))
 
 
-def _times_log(t: Value, p: Value) -> Value:
-    """Give t log(p), 0 for t = 0, with log(p) at least -100."""
-    used = ops.less(0.0, t)
-    return ops.where(used, ops.mul(t, ops.maximum(ops.log(ops.where(used, p, 1.0)), -100.0)), 0.0)
+def _bounded_log(p: Value) -> Value:
+    """Give log(p), or -100 where that is larger, as for p = 0."""
+    positive = ops.less(0.0, p)
+    log = ops.log(ops.where(positive, p, 1.0))
+    return ops.where(positive, ops.maximum(log, -100.0), -100.0)
 
 
 @loss(output="probabilities", target="classes")
 def categorical_cross_entropy(prediction: Value, target: Value) -> Value:
     """Cross-entropy -sum_j t_j log(p_j) of probabilities that a softmax gave; 0 log 0 is 0."""
     if np.dtype(target.dtype).kind in "iub":
-        return ops.neg(ops.maximum(ops.log(_pick(prediction, target)), -100.0))
-    return ops.neg(ops.sum(_times_log(target, prediction), axis=-1))
+        return ops.neg(_bounded_log(_pick(prediction, target)))
+    return ops.neg(ops.sum(ops.mul(target, _bounded_log(prediction)), axis=-1))
 
 
 @loss(output="logits", target="classes")
@@ -332,12 +327,14 @@ def cross_entropy(
     `class_weight` multiplies the loss of each class; the estimators turn it into sample weights.
     """
     log_p = ops.log_softmax(prediction)
+    if class_weight is not None:
+        class_weight = ops.cast(class_weight, dtype=log_p.dtype)
     if np.dtype(target.dtype).kind in "iub":
         hit = ops.neg(_pick(log_p, target))
         weight = None if class_weight is None else ops.take(class_weight, target)
     else:
         # A class of probability 0 takes no part, even where its logit is minus infinity.
-        parts = ops.where(ops.equal(target, 0.0), 0.0, ops.mul(target, log_p))
+        parts = ops.mul(target, ops.where(ops.equal(target, 0.0), 0.0, log_p))
         parts = parts if class_weight is None else ops.mul(parts, class_weight)
         hit, weight = ops.neg(ops.sum(parts, axis=-1)), None
     if weight is not None:
@@ -368,7 +365,7 @@ def focal(prediction: Value, target: Value, *, gamma: float = 2.0) -> Value:
 def binary_focal(
     prediction: Value, target: Value, *, gamma: float = 2.0, alpha: float | None = None
 ) -> Value:
-    """Focal loss of labels 0 to 1, one logit each; `alpha` weighs the label 1 (Lin et al., 2017)."""
+    """Focal loss of labels 0 to 1, one logit each; `alpha` weighs label 1 (Lin et al., 2017)."""
     yes = _focus(ops.neg(ops.softplus(ops.neg(prediction))), gamma)
     no = _focus(ops.neg(ops.softplus(prediction)), gamma)
     if alpha is not None:

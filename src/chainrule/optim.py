@@ -30,8 +30,8 @@ OPTIMIZERS: dict[str, "type[Optimizer]"] = {}
 
 _RANGES = {
     "lr": (0, np.inf), "eps": (0, np.inf), "weight_decay": (0, np.inf),
-    "momentum": (0, np.nextafter(1, 2)),
-    "dampening": (0, np.nextafter(1, 2)), "beta1": (0, 1), "beta2": (0, 1), "rho": (0, 1), "alpha": (0, 1),
+    "momentum": (0, np.nextafter(1, 2)), "dampening": (0, np.nextafter(1, 2)),
+    "beta1": (0, 1), "beta2": (0, 1), "rho": (0, 1), "alpha": (0, 1),
     "initial_accumulator": (0, np.inf), "lr_decay": (0, np.inf), "momentum_decay": (0, np.inf),
 }  # fmt: skip
 
@@ -58,9 +58,9 @@ class Optimizer:
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
-            low, high = _RANGES.get(item.name, (None, None))
-            if low is None or isinstance(value, bool):
+            if item.name not in _RANGES:
                 continue
+            low, high = _RANGES[item.name]
             if not isinstance(value, int | float) or not low <= value < high:
                 raise ConfigError(
                     f"{type(self).__name__}({item.name}={value!r}): expected a number from {low} "
@@ -80,7 +80,7 @@ class Optimizer:
 
 
 def _blend(old: Value, new: Value, keep: float) -> Value:
-    """keep * old + (1 - keep) * new."""
+    """Give keep * old + (1 - keep) * new."""
     return ops.add(ops.mul(old, keep), ops.mul(new, 1 - keep))
 
 
@@ -345,8 +345,10 @@ def clip_by_value(gradients: list[Array], limit: float) -> list[Array]:
 
 
 def global_norm(gradients: list[Array]) -> float:
-    """Length of all gradients taken as one vector."""
-    return float(np.sqrt(sum(float(np.vdot(g, g)) for g in gradients)))
+    """Length of all gradients taken as one vector, computed in float64."""
+    with np.errstate(over="ignore"):
+        doubles = (np.asarray(g, np.float64) for g in gradients)
+        return float(np.sqrt(sum(float(np.vdot(g, g)) for g in doubles)))
 
 
 @dataclass

@@ -53,11 +53,10 @@ class Progress(Callback):
     def on_epoch_end(self, event: EpochEnd) -> None:
         """Show the numbers of the epoch."""
         self.row |= event.row
+        numbers = _numbers(self.row, self.rows)
         if self.bar is not None:
-            numbers = _numbers(self.row, self.rows)
             self.bar.update(self.task, completed=event.epoch, numbers=numbers)
         elif event.epoch == 1 or event.epoch % max(self.epochs // _LINES, 1) == 0:
-            numbers = _numbers(event.row, self.rows)
             print(f"epoch {event.epoch}/{self.epochs}  {numbers}", file=self.out, flush=True)
 
     def on_train_end(self, event: TrainEnd) -> None:

@@ -163,7 +163,9 @@ class OneCycle(Schedule):
         done = _progress(self, t, self.total)
         if done < self.rise:
             return _cosine_between(1 / self.start, 1.0, done / self.rise)
-        return _cosine_between(1.0, 1 / (self.start * self.end), (done - self.rise) / (1 - self.rise))
+        return _cosine_between(
+            1.0, 1 / (self.start * self.end), (done - self.rise) / (1 - self.rise)
+        )
 
 
 @schedule
@@ -188,7 +190,9 @@ class WarmUp(Schedule):
         return self
 
 
-def get_schedule(name: "str | Schedule | Callable[[float], float]") -> "Schedule | Callable[[float], float]":
+def get_schedule(
+    name: "str | Schedule | Callable[[float], float]",
+) -> "Schedule | Callable[[float], float]":
     """Look a schedule up by name; a schedule or a function of time is returned as it is.
 
     >>> get_schedule("cosine").over(10)(5)

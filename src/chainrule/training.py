@@ -157,6 +157,7 @@ class Training:
         columns += ["validation_score"] * (validation is not None and plan.score is not None)
         self.watch = plan.early_stopping.start(columns) if plan.early_stopping else None
         self.best: list[Any] | None = None
+        self.tensors = [*model.parameters(), *(b for _, b in model.named_buffers())]
         self.good = self._weights()
         self.mean: list[Array] | None = None
         self.interrupted = False
@@ -319,13 +320,10 @@ class Training:
     # Weights, which are never changed in place: keeping a reference keeps the numbers.
 
     def _weights(self) -> list[Any]:
-        return [x.value for x in self._tensors()]
-
-    def _tensors(self) -> list[Any]:
-        return [*self.model.parameters(), *(b for _, b in self.model.named_buffers())]
+        return [x.value for x in self.tensors]
 
     def _restore(self, values: list[Any]) -> None:
-        for x, value in zip(self._tensors(), values, strict=True):
+        for x, value in zip(self.tensors, values, strict=True):
             x.renew(value)
 
     def _assign(self, values: list[Array]) -> None:

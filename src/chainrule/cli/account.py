@@ -42,7 +42,7 @@ class Account:
 
     def line(self, words: str, style: str = "") -> None:
         """Print a paragraph."""
-        self.console.print(Text(_clean(words), style))
+        self._print(Text(_clean(words), style))
 
     def unbroken(self, words: str) -> None:
         """Print a line that is not broken, such as a path or a command."""
@@ -64,7 +64,7 @@ class Account:
             self._grid(styled, limits=(20, 24, None))
         else:
             for what, chosen, why in rows:
-                self.console.print(Text.assemble(what, ": ", (chosen, "bold")))
+                self._print(Text.assemble(what, ": ", (chosen, "bold")))
                 self._print(Padding(Text(why), (0, 0, 0, 2)))
         self.gap()
 
@@ -97,7 +97,7 @@ class Account:
     def notes(self, notes: Iterable[str]) -> None:
         """Print warnings."""
         for note in notes:
-            self.console.print(Text.assemble(("note: ", "yellow"), _clean(note)))
+            self._print(Text.assemble(("note: ", "yellow"), _clean(note)))
 
     def _grid(
         self, rows: Sequence[Sequence[Text]], limits: Sequence[int | None] = (None, None)
@@ -109,7 +109,7 @@ class Account:
             grid.add_row(*row)
         self._print(grid)
 
-    def _print(self, what: Table | Padding) -> None:
+    def _print(self, what: Table | Padding | Text) -> None:
         """Print without the spaces that fill up a line."""
         with self.console.capture() as captured:
             self.console.print(what)

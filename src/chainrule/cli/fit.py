@@ -3,6 +3,7 @@
 `fit` is the job from top to bottom; each step is a function below.
 """
 
+import os
 import platform
 import shlex
 import sys
@@ -10,7 +11,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from chainrule import metrics
-from chainrule.advise import Task, advise, effective_rank, task_of_cells
+from chainrule.advise import FRACTIONS, Task, advise, effective_rank, task_of_cells
 from chainrule.cli import scores, words
 from chainrule.cli.account import Account, number
 from chainrule.cli.tables import (
@@ -26,6 +27,7 @@ from chainrule.cli.tables import (
     Sample,
     check_classes,
     check_roles,
+    in_shell,
     read,
     split_sample,
     take_sample,
@@ -83,7 +85,7 @@ class Job:
 
     task: Task
     why: str
-    roles: Roles
+    kinds: dict[str, str]
     whole: Sample
     parts: dict[str, Sample]
     columns: list[ColumnReport]
@@ -94,51 +96,37 @@ class Job:
         """Whether the target are classes."""
         return self.task != "regression"
 
+    @property
+    def facts(self) -> list[tuple[str, str]]:
+        """What the table is."""
+        return words.data_facts(self.whole, self.columns, self.classifies)
+
 
 def fit(options: Options) -> None:
     """Train, compare, and write model, history and report."""
     started = time.perf_counter()
     account = Account(quiet=options.quiet)
-    if options.folder.exists() and not options.folder.is_dir():
-        raise ConfigError(f"--out: {options.folder} is a file, expected a folder")
+    check_folder(options.folder)
     with _noted() as said:
         job = prepare(options)
         model = make_model(job, options)
-        encoder = TableEncoder(job.roles.kinds).fit(job.parts["train"].X)
-        facts = words.data_facts(job.whole, job.columns, job.classifies)
-        choices = chosen(job, model, encoder, options)
-        _tell_start(account, options, facts, choices)
+        choices = chosen(job, model, options)
+        _tell_start(account, job, choices, options)
         train_model(model, job)
-        rows, every = compare(job, model)
-        facts += _more_facts(job, every["model"], options, time.perf_counter() - started)
-        notes = [*job.notes, *_interrupted(model)]
-        notes += words.verdict_warnings(rows, job.parts, _score_name(every))
-        choices += words.learned(model, "validation" in job.parts)
-        details = look_closer(job, model, options)
-    notes += [note for note in said if note not in notes]
-    report = Report(
-        title=options.table.stem,
-        task="classification" if job.classifies else "regression",
-        target=options.target,
-        score_name=_score_name(every),
-        scores=rows,
-        data=facts,
-        history=model.history_.rows,
-        best_epoch=model.history_.best_epoch,
-        choices=choices,
-        columns=[
-            {"name": c.name, "kind": c.kind, "encoding": c.how, "missing": c.missing}
-            for c in model.encoder_.describe()
-        ],
-        summary=model.module_.summary(),
-        notes=notes,
-        versions=_versions(),
-        command=_predict_command(options),
-        snippet=_snippet(options),
-        **details,
-    )
+        seconds = time.perf_counter() - started
+        report = assess(job, model, choices, options, seconds)
+    report = replace(report, notes=[*report.notes, *said])
     write_all(options.folder, model, report)
-    _tell_end(account, options, report)
+    _tell_end(account, report, options)
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse, before the work and not after it, a folder that cannot be written."""
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise ConfigError(f"--out: {nearest} is a file, expected a folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise ConfigError(f"--out: {nearest} cannot be written to")
 
 
 def prepare(options: Options) -> Job:
@@ -150,26 +138,32 @@ def prepare(options: Options) -> Job:
     task, why = find_task(table, options)
     classes = task != "regression"
     whole = take_sample(table, roles, classes=classes)
-    inputs = whole.X.column_names
-    # On all rows: it refuses cells by the row that they have in the file.
+    # On all rows: it refuses cells by the row that they have in the file, and the model is not to
+    # ask for columns that tell nothing.
     columns = TableEncoder(roles.kinds).fit(whole.X).describe()
+    inputs = [column.name for column in columns if column.kind != "drop"]
+    whole = replace(whole, X=whole.X.select(inputs))
     notes += [*whole.notes, *words.data_warnings(whole, inputs, classes)]
     parts = {"train": whole}
     if options.test is None and options.share > 0:
         parts["train"], parts["test"] = split_sample(whole, options.share, options.seed, classes)
+    # What is text in this table is text in the others, also where it looks like numbers there.
+    used = [*inputs, options.target]
+    text = [name for name in used if str(table.schema.field(name).type) == "string"]
     for part, path in (("validation", options.validation), ("test", options.test)):
         if path is None:
             continue
-        other, more = read(path, options.delimiter, skip=skip)
-        check_roles(other, Roles(roles.target, roles.weights), path)
+        other, more = read(path, options.delimiter, skip=skip, text=text)
         absent = [name for name in inputs if name not in other.column_names]
         if absent:
             raise DataError(f"{path}: it lacks columns {absent[:10]}")
+        check_roles(other, roles.among(inputs, other.column_names), path)
         parts[part] = take_sample(other, roles, classes=classes, inputs=inputs)
         if classes:
             check_classes(parts[part], np.unique(parts["train"].y), roles.target, path)
         notes += [*more, *(f"{path.name}: {note}" for note in parts[part].notes)]
-    return Job(task, why, roles, whole, parts, columns, notes)
+    kinds = {name: kind for name, kind in roles.kinds.items() if name in inputs}
+    return Job(task, why, kinds, whole, parts, columns, notes)
 
 
 def find_task(table: Any, options: Options) -> tuple[Task, str]:
@@ -185,13 +179,16 @@ def find_task(table: Any, options: Options) -> tuple[Task, str]:
             raise ConfigError("--class-weight: a regression has no classes")
         return "regression", "asked for"
     if options.task == "classification":
+        if why == FRACTIONS:
+            raise ConfigError(f"--task classification: {options.target!r} is {why}, not classes")
         task, why = "binary" if n == 2 else "multiclass", "asked for"
     elif task == "regression":
         if options.class_weight:
             raise ConfigError(
                 f"--class-weight: this is a regression ({why}): --task classification"
             )
-        return task, f"{why}; --task classification takes them for classes"
+        more = "" if why == FRACTIONS else "; --task classification takes them for classes"
+        return task, why + more
     elif cells.kind == "number":
         why = f"{why}; --task regression takes them for numbers"
     known = int((~cells.missing).sum())
@@ -207,7 +204,7 @@ def make_model(job: Job, options: Options) -> Any:
     """Make the estimator; what is not asked for is its own choice."""
     settings: dict[str, Any] = {
         "random_state": options.seed,
-        "kinds": dict(job.roles.kinds) or None,
+        "kinds": job.kinds or None,
         "verbose": not options.quiet,
     }
     for name in ("epochs", "members", "class_weight"):
@@ -216,15 +213,16 @@ def make_model(job: Job, options: Options) -> Any:
     return (TabularClassifier if job.classifies else TabularRegressor)(**settings)
 
 
-def chosen(job: Job, model: Any, encoder: TableEncoder, options: Options) -> list[words.Choice]:
+def chosen(job: Job, model: Any, options: Options) -> list[words.Choice]:
     """List the choices that are known before training, each with its reason."""
     train = job.parts["train"]
+    encoder = TableEncoder(job.kinds).fit(train.X)
     encoded = encoder.transform(train.X.slice(0, RANKED_ROWS))
     independent = effective_rank(encoded.numbers) if encoded.numbers.shape[1] else 0.0
     advice = advise(
         job.task,
         len(train),
-        len(job.columns),
+        train.X.num_columns,
         independent_features=independent + len(encoder.cardinalities),
     )
     share = options.share if options.test is None else None
@@ -232,7 +230,7 @@ def chosen(job: Job, model: Any, encoder: TableEncoder, options: Options) -> lis
     return [
         *words.advised(job.task, job.why, advice, n_classes),
         words.split_words(job.parts, share, job.classifies),
-        *words.encoded(encoder),
+        *words.encoded(encoder, job.columns),
         *words.built(model.get_params(), advice),
     ]
 
@@ -255,6 +253,36 @@ def compare(job: Job, model: Any) -> tuple[list[Any], dict[str, dict[str, scores
         scores.guessing(train, classes),
     ]
     return scores.score_rows(rivals, job.parts, classes)
+
+
+def assess(
+    job: Job, model: Any, choices: list[words.Choice], options: Options, seconds: float
+) -> Report:
+    """Measure what was learned, and put the report together."""
+    rows, every = compare(job, model)
+    name = next(iter(every["model"]["train"]))
+    warned = words.verdict_warnings(rows, job.parts, name)
+    return Report(
+        title=options.table.stem,
+        task="classification" if job.classifies else "regression",
+        target=options.target,
+        score_name=name,
+        scores=rows,
+        data=[*job.facts, *_more_facts(job, every["model"], options, seconds)],
+        history=model.history_.rows,
+        best_epoch=model.history_.best_epoch,
+        choices=[*choices, *words.learned(model, "validation" in job.parts)],
+        columns=[
+            {"name": c.name, "kind": c.kind, "encoding": in_shell(c.how), "missing": c.missing}
+            for c in job.columns
+        ],
+        summary=words.summary(model.module_),
+        notes=[*job.notes, *_interrupted(model), *warned],
+        versions=_versions(),
+        command=_predict_command(options),
+        snippet=_snippet(options),
+        **look_closer(job, model, options),
+    )
 
 
 def look_closer(job: Job, model: Any, options: Options) -> dict[str, Any]:
@@ -303,27 +331,21 @@ def _noted() -> Iterator[list[str]]:
             notes.append(str(warning.message))
 
 
-def _tell_start(
-    account: Account, options: Options, facts: list[tuple[str, str]], choices: list[words.Choice]
-) -> None:
+def _tell_start(account: Account, job: Job, choices: list[words.Choice], options: Options) -> None:
     account.line(f"{options.table.name}: predict {options.target}", "bold")
-    account.facts(facts)
+    account.facts(job.facts)
     account.gap()
     account.choices(choices)
 
 
-def _tell_end(account: Account, options: Options, report: Report) -> None:
+def _tell_end(account: Account, report: Report, options: Options) -> None:
     account.scores(report.score_name, report.scores)
     account.notes(report.notes)
     if report.notes:
         account.gap()
     for name, what in ((MODEL, "the model"), (HISTORY, "its training"), (REPORT, "the report")):
         account.unbroken(f"{options.folder / name}  {what}")
-    account.unbroken(f"next: {_predict_command(options)}")
-
-
-def _score_name(every: dict[str, dict[str, scores.Scores]]) -> str:
-    return next(iter(every["model"]["train"]))
+    account.unbroken(f"next: {report.command}")
 
 
 def _more_facts(

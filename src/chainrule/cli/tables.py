@@ -36,6 +36,11 @@ class Roles:
     drop: tuple[str, ...] = ()
     kinds: Mapping[str, str] = field(default_factory=dict)
 
+    def among(self, inputs: list[str], names: list[str]) -> "Roles":
+        """Give the roles in another table, which may have more columns than the inputs."""
+        drop = [n for n in names if n not in {*inputs, self.target, self.weights}]
+        return Roles(self.target, self.weights, tuple(drop), self.kinds)
+
     def inputs(self, names: Iterable[str]) -> list[str]:
         """Give the columns to learn from."""
         others = {self.target, self.weights, *self.drop}
@@ -67,7 +72,7 @@ def read(
     try:
         if not skip:
             return read_table(path, delimiter=delimiter, text=list(text)), []
-        table, bad = read_good_rows(path, delimiter=delimiter)
+        table, bad = read_good_rows(path, delimiter=delimiter, text=list(text))
     except DataError as error:  # which tells the argument of a function
         raise DataError(in_shell(str(error))) from error
     if not bad:
@@ -132,9 +137,8 @@ def take_sample(
         raise DataError(f"the target {roles.target!r} has no value in any row")
     if classes:
         values, codes = cells.distinct()
-        labels = np.empty(len(values), dtype=object)
-        labels[:] = values
-        y: Array = labels[codes[known]]
+        text = any(isinstance(value, str) for value in values)
+        y: Array = np.array(values, dtype=object if text else None)[codes[known]]
     else:
         y = cells.numbers()[known]
     weight = None if roles.weights is None else _weights(table, roles.weights)[known]

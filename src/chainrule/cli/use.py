@@ -3,14 +3,14 @@
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from chainrule.cli import scores
+from chainrule.cli import scores, words
 from chainrule.cli.account import Account, number
 from chainrule.cli.fit import MODEL
 from chainrule.cli.tables import Roles, check_classes, check_roles, counted, read, take_sample
@@ -49,9 +49,11 @@ def evaluate(model: Path, table: Path, target: str | None, delimiter: str | None
         fitted = load_tabular(model)
         full = read_for(fitted, table, delimiter)
         target = target or _only_other(fitted, full, table)
-        roles = Roles(target)
-        check_roles(full, roles, table)
+        if _is_text(getattr(fitted, "classes_", ())):  # 01 is to stay text, as in training
+            full = read_for(fitted, table, delimiter, target)
         inputs = select_inputs(fitted, full, table, besides=target)
+        roles = Roles(target).among(inputs.column_names, full.column_names)
+        check_roles(full, roles, table)
         classes = getattr(fitted, "classes_", None)
         sample = take_sample(full, roles, classes=classes is not None, inputs=inputs.column_names)
         if classes is not None:
@@ -89,14 +91,8 @@ def show(model: Path) -> None:
     if isinstance(loaded, Tabular):
         account.gap()
         account.choices([(c.name, c.kind, c.how) for c in loaded.encoder_.describe()])
-    module = getattr(loaded, "module_", loaded)
-    weights = [
-        (name, " x ".join(map(str, p.shape)), f"{p.size:,}")
-        for name, p in module.named_parameters()
-    ]
-    account.table(
-        ("weights", "shape", "count"), [*weights, ("total", "", f"{module.count_parameters():,}")]
-    )
+    weights = words.weights_of(getattr(loaded, "module_", loaded))
+    account.table(("weights", "shape", "count"), weights)
     history = getattr(loaded, "history_", None)
     if history:
         best = f", best epoch {history.best_epoch}" if history.best_epoch else ""
@@ -107,7 +103,7 @@ def show(model: Path) -> None:
             if name in history.columns():
                 seen = [value for value in history[name] if np.isfinite(value)]
                 account.line(f"{name}: {number(seen[0])} at first, {number(seen[-1])} at last")
-    written = ", ".join(f"{name} {number}" for name, number in file.versions.items())
+    written = ", ".join(f"{name} {v}" for name, v in file.versions.items())
     account.gap()
     account.line(f"written with {written}")
 
@@ -134,15 +130,14 @@ def load_tabular(path: Path) -> Tabular:
     return model
 
 
-def read_for(model: Tabular, path: Path, delimiter: str | None) -> Any:
+def read_for(model: Tabular, path: Path, delimiter: str | None, *more: str) -> Any:
     """Read a table; what was text in training is read as text, also where it looks like numbers."""
     text = [
         column.name
         for column in model.encoder_.columns
-        if isinstance(column, CategoryColumn)
-        and any(isinstance(value, str) for value in column.values)
+        if isinstance(column, CategoryColumn) and _is_text(column.values)
     ]
-    return read(path, delimiter, text=text)[0]
+    return read(path, delimiter, text=[*text, *more])[0]
 
 
 def select_inputs(model: Tabular, table: Any, path: Path, besides: str | None = None) -> Any:
@@ -189,8 +184,12 @@ def _only_other(model: Tabular, table: Any, path: Path) -> str:
     return str(others[0])
 
 
-def _note(words: str) -> None:
-    print(f"note: {' '.join(words.split())}", file=sys.stderr)
+def _is_text(values: Iterable[Any]) -> bool:
+    return any(isinstance(value, str) for value in values)
+
+
+def _note(text: str) -> None:
+    print(f"note: {' '.join(text.split())}", file=sys.stderr)
 
 
 @contextmanager
@@ -199,5 +198,5 @@ def _noting() -> Iterator[None]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
-    for words in dict.fromkeys(str(w.message) for w in caught if w.category is UserWarning):
-        _note(words)
+    for text in dict.fromkeys(str(w.message) for w in caught if w.category is UserWarning):
+        _note(text)

@@ -45,7 +45,7 @@ def data_facts(sample: Sample, columns: Sequence[Any], classes: bool) -> list[tu
     facts = [
         ("rows", f"{len(sample):,}"),
         ("columns", f"{len(used)}: {listed}"),
-        ("missing", f"{counted(round(missing), 'cell')}, {share:.1f} %" if missing else "no cell"),
+        ("missing", f"{counted(round(missing), 'cell')}, {share:.1f} %" if missing else "none"),
     ]
     if classes:
         facts.append((counted(len(np.unique(sample.y)), "class"), shares_of(sample.y)))
@@ -88,7 +88,7 @@ def built(params: Mapping[str, Any], advice: Advice) -> list[Choice]:
     found = [
         ("loss", advice.loss.replace("_", " ") + softened, advice.reasons["loss"]),
         ("hidden layers", f"{widths} units, {chosen}", why),
-        ("optimizer", f"adamw, rate {params['lr']:g}, {params['epochs']} epochs", sure),
+        ("optimizer", f"adamw, rate {params['lr']:g}, {counted(params['epochs'], 'epoch')}", sure),
     ]
     if params["members"] > 1:
         why = "each starts from other weights; their mean errs less than one does"
@@ -96,9 +96,8 @@ def built(params: Mapping[str, Any], advice: Advice) -> list[Choice]:
     return found
 
 
-def encoded(encoder: Any) -> list[Choice]:
-    """Tell how columns become inputs."""
-    columns = encoder.describe()
+def encoded(encoder: Any, columns: Sequence[Any]) -> list[Choice]:
+    """Tell how columns become inputs; `columns` has those that were left out before, too."""
     kinds = {column.kind for column in columns}
     found: list[Choice] = []
     if "number" in kinds:
@@ -131,6 +130,26 @@ def learned(model: Any, has_validation: bool) -> list[Choice]:
         why = "fitted, so that of the rows it is 80 % sure of, 80 % are right"
         found.append(("probabilities", f"logits divided by {temperature:.3g}", why))
     return found
+
+
+def weights_of(module: Any) -> list[tuple[str, str, str]]:
+    """List the weights of a module with their shapes and counts, and the total."""
+    rows = [
+        (name, " x ".join(str(n) for n in p.shape), f"{p.size:,}")
+        for name, p in module.named_parameters()
+    ]
+    return [*rows, ("total", "", f"{module.count_parameters():,}")]
+
+
+def summary(module: Any) -> str:
+    """Write the weights as a table; the first of three dimensions is that of the nets."""
+    rows = [("weights", "shape", "count"), *weights_of(module)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        f"{name:{widths[0]}}  {shape:>{widths[1]}}  {count:>{widths[2]}}"
+        for name, shape, count in rows
+    )
+    return "\n".join([type(module).__name__, *lines])
 
 
 def data_warnings(sample: Sample, inputs: Sequence[str], classes: bool) -> list[str]:

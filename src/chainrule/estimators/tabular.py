@@ -173,7 +173,8 @@ class _Tabular(Saved, BaseEstimator):  # type: ignore[misc]
     def _raw(self, X: Any) -> Array:
         """Give what the members say about each row: (rows, members, outputs)."""
         table = self.encoder_.transform(_dense(X))
-        return predict(self.module_, (table.numbers, table.categories))
+        # In float64 the answer for a row does not depend on the rows it is asked together with.
+        return predict(self.module_, (table.numbers.astype(np.float64), table.categories))
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "module_")

@@ -44,51 +44,51 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
 
 @initializer
 def xavier_uniform(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-    """Uniform within sqrt(6 / (in + out)), for tanh and sigmoid (Glorot and Bengio, 2010)."""
+    """Draw uniformly within sqrt(6 / (in + out)), for tanh, sigmoid (Glorot and Bengio, 2010)."""
     fan_in, fan_out = fans(shape)
     return _uniform(shape, math.sqrt(6 / (fan_in + fan_out)), rng)
 
 
 @initializer
 def xavier_normal(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-    """Normal with standard deviation sqrt(2 / (in + out)) (Glorot and Bengio, 2010)."""
+    """Draw from a normal of standard deviation sqrt(2 / (in + out)) (Glorot and Bengio, 2010)."""
     fan_in, fan_out = fans(shape)
     return rng.normal(0, math.sqrt(2 / (fan_in + fan_out)), shape)
 
 
 @initializer
 def he_uniform(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-    """Uniform within sqrt(6 / in), for ReLU (He et al., 2015)."""
+    """Draw uniformly within sqrt(6 / in), for ReLU (He et al., 2015)."""
     return _uniform(shape, math.sqrt(6 / fans(shape)[0]), rng)
 
 
 @initializer
 def he_normal(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-    """Normal with standard deviation sqrt(2 / in), for ReLU (He et al., 2015)."""
+    """Draw from a normal of standard deviation sqrt(2 / in), for ReLU (He et al., 2015)."""
     return rng.normal(0, math.sqrt(2 / fans(shape)[0]), shape)
 
 
 @initializer
 def lecun_normal(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-    """Normal with standard deviation sqrt(1 / in), for SELU (LeCun et al., 1998)."""
+    """Draw from a normal of standard deviation sqrt(1 / in), for SELU (LeCun et al., 1998)."""
     return rng.normal(0, math.sqrt(1 / fans(shape)[0]), shape)
 
 
 @initializer
 def lecun_uniform(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-    """Uniform within sqrt(3 / in) (LeCun et al., 1998)."""
+    """Draw uniformly within sqrt(3 / in) (LeCun et al., 1998)."""
     return _uniform(shape, math.sqrt(3 / fans(shape)[0]), rng)
 
 
 @initializer
 def torch_linear(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-    """Uniform within 1 / sqrt(in), PyTorch's start of a linear layer."""
+    """Draw uniformly within 1 / sqrt(in), PyTorch's start of a linear layer."""
     return _uniform(shape, 1 / math.sqrt(fans(shape)[0]), rng)
 
 
 @initializer
 def small_normal(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-    """Normal with standard deviation 0.01; through many layers signals die out."""
+    """Draw from a normal of standard deviation 0.01; through many layers signals die out."""
     return rng.normal(0, 0.01, shape)
 
 

@@ -166,8 +166,9 @@ class Dropout(Module):
         if not self.training or self.p == 0:
             return x
         key = self.key.latest()
+        dropped = functional.dropout(x, self.p, key)  # before the counter moves on
         self.key.assign(ops.add(key, np.ones((), np.uint64)))
-        return functional.dropout(x, self.p, key)
+        return dropped
 
     def config(self) -> dict[str, Any]:
         """Give the arguments of the constructor."""

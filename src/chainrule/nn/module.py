@@ -122,6 +122,11 @@ class Module:
 
     def _items(self) -> Iterator[tuple[str, Any]]:
         for name, value in vars(self).items():
+            if isinstance(value, Tensor | Module) and hasattr(Module, name):
+                raise ConfigError(
+                    f"the attribute {type(self).__name__}.{name} hides what every Module has under "
+                    "this name: choose another name"
+                )
             yield from _unfolded(name, value)
 
     def named_children(self) -> Iterator[tuple[str, "Module"]]:
@@ -360,7 +365,7 @@ def from_plain(plain: Any) -> Module:
             "it with chainrule.nn.register, then load again"
         )
     try:
-        return MODULES[name].from_config(_built(config))
+        return MODULES[name].from_config({key: _built(item) for key, item in config.items()})
     except (TypeError, ValueError) as error:
         raise FormatError(f"its module {name} cannot be built: {error}") from error
 

@@ -7,6 +7,8 @@ Each name takes tensors, arrays or numbers. Given arrays it is NumPy; given a te
 (1.0, array([[11.]]))
 """
 
+# ruff: noqa: A004, I001  (names as in NumPy; imports that fit on a page)
+
 from chainrule.graph import METHODS
 from chainrule.graph import apply as apply
 from chainrule.ops.elementwise import (

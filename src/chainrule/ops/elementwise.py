@@ -80,6 +80,16 @@ def _compare(name: str, run: Any) -> Discrete:
     return Discrete(name, run, _infer_comparison)
 
 
+# Partials name ops that come later.
+div: Elementwise
+neg: Elementwise
+cos: Elementwise
+sigmoid: Elementwise
+less: Discrete
+less_equal: Discrete
+sign: Discrete
+cast: Multilinear
+
 # fmt: off
 # Arithmetic.           name        NumPy            d out / d x, d out / d y
 add     = Elementwise("add",     np.add,          [1, 1])
@@ -100,19 +110,20 @@ minimum = Elementwise("minimum", np.minimum,      [lambda out, x, y: less_equal(
                                                    lambda out, x, y: less(y, x)])
 
 # Functions of one number; |x|'(0) = 0.
-abs      = Elementwise("abs",    np.abs,          [lambda out, x: sign(x)])             # noqa: A001
-exp      = _function("exp",      np.exp,          lambda out, x: out)
-expm1    = _function("expm1",    np.expm1,        lambda out, x: add(out, 1.0))
-log      = _function("log",      np.log,          lambda out, x: div(1.0, x),           singular=True)
-log1p    = _function("log1p",    np.log1p,        lambda out, x: div(1.0, add(x, 1.0)), singular=True)
-sqrt     = _function("sqrt",     np.sqrt,         lambda out, x: div(0.5, out),         singular=True)
-sin      = _function("sin",      np.sin,          lambda out, x: cos(x))
-cos      = _function("cos",      np.cos,          lambda out, x: neg(sin(x)))
-tanh     = _function("tanh",     np.tanh,         lambda out, x: sub(1.0, mul(out, out)))
-sigmoid  = _function("sigmoid",  _sigmoid,        lambda out, x: mul(out, sigmoid(neg(x))))
-softplus = _function("softplus", _softplus,       lambda out, x: sigmoid(x))
-silu     = _function("silu",     _silu,           lambda out, x: add(sigmoid(x), mul(out, sigmoid(neg(x)))))
-ndtr     = _function("ndtr",     normal_cdf,      lambda out, x: _normal_density(x))
+abs      = Elementwise("abs",    np.abs,     [lambda out, x: sign(x)])  # noqa: A001
+exp      = _function("exp",      np.exp,      lambda out, x: out)
+expm1    = _function("expm1",    np.expm1,    lambda out, x: add(out, 1.0))
+log      = _function("log",      np.log,      lambda out, x: div(1.0, x),           singular=True)
+log1p    = _function("log1p",    np.log1p,    lambda out, x: div(1.0, add(x, 1.0)), singular=True)
+sqrt     = _function("sqrt",     np.sqrt,     lambda out, x: div(0.5, out),         singular=True)
+sin      = _function("sin",      np.sin,      lambda out, x: cos(x))
+cos      = _function("cos",      np.cos,      lambda out, x: neg(sin(x)))
+tanh     = _function("tanh",     np.tanh,     lambda out, x: sub(1.0, mul(out, out)))
+sigmoid  = _function("sigmoid",  _sigmoid,    lambda out, x: mul(out, sigmoid(neg(x))))
+softplus = _function("softplus", _softplus,   lambda out, x: sigmoid(x))
+silu     = _function("silu",     _silu,       lambda out, x: add(sigmoid(x),
+                                                                mul(out, sigmoid(neg(x)))))
+ndtr     = _function("ndtr",     normal_cdf,  lambda out, x: _normal_density(x))
 
 # Results without a derivative.
 less          = _compare("less",          np.less)
@@ -179,7 +190,7 @@ where = _Where("where", _where, [None, None, None], infer=_infer_where)
 
 
 def _cast(x: Any, dtype: Any) -> Array:
-    return np.asarray(x).astype(dtype)[()]  # type: ignore[no-any-return]
+    return np.asarray(x).astype(dtype)[()]
 
 
 cast = Multilinear(
@@ -188,9 +199,7 @@ cast = Multilinear(
     lambda x, dtype: (x.shape, dtype),
     [lambda g, x, dtype: cast(g, dtype=dtype_of(x))],
 )
-identity = Multilinear(
-    "identity", np.positive, lambda x: (x.shape, x.dtype), [lambda g, x: g]
-)
+identity = Multilinear("identity", np.positive, lambda x: (x.shape, x.dtype), [lambda g, x: g])
 
 
 def square(x: Value) -> Value:

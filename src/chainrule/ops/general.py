@@ -57,20 +57,29 @@ def _max_jvp(tangents: list[Value], out: Value, x: Value, axis: int, keepdims: b
 def _run_log_softmax(x: Any, axis: int) -> Array:
     """Compute z_i - z_k - log1p(sum of exp(z_j - z_k), j != k) with z_k the largest.
 
-    Leaving the largest out of the sum keeps all digits of a logarithm near 0, and the rounding
-    errors of the differences are put back into the exponentials.
+    Leaving the largest out of the sum keeps all digits of a logarithm near 0. In float64 the
+    rounding errors of the differences and of the sum are put back, for 2 units in the last place.
     """
     k = np.argmax(x, axis=axis, keepdims=True)
     top = np.take_along_axis(x, k, axis)
     with np.errstate(invalid="ignore"):
         d = x - top
+        e_ = np.exp(d)
+        np.put_along_axis(e_, k, 0, axis)
         if np.result_type(x) == np.float64 and x.shape[axis] <= 64:
-            e_ = np.exp(d) * (1 + _lost(x, top, d))
+            rest = _total(e_, axis) + np.sum(e_ * _lost(x, top, d), axis=axis, keepdims=True)
         else:
-            e_ = np.exp(d)
-    np.put_along_axis(e_, k, 0, axis)
-    rest = np.sum(e_, axis=axis, keepdims=True)
+            rest = np.sum(e_, axis=axis, keepdims=True)
     return d - np.log1p(rest)  # type: ignore[no-any-return]
+
+
+def _total(e_: Any, axis: int) -> Any:
+    """Sum along an axis, with what rounding took from the partial sums."""
+    sums = np.cumsum(e_, axis=axis)
+    last = np.take(sums, [-1], axis=axis)
+    before = np.roll(sums, 1, axis=axis)
+    np.put_along_axis(before, np.zeros_like(last, dtype=np.intp), 0, axis)
+    return last + np.sum(_lost(before, -e_, sums), axis=axis, keepdims=True)
 
 
 def _lost(a: Any, b: Any, d: Any) -> Any:
@@ -128,9 +137,7 @@ argsort_op = Discrete(
 size_op = Discrete(
     "size", lambda x, dims: np.float64(product(dims)), lambda x, dims: ((), np.dtype(np.float64))
 )
-uniform_op = Discrete(
-    "uniform", _run_uniform, lambda key, shape: (shape, np.dtype(np.float64))
-)
+uniform_op = Discrete("uniform", _run_uniform, lambda key, shape: (shape, np.dtype(np.float64)))
 
 
 def max(x: Value, axis: Any = None, keepdims: bool = False) -> Value:  # noqa: A001

@@ -25,7 +25,8 @@ def getitem(x: Value, key: Any) -> Value:
     parts = _expanded(parts, len(shape_of(x)))
     if any(_is_array(part) for part in parts):  # then NumPy takes a number for an array, too
         parts = [np.asarray(p) if isinstance(p, int | np.integer) else p for p in parts]
-    shape, slices, kept, arrays = shape_of(x), [], [], []
+    shape, slices, kept = shape_of(x), [], []
+    arrays: list[tuple[int, Any]] = []
     axis, before_ellipsis = 0, 0
     for part in parts:
         if part is Ellipsis:  # it parts the arrays before and after it, even of no axis
@@ -107,8 +108,14 @@ def _pick(x: Value, arrays: list[tuple[int, Any]], parted: bool) -> Value:
     flat: Value = 0
     for (_, index), n in zip(arrays, sizes, strict=True):
         index = index if isinstance(index, Tensor) else np.asarray(index)
-        if not isinstance(index, Tensor) and index.size and not -n <= index.min() <= index.max() < n:
-            raise ShapeError(f"an index is outside the axis of size {n}: {index.min()}..{index.max()}")
+        if (
+            not isinstance(index, Tensor)
+            and index.size
+            and not -n <= index.min() <= index.max() < n
+        ):
+            raise ShapeError(
+                f"an index is outside the axis of size {n}: {index.min()}..{index.max()}"
+            )
         flat = add(mul(flat, n), where(less(index, 0), add(index, n), index))
     picked = take(reshape(x, (product(sizes), *shape_of(x)[len(axes) :])), flat)
     if not neighbors or axes[0] == 0:

@@ -56,7 +56,9 @@ class Elementwise(Op):
         dtype = dtype_of(*inputs)
         return broadcast_shapes(*(x.shape for x in inputs)), dtype
 
-    def _times(self, partial: Partial, g: Value, out: Value, inputs: list[Value], a: Attrs) -> Value:
+    def _times(
+        self, partial: Partial, g: Value, out: Value, inputs: list[Value], a: Attrs
+    ) -> Value:
         if partial is None:
             return None
         if isinstance(partial, int):

@@ -23,6 +23,16 @@ Axes = tuple[int, ...]
 Slices = tuple[tuple[int | None, int | None, int], ...]  # start, stop, step of each axis
 
 
+# Transposes name ops that come later.
+spread: Multilinear
+reshape_op: Multilinear
+transpose_op: Multilinear
+cumsum_op: Multilinear
+place: Multilinear
+scatter_add: Multilinear
+put_along: Multilinear
+
+
 def swap(x: Any, yes: bool) -> Any:
     """Exchange the last two axes of an array."""
     return np.swapaxes(x, -1, -2) if yes else x
@@ -383,4 +393,3 @@ def _index(indices: Value) -> Value:
     if np.dtype(indices.dtype).kind not in "iu":
         raise ShapeError(f"indices must be whole numbers, not {indices.dtype}")
     return indices
-

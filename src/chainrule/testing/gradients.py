@@ -18,7 +18,7 @@ from chainrule.tree import flatten, rebuild
 STEP = 1e-6
 TOLERANCE = 1e-6
 _SMALLEST = 1e-8  # relative errors are of numbers at least this large
-_ROUNDING = 8 * float(np.finfo(np.float64).eps)  # of one evaluation of a function, at most
+_ROUNDING = 64 * float(np.finfo(np.float64).eps)  # of an evaluation of a function, at most
 
 
 class CheckError(GraphError, AssertionError):
@@ -95,7 +95,7 @@ def compare_with_differences(
             error = relative_error(a, slope, noise / tolerance)
             if not error <= tolerance:
                 raise CheckError(
-                    f"gradient of {name} at index {index}: {a:.10g} by the rule, {slope:.10f} by "
+                    f"gradient of {name} at index {index}: {a:.8g} by the rule, {slope:.8g} by "
                     f"differences (relative error {error:.2g}, allowed {tolerance:g})"
                 )
             worst = max(worst, error)

@@ -155,8 +155,8 @@ def _check_forward(f: Callable[..., Any], full: list[Any], tolerance: float) -> 
             error = relative_error(np.asarray(t)[index], slope, noise / tolerance)
             if not error <= tolerance:
                 raise CheckError(
-                    f"tangent of output {i} at index {index}: {np.asarray(t)[index]:.10g} by the "
-                    f"rule, {slope:.10f} by differences (relative error {error:.2g})"
+                    f"tangent of output {i} at index {index}: {np.asarray(t)[index]:.8g} by the "
+                    f"rule, {slope:.8g} by differences (relative error {error:.2g})"
                 )
             worst = max(worst, error)
     return worst

@@ -56,12 +56,15 @@ def check_loss(
 
             worst = max(worst, check_gradient(by_prediction, p, tolerance=tolerance))
 
-        def with_target(x: Any, y: Any, how: str = reduction) -> Any:
-            return loss(x, y, reduction=how)
+        def with_target(*pair: Any, how: str = reduction) -> Any:
+            return loss(*pair, reduction=how)
 
         for dtype in (np.float64, np.float32):
             pair = [p.astype(dtype), t.astype(dtype) if t.dtype.kind == "f" else t]
             check_named(with_target, pair, rows=(0, 1))
+            given = np.asarray(with_target(*pair)).dtype
+            if given != dtype:
+                raise CheckError(f"{loss!r} turns {np.dtype(dtype)} into {given}")
     worst = max(worst, check_op(lambda x: loss(x, t), p.astype(np.float64), tolerance=tolerance))
     each = np.asarray(loss(p, t, reduction="none"))
     axes = tuple(range(1, each.ndim))

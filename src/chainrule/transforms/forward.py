@@ -51,9 +51,7 @@ def forward(
     return [found.get(out.birth) for out in outputs]
 
 
-def jvp(
-    f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
-) -> tuple[Any, Any]:
+def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
     """Evaluate f and its derivative in the direction `tangents`: (f(x), J(x) t).
 
     >>> jvp(lambda x, y: x * y, (2.0, 3.0), (1.0, 0.0))
