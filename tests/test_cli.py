@@ -537,6 +537,7 @@ def test_help_needs_no_heavy_package():
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_the_best_weights(tmp_path):
     with command(
         "fit", "people.csv", "--target", "plays", "--out", tmp_path, "--epochs", 100_000
@@ -556,6 +557,7 @@ def test_ctrl_c_keeps_the_best_weights(tmp_path):
     assert np.isfinite(model.predict_proba(table)).all()
 
 
+@pytest.mark.slow
 def test_a_pipe_that_closes_early():
     process = command("predict", "people-model", "people.csv")
     process.stdout.close()
@@ -565,6 +567,7 @@ def test_a_pipe_that_closes_early():
     assert "Traceback" not in errors
 
 
+@pytest.mark.slow
 def test_a_terminal_without_the_letters():
     with command(
         "evaluate", "numbers", "people.csv", env={**os.environ, "PYTHONIOENCODING": "ascii"}

@@ -82,17 +82,17 @@ MLP_BOTH = [
 ]
 NET_BOTH = [
     {},
-    {"optimizer": "rmsprop", "clip_norm": 1.0, "lr": 0.01},
-    {"schedule": "onecycle", "lr": 0.02},
+    {"optimizer": "rmsprop", "clip_norm": 1.0},
+    {"schedule": "onecycle", "lr": 0.05},
     {"optimizer": optim.SGD(0.05, momentum=0.9, nesterov=True), "clip_norm": 1.0},
-    {"early_stopping": EarlyStopping(20, monitor="loss"), "lr": 0.01},
-    {"epochs": 50, "lr": 0.01, "schedule": schedules.WarmUp(5, schedules.Cosine())},
+    {"early_stopping": EarlyStopping(20, monitor="loss")},
+    {"schedule": schedules.WarmUp(50, schedules.Cosine()), "lr": 0.03},
 ]
 TABULAR_BOTH = [
     {},
     {"members": 1},
     {"activation": "selu"},
-    {"hidden": ()},
+    {"hidden": (), "epochs": 60, "lr": 0.02},
     {"hidden": (16, 16), "lr": 0.02},
     {"members": 3, "label_smoothing": 0.0},
 ]
@@ -106,8 +106,8 @@ CONFIGURATIONS = [
 EXAMINED = {
     MLPClassifier: {"max_iter": 100},
     MLPRegressor: {"max_iter": 100},
-    NetClassifier: {"lr": 0.005},
-    NetRegressor: {"lr": 0.005},
+    NetClassifier: {"lr": 0.02},
+    NetRegressor: {"lr": 0.02},
     TabularClassifier: {"epochs": 25},
     TabularRegressor: {"epochs": 25},
 }

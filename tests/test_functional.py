@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import tables
-from chainrule import functional as F
+from chainrule import functional as F  # noqa: N812 (as users write it)
 from chainrule import grad, jacobian, ops, trace
 from chainrule.errors import ConfigError
 from chainrule.graph import OPS
@@ -269,15 +269,25 @@ def _overflowing(x):
 @pytest.mark.parametrize(
     ("wrong", "error", "text"),
     [
-        (_made("naive", _overflowing, lambda out, x: ops.mul(out, ops.sub(1.0, out))),
-         RuntimeWarning, "overflow"),
-        (lambda x: ops.add(ops.mul(x, 0.0), np.float64(1.0) * np.ones(1)), CheckError, "into float64"),
+        (
+            _made("naive", _overflowing, lambda out, x: ops.mul(out, ops.sub(1.0, out))),
+            RuntimeWarning,
+            "overflow",
+        ),
+        (
+            lambda x: ops.add(ops.mul(x, 0.0), np.float64(1.0) * np.ones(1)),
+            CheckError,
+            "into float64",
+        ),
         (lambda x: ops.where(ops.less(1e3, x), np.float32(np.nan), x), CheckError, "NaN at 10000"),
-        (_made("steep", np.tanh, lambda out, x: ops.mul(1.001, ops.sub(1.0, ops.mul(out, out)))),
-         CheckError, "gradient of input 0"),
+        (
+            _made("steep", np.tanh, lambda out, x: ops.mul(1.001, ops.sub(1.0, ops.mul(out, out)))),
+            CheckError,
+            "gradient of input 0",
+        ),
     ],
     ids=["overflow", "dtype", "nan", "derivative"],
-)  # fmt: skip
+)
 def test_check_activation_finds(wrong, error, text):
     with pytest.raises(error, match=text):
         check_activation(wrong)

@@ -189,6 +189,7 @@ def chain(n):
     return x, y
 
 
+@pytest.mark.slow
 def test_a_graph_of_depth_100_000():
     x, y = chain(100_000)
     assert len(ancestors([y])) == 200_001  # with the constants
@@ -238,6 +239,7 @@ def step(w):
     w.grad = None
 
 
+@pytest.mark.slow
 def test_memory_is_flat_over_10_000_steps_without_the_collector():
     w = leaf(*np.linspace(-1, 1, 50))
     gc.collect()

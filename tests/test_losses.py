@@ -90,10 +90,8 @@ def test_alpha_and_scale_can_be_learned():
 def test_huber_is_smooth_at_delta():
     e = 1e-9
     for delta in (1.0, 2.5):
-        loss = losses.huber.having(delta=delta)
-        below, above = (
-            float(grad(lambda x: loss(x, np.zeros(())))(delta + s * e)) for s in (-1, 1)
-        )
+        slope = grad(lambda x, d=delta: losses.huber(x, np.zeros(()), delta=d))
+        below, above = (float(slope(delta + sign * e)) for sign in (-1, 1))
         assert below == pytest.approx(above, abs=1e-8) == pytest.approx(delta)
 
 
@@ -297,37 +295,99 @@ CLASSES = np.array([0, 1, 1, 0])
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [
-        (lambda: losses.mse(ONE, np.zeros(4)), ShapeError,
-         r"mse: predictions have shape \(4, 1\), targets \(4,\); broadcasting them would be wrong: "
-         r"target.reshape\(4, 1\)"),
+        (
+            lambda: losses.mse(ONE, np.zeros(4)),
+            ShapeError,
+            r"mse: predictions have shape \(4, 1\), targets \(4,\); broadcasting them would be "
+            r"wrong: "
+            r"target.reshape\(4, 1\)",
+        ),
         (lambda: losses.mse(ONE, np.zeros((5, 1))), ShapeError, r"\(4, 1\), targets \(5, 1\)$"),
-        (lambda: losses.mse(np.zeros(2), np.array([0.0, np.nan])), DataError,
-         "mse: nan in row 1 is not allowed; expected numbers finite"),
-        (lambda: losses.cross_entropy(ONE, CLASSES), ShapeError,
-         "softmax of one number is always 1.*binary_cross_entropy_with_logits, or two units"),
-        (lambda: losses.cross_entropy(np.zeros(4), CLASSES), ShapeError, r"expected \(rows, classes\)"),
-        (lambda: losses.cross_entropy(TWO, np.array([0, 1, 2, 0])), DataError,
-         "cross_entropy: target 2 in row 2 is outside the classes 0 to 1"),
-        (lambda: losses.cross_entropy(TWO, np.array([0, -1, 1, 0])), DataError, "target -1 in row 1"),
-        (lambda: losses.cross_entropy(TWO, CLASSES[:3]), ShapeError,
-         r"targets int64\(3,\); expected class numbers of shape \(4,\) or probabilities of shape \(4, 2\)"),
-        (lambda: losses.cross_entropy(TWO, CLASSES.astype(float)), ShapeError, r"targets float64\(4,\)"),
-        (lambda: losses.binary_cross_entropy_with_logits(np.zeros(2), np.array([0.0, 2.0])), DataError,
-         "2.0 in row 1 is not allowed; expected numbers between 0 and 1"),
-        (lambda: losses.binary_cross_entropy(np.array([0.5, 1.5]), np.zeros(2)), DataError,
-         "binary_cross_entropy predictions: 1.5 in row 1"),
-        (lambda: losses.binary_cross_entropy(np.array([0.5, np.nan]), np.zeros(2)), DataError, "nan in row 1"),
-        (lambda: losses.hinge(np.zeros(2), np.array([0.0, 1.0])), DataError,
-         r"0.0 in row 0 is not allowed; expected numbers -1 or 1; for labels 0 and 1 pass 2 \* y - 1"),
-        (lambda: losses.poisson(np.zeros(2), np.array([1.0, -1.0])), DataError, "-1.0 in row 1.*not negative"),
-        (lambda: losses.mse(ONE, ONE, reduction="avg"), ConfigError,
-         r"reduction='avg', expected one of \('mean', 'sum', 'none'\)"),
-        (lambda: losses.huber(ONE, ONE, beta=1), ConfigError, "huber has no setting 'beta'; it has delta"),
-        (lambda: losses.mse.having(delta=1), ConfigError, "mse has no setting 'delta'; it has no settings"),
-        (lambda: losses.multiclass_hinge(TWO, CLASSES, variant="x"), ConfigError, "variant='x', expected"),
+        (
+            lambda: losses.mse(np.zeros(2), np.array([0.0, np.nan])),
+            DataError,
+            "mse: nan in row 1 is not allowed; expected numbers finite",
+        ),
+        (
+            lambda: losses.cross_entropy(ONE, CLASSES),
+            ShapeError,
+            "softmax of one number is always 1.*binary_cross_entropy_with_logits, or two units",
+        ),
+        (
+            lambda: losses.cross_entropy(np.zeros(4), CLASSES),
+            ShapeError,
+            r"expected \(rows, classes\)",
+        ),
+        (
+            lambda: losses.cross_entropy(TWO, np.array([0, 1, 2, 0])),
+            DataError,
+            "cross_entropy: target 2 in row 2 is outside the classes 0 to 1",
+        ),
+        (
+            lambda: losses.cross_entropy(TWO, np.array([0, -1, 1, 0])),
+            DataError,
+            "target -1 in row 1",
+        ),
+        (
+            lambda: losses.cross_entropy(TWO, CLASSES[:3]),
+            ShapeError,
+            r"targets int64\(3,\); expected class numbers of shape \(4,\) or probabilities of "
+            r"shape \(4, 2\)",
+        ),
+        (
+            lambda: losses.cross_entropy(TWO, CLASSES.astype(float)),
+            ShapeError,
+            r"targets float64\(4,\)",
+        ),
+        (
+            lambda: losses.binary_cross_entropy_with_logits(np.zeros(2), np.array([0.0, 2.0])),
+            DataError,
+            "2.0 in row 1 is not allowed; expected numbers between 0 and 1",
+        ),
+        (
+            lambda: losses.binary_cross_entropy(np.array([0.5, 1.5]), np.zeros(2)),
+            DataError,
+            "binary_cross_entropy predictions: 1.5 in row 1",
+        ),
+        (
+            lambda: losses.binary_cross_entropy(np.array([0.5, np.nan]), np.zeros(2)),
+            DataError,
+            "nan in row 1",
+        ),
+        (
+            lambda: losses.hinge(np.zeros(2), np.array([0.0, 1.0])),
+            DataError,
+            r"0.0 in row 0 is not allowed; expected numbers -1 or 1; for labels 0 and 1 "
+            r"pass 2 \* y - 1",
+        ),
+        (
+            lambda: losses.poisson(np.zeros(2), np.array([1.0, -1.0])),
+            DataError,
+            "-1.0 in row 1.*not negative",
+        ),
+        (
+            lambda: losses.mse(ONE, ONE, reduction="avg"),
+            ConfigError,
+            r"reduction='avg', expected one of \('mean', 'sum', 'none'\)",
+        ),
+        (
+            lambda: losses.huber(ONE, ONE, beta=1),
+            ConfigError,
+            "huber has no setting 'beta'; it has delta",
+        ),
+        (
+            lambda: losses.mse.having(delta=1),
+            ConfigError,
+            "mse has no setting 'delta'; it has no settings",
+        ),
+        (
+            lambda: losses.multiclass_hinge(TWO, CLASSES, variant="x"),
+            ConfigError,
+            "variant='x', expected",
+        ),
         (lambda: get_loss("msee"), ConfigError, "loss 'msee' does not exist; there are adaptive"),
     ],
-)  # fmt: skip
+)
 def test_errors(call, error, text):
     with pytest.raises(error, match=text):
         call()

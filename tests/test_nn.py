@@ -112,20 +112,60 @@ def test_bias_before_normalization():
 
 
 TORCH_MODELS = {
-    "mlp": (lambda t: t.Sequential(t.Linear(3, 5), t.ReLU(), t.Linear(5, 2)),
-            lambda: nn.mlp([3, 5, 2])),
-    "norms": (lambda t: t.Sequential(t.Linear(3, 4), t.BatchNorm1d(4), t.Tanh(), t.LayerNorm(4)),
-              lambda: nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Activation("tanh"), nn.LayerNorm(4))),
-    "prelu": (lambda t: t.Sequential(t.PReLU(3), t.PReLU(), t.Linear(3, 1, bias=False)),
-              lambda: nn.Sequential(nn.PReLU(3), nn.PReLU(), nn.Linear(3, 1, bias=False))),
-    "activations": (lambda t: t.Sequential(t.GELU(), t.GELU("tanh"), t.SiLU(), t.ELU(), t.SELU(), t.Mish(),
-                                           t.Softplus(), t.LeakyReLU(), t.Hardswish(), t.Hardsigmoid(),
-                                           t.Softsign(), t.LogSigmoid(), t.Softmax(-1), t.LogSoftmax(-1)),
-                    lambda: nn.Sequential(nn.Activation("gelu"), nn.Activation("gelu", approximate="tanh"),
-                                          *map(nn.Activation, ["silu", "elu", "selu", "mish", "softplus",
-                                               "leaky_relu", "hardswish", "hardsigmoid", "softsign",
-                                               "log_sigmoid", "softmax", "log_softmax"]))),
-}  # fmt: skip
+    "mlp": (
+        lambda t: t.Sequential(t.Linear(3, 5), t.ReLU(), t.Linear(5, 2)),
+        lambda: nn.mlp([3, 5, 2]),
+    ),
+    "norms": (
+        lambda t: t.Sequential(t.Linear(3, 4), t.BatchNorm1d(4), t.Tanh(), t.LayerNorm(4)),
+        lambda: nn.Sequential(
+            nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Activation("tanh"), nn.LayerNorm(4)
+        ),
+    ),
+    "prelu": (
+        lambda t: t.Sequential(t.PReLU(3), t.PReLU(), t.Linear(3, 1, bias=False)),
+        lambda: nn.Sequential(nn.PReLU(3), nn.PReLU(), nn.Linear(3, 1, bias=False)),
+    ),
+    "activations": (
+        lambda t: t.Sequential(
+            t.GELU(),
+            t.GELU("tanh"),
+            t.SiLU(),
+            t.ELU(),
+            t.SELU(),
+            t.Mish(),
+            t.Softplus(),
+            t.LeakyReLU(),
+            t.Hardswish(),
+            t.Hardsigmoid(),
+            t.Softsign(),
+            t.LogSigmoid(),
+            t.Softmax(-1),
+            t.LogSoftmax(-1),
+        ),
+        lambda: nn.Sequential(
+            nn.Activation("gelu"),
+            nn.Activation("gelu", approximate="tanh"),
+            *map(
+                nn.Activation,
+                [
+                    "silu",
+                    "elu",
+                    "selu",
+                    "mish",
+                    "softplus",
+                    "leaky_relu",
+                    "hardswish",
+                    "hardsigmoid",
+                    "softsign",
+                    "log_sigmoid",
+                    "softmax",
+                    "log_softmax",
+                ],
+            ),
+        ),
+    ),
+}
 
 
 @pytest.mark.parametrize("name", TORCH_MODELS)
@@ -220,7 +260,8 @@ class Pair(nn.Module):
 
 def test_lists_and_dictionaries_are_searched():
     assert [name for name, _ in Pair().named_parameters()] == [
-        "named.scale", "named.rest.0", "layers.0.weight", "layers.0.bias", "layers.1.weight", "layers.1.bias",
+        "named.scale", "named.rest.0", "layers.0.weight", "layers.0.bias",
+        "layers.1.weight", "layers.1.bias",
     ]  # fmt: skip
     assert [name for name, _ in Pair().named_buffers()] == ["count", "hidden"]
     assert "count" in Pair().state_dict()
@@ -345,8 +386,8 @@ def test_load_state_dict_lists_every_problem():
 
 
 def test_repr():
-    model = nn.Sequential(nn.Linear(2, 3, bias=False), nn.Residual(nn.Activation("relu")), nn.Dropout(0.25),
-                          nn.BatchNorm1d(3), nn.LayerNorm(3), nn.PReLU(), nn.Embedding(4, 2))  # fmt: skip
+    model = nn.Sequential(nn.Linear(2, 3, bias=False), nn.Residual(nn.Activation("relu")),
+                          nn.Dropout(0.25), nn.BatchNorm1d(3), nn.LayerNorm(3), nn.PReLU(), nn.Embedding(4, 2))  # fmt: skip
     assert repr(model).splitlines() == [
         "Sequential(",
         "  (0): Linear(2, 3, bias=False)",
@@ -528,30 +569,93 @@ class Unsaved(nn.Module):
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [
-        (lambda: nn.Linear(3, 2)(np.ones((4, 5))), ShapeError,
-         r"Linear\(3, 2\) got an input of shape \(4, 5\); expected \(rows, 3\)"),
-        (lambda: nn.Linear(0, 2), ConfigError, "in_features=0: expected a whole number of at least 1"),
+        (
+            lambda: nn.Linear(3, 2)(np.ones((4, 5))),
+            ShapeError,
+            r"Linear\(3, 2\) got an input of shape \(4, 5\); expected \(rows, 3\)",
+        ),
+        (
+            lambda: nn.Linear(0, 2),
+            ConfigError,
+            "in_features=0: expected a whole number of at least 1",
+        ),
         (lambda: nn.Linear(2, -1), ConfigError, "out_features=-1"),
         (lambda: nn.Linear(2, "a"), ConfigError, "out_features='a'"),
-        (lambda: nn.Linear(10**5, 10**5), ConfigError, r"10,000,000,000 weights needs about 149 GiB"),
+        (
+            lambda: nn.Linear(10**5, 10**5),
+            ConfigError,
+            r"10,000,000,000 weights needs about 149 GiB",
+        ),
         (lambda: nn.Dropout(2), ConfigError, r"Dropout\(p=2\)"),
         (lambda: nn.Activation("rellu"), ConfigError, "activation 'rellu' does not exist"),
-        (lambda: nn.BatchNorm1d(3)(np.ones((4, 2))), ShapeError, r"BatchNorm1d\(3\) got an input of shape \(4, 2\)"),
-        (lambda: nn.BatchNorm1d(3)(np.ones((1, 3))), ShapeError, r"more than one value per channel.*model.eval\(\)"),
-        (lambda: nn.LayerNorm((3, 4))(np.ones((2, 3))), ShapeError, r"its last axes must be \(3, 4\)"),
-        (lambda: nn.Embedding(3, 2)(np.array([0, 3])), ShapeError, r"indices from 0 to 3; expected 0 to 2"),
-        (lambda: nn.Sequential("relu"), ConfigError, r"item 0 is 'relu'.*nn.Activation\(\"relu\"\)"),
-        (lambda: nn.Residual(nn.Linear(3, 2))(X), ShapeError, r"turns shape \(4, 3\) into \(4, 2\)"),
-        (lambda: nn.mlp([3]), ConfigError, r"mlp\(\[3\]\): expected at least an input and an output size"),
-        (lambda: nn.mlp([3, 4, 1], ["relu", "tanh"]), ConfigError, "2 activations for 1 hidden layers"),
-        (lambda: Unsaved().config(), ConfigError, r"Unsaved cannot be saved.*config\(\).*nn.register"),
-        (lambda: nn.Activation(np.tanh).config(), ConfigError, "the activation tanh cannot be saved"),
+        (
+            lambda: nn.BatchNorm1d(3)(np.ones((4, 2))),
+            ShapeError,
+            r"BatchNorm1d\(3\) got an input of shape \(4, 2\)",
+        ),
+        (
+            lambda: nn.BatchNorm1d(3)(np.ones((1, 3))),
+            ShapeError,
+            r"more than one value per channel.*model.eval\(\)",
+        ),
+        (
+            lambda: nn.LayerNorm((3, 4))(np.ones((2, 3))),
+            ShapeError,
+            r"its last axes must be \(3, 4\)",
+        ),
+        (
+            lambda: nn.Embedding(3, 2)(np.array([0, 3])),
+            ShapeError,
+            r"indices from 0 to 3; expected 0 to 2",
+        ),
+        (
+            lambda: nn.Sequential("relu"),
+            ConfigError,
+            r"item 0 is 'relu'.*nn.Activation\(\"relu\"\)",
+        ),
+        (
+            lambda: nn.Residual(nn.Linear(3, 2))(X),
+            ShapeError,
+            r"turns shape \(4, 3\) into \(4, 2\)",
+        ),
+        (
+            lambda: nn.mlp([3]),
+            ConfigError,
+            r"mlp\(\[3\]\): expected at least an input and an output size",
+        ),
+        (
+            lambda: nn.mlp([3, 4, 1], ["relu", "tanh"]),
+            ConfigError,
+            "2 activations for 1 hidden layers",
+        ),
+        (
+            lambda: Unsaved().config(),
+            ConfigError,
+            r"Unsaved cannot be saved.*config\(\).*nn.register",
+        ),
+        (
+            lambda: nn.Activation(np.tanh).config(),
+            ConfigError,
+            "the activation tanh cannot be saved",
+        ),
         (lambda: nn.Module()(X), NotImplementedError, "Module has no method forward"),
-        (lambda: from_plain({"class": "Evil", "config": {}}), FormatError, "names the module Evil, which is not known"),
-        (lambda: from_plain({"class": "Linear", "config": {"size": 3}}), FormatError, "module Linear cannot be built"),
-        (lambda: nn.Linear(2, 1).load_arrays({"weight": np.zeros((1, 2))}), FormatError, "bias is on one side only"),
+        (
+            lambda: from_plain({"class": "Evil", "config": {}}),
+            FormatError,
+            "names the module Evil, which is not known",
+        ),
+        (
+            lambda: from_plain({"class": "Linear", "config": {"size": 3}}),
+            FormatError,
+            "module Linear cannot be built",
+        ),
+        (
+            lambda: nn.Linear(2, 1).load_arrays({"weight": np.zeros((1, 2))}),
+            FormatError,
+            "bias is on one side only",
+        ),
     ],
-)  # fmt: skip
+)
 def test_errors(call, error, text):
     with pytest.raises(error, match=text):
         call()

@@ -1,4 +1,4 @@
-"""Every op by the table; what reductions, indexing and shapes do against NumPy; the checker itself."""
+"""Every op by the table; reductions, indexing and shapes against NumPy; the checker itself."""
 
 import mpmath
 import numpy as np
@@ -11,7 +11,7 @@ import tables
 from chainrule import grad, no_grad, ops, tensor
 from chainrule.dims import Dim
 from chainrule.errors import ShapeError
-from chainrule.graph import OPS, Tensor
+from chainrule.graph import OPS, Tensor, value_of
 from chainrule.ops.kinds import Elementwise, Multilinear
 from chainrule.testing import CheckError, check_gradient, check_op
 
@@ -254,10 +254,12 @@ def test_indexing_is_that_of_numpy(shape, data):
     try:
         expected = x[key]
     except IndexError:
+        refused = False
         try:
-            assert tensor(x)[key].size == 0  # NumPy takes any entry of nothing
-        except ShapeError as error:
-            assert "index" in str(error) or "indices" in str(error)
+            result = tensor(x)[key]
+        except ShapeError:
+            refused = True
+        assert refused or result.size == 0  # NumPy takes any entry of nothing
         return
     leaf = tensor(x, requires_grad=True)
     result = leaf[key]
@@ -273,8 +275,8 @@ def test_indexing_is_that_of_numpy(shape, data):
 NUMBER, LIST, MASK = 0, [1, 0], np.array([True, False, True])
 
 
-@pytest.mark.parametrize("key", [(NUMBER, slice(None), LIST), (NUMBER, None, LIST), (NUMBER, ..., LIST),
-                                 (slice(None), MASK, -1), (NUMBER, MASK), (LIST, NUMBER, LIST),
+@pytest.mark.parametrize("key", [(NUMBER, slice(None), LIST), (NUMBER, None, LIST),
+                                 (NUMBER, ..., LIST), (slice(None), MASK, -1), (NUMBER, MASK), (LIST, NUMBER, LIST),
                                  (LIST, None, np.array([[1], [2]])), (MASK[:2], 0),
                                  (slice(None), slice(None), LIST, ..., 0)])  # fmt: skip
 def test_numbers_beside_arrays_count_as_arrays(key):
@@ -288,8 +290,18 @@ def test_slices_that_start_before_the_axis():
         np.testing.assert_array_equal(tensor(x)[key].numpy(), x[key])
 
 
-@pytest.mark.parametrize("shapes", [((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 2)), ((4, 2, 3), (3, 5)),
-                                    ((2, 3), (4, 3, 5)), ((3,), (4, 3, 5)), ((4, 2, 3), (3,))])  # fmt: skip
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        ((3,), (3,)),
+        ((2, 3), (3,)),
+        ((3,), (3, 2)),
+        ((4, 2, 3), (3, 5)),
+        ((2, 3), (4, 3, 5)),
+        ((3,), (4, 3, 5)),
+        ((4, 2, 3), (3,)),
+    ],
+)
 def test_matmul_is_that_of_numpy(shapes):
     a, b = (numbers(s) for s in shapes)
     np.testing.assert_allclose(both(lambda v: ops.matmul(v, b), a), a @ b, rtol=1e-14)
@@ -425,7 +437,10 @@ WRONG = {
         lambda: _wrong("w1", partial=lambda out, x: ops.mul(ops.cos(x), 1.001)),
         "gradient of input 0",
     ),
-    "sign": (lambda: _wrong("w2", partial=lambda out, x: ops.neg(ops.cos(x))), "gradient of input 0"),
+    "sign": (
+        lambda: _wrong("w2", partial=lambda out, x: ops.neg(ops.cos(x))),
+        "gradient of input 0",
+    ),
     "shape rule": (
         lambda: _wrong("w3", infer=lambda x: (x.shape[:1], x.dtype)),
         r"traced has shape \(2,\), arrays give \(2, 2\)",
@@ -435,7 +450,7 @@ WRONG = {
         "traced has dtype float64, arrays give float32",
     ),
     "second derivative": (
-        lambda: _wrong("w5", partial=lambda out, x: np.cos(x.value if isinstance(x, Tensor) else x)),
+        lambda: _wrong("w5", partial=lambda out, x: np.cos(value_of(x))),
         "second derivatives of input 0",
     ),
     "writes to its input": (

@@ -22,7 +22,7 @@ from chainrule import (
     value_and_grad,
     vjp,
 )  # fmt: skip
-from chainrule import functional as F
+from chainrule import functional as F  # noqa: N812 (as users write it)
 from chainrule.errors import DtypeError, GraphError, ShapeError
 from chainrule.graph import Tensor
 
@@ -242,8 +242,10 @@ def test_gradients_inside_of_a_graph_with_leaves():
     assert w.grad.item() == 2 * 36 * 2.0
 
 
-@given(st.lists(st.sampled_from(["exp", "sin", "tanh", "softplus", "sigmoid"]), min_size=1, max_size=4),
-       st.floats(-1, 1))  # fmt: skip
+FUNCTIONS = st.sampled_from(["exp", "sin", "tanh", "softplus", "sigmoid"])
+
+
+@given(st.lists(FUNCTIONS, min_size=1, max_size=4), st.floats(-1, 1))
 def test_forward_and_reverse_agree_on_compositions(names, x):
     def f(v):
         for name in names:

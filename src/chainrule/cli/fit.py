@@ -231,7 +231,7 @@ def chosen(job: Job, model: Any, options: Options) -> list[words.Choice]:
         *words.advised(job.task, job.why, advice, n_classes),
         words.split_words(job.parts, share, job.classifies),
         *words.encoded(encoder, job.columns),
-        *words.built(model.get_params(), advice),
+        *words.built(model.get_params() | {"lr": model.lr_}, advice),
     ]
 
 

@@ -66,7 +66,7 @@ class TabularNet(Module):
         outputs: int,
         members: int = 8,
         hidden: Sequence[int] = (128, 128),
-        activation: str = "relu",
+        activation: str = "selu",
     ) -> None:
         self.settings = {
             "numbers": numbers,

@@ -39,6 +39,7 @@ _FREED = OPS.pop(Discrete("freed", np.positive, lambda x: (x.shape, x.dtype)).na
 """The op of a node whose graph was used up by backward(); nobody applies it."""
 
 
+@np.errstate(all="ignore")  # an infinite slope is a result, not an accident
 def reverse(
     outputs: Sequence[Tensor],
     cotangents: Sequence[Value],
