@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -243,6 +244,27 @@ def test_predict_leaves_the_mode_and_the_counter():
         np.testing.assert_array_equal(value, before[key])
 
 
+def test_sixteen_threads_predict_with_one_model_in_training():
+    model = nn.mlp([3, 32, 2], batch_norm=True, dropout=0.5, seed=0).train()
+    x = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    expected, before = model.predict(x), model.arrays()
+    with ThreadPoolExecutor(16) as threads:
+        results = list(threads.map(model.predict, [x] * 64))
+    assert all(r.tobytes() == expected.tobytes() for r in results)
+    assert all(module.training for _, module in model.named_modules())
+    for name, array in model.arrays().items():
+        assert array is before[name]
+
+
+def test_evaluating_shares_the_tensors():
+    model = nn.mlp([3, 4, 2], dropout=0.5, seed=0).train()
+    ready = model.evaluating()
+    assert not ready.training
+    assert model.training
+    assert ready.parameters() == model.parameters()
+    assert ready.evaluating() is ready
+
+
 # What belongs to a module.
 
 
@@ -386,8 +408,8 @@ def test_load_state_dict_lists_every_problem():
 
 
 def test_repr():
-    model = nn.Sequential(nn.Linear(2, 3, bias=False), nn.Residual(nn.Activation("relu")),
-                          nn.Dropout(0.25), nn.BatchNorm1d(3), nn.LayerNorm(3), nn.PReLU(), nn.Embedding(4, 2))  # fmt: skip
+    rest = [nn.Dropout(0.25), nn.BatchNorm1d(3), nn.LayerNorm(3), nn.PReLU(), nn.Embedding(4, 2)]
+    model = nn.Sequential(nn.Linear(2, 3, bias=False), nn.Residual(nn.Activation("relu")), *rest)
     assert repr(model).splitlines() == [
         "Sequential(",
         "  (0): Linear(2, 3, bias=False)",

@@ -82,7 +82,7 @@ TORCH_THIRD = [  # in the order of the rows that PyTorch has
 TORCH_ROWS = [row for row in tables.OPTIMIZER_ROWS if row.torch]
 
 
-@pytest.mark.parametrize(("row", "expected"), zip(TORCH_ROWS, TORCH_THIRD, strict=True))
+@pytest.mark.parametrize(("row", "expected"), list(zip(TORCH_ROWS, TORCH_THIRD, strict=True)))
 def test_third_step_of_torch(row, expected):
     w = tensor([1.0, -2.0, 0.5], requires_grad=True)
     updater = Updater([w], row.optimizer)

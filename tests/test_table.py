@@ -96,7 +96,7 @@ def test_describe(penguins: pd.DataFrame) -> None:
     assert rows["body_mass_g"] == (
         "number",
         None,
-        "(x - 4050) / 1200, clipped to ±3, and a column tells where it is missing",
+        "(x - 4050) / 1200, clipped to ±3",
     )
     missing = {row.name: row.missing for row in reports}
     assert missing["sex"] == pytest.approx(11 / 344)

@@ -28,6 +28,9 @@ from chainrule.plain import entry, only, scalars
 
 KINDS = ("number", "boolean", "category", "drop")
 
+RARE = 0.05
+"""Share of missing numbers up to which no column tells where they are."""
+
 UNKNOWN, MISSING, FIRST_KNOWN = 0, 1, 2
 """Codes of embedded categories."""
 
@@ -39,8 +42,9 @@ class NumberColumn:
     ``z = (x - median) / spread``, then ``z / sqrt(1 + (z / clip)**2)``, which stays within
     (-clip, clip). `spread` is the distance between the quartiles; where that is 0, half the
     distance between minimum and maximum; where that is 0 too, every number becomes 0. A missing
-    number becomes 0, the place of the median; if numbers were missing in training, a second
-    column tells where. `from_text` says that the numbers were written as text.
+    number becomes 0, the place of the median; if more than `RARE` of the numbers were missing in
+    training, a second column tells where (fewer would be learned by heart). `from_text` says that
+    the numbers were written as text.
     """
 
     name: str
@@ -55,12 +59,17 @@ class NumberColumn:
     @property
     def number_names(self) -> list[str]:
         """Names of the columns of numbers that `encode` returns."""
-        return [self.name, f"{self.name} is missing"] if self.missing > 0 else [self.name]
+        return [self.name, f"{self.name} is missing"] if self.indicated else [self.name]
+
+    @property
+    def indicated(self) -> bool:
+        """Whether a second column tells where numbers are missing."""
+        return self.missing > (RARE if self.spread > 0 else 0)
 
     @property
     def how(self) -> str:
         """Say in words how the column is encoded."""
-        indicator = ", and a column tells where it is missing" if self.missing > 0 else ""
+        indicator = ", and a column tells where it is missing" if self.indicated else ""
         if self.spread == 0:
             return f"0, as training had only {self.median:g}{indicator}"
         return f"(x - {self.median:g}) / {self.spread:g}, clipped to ±{self.clip:g}{indicator}"
@@ -77,7 +86,7 @@ class NumberColumn:
             scaled = np.clip(scaled, -1e300, 1e300)
             scaled /= np.hypot(1, scaled / self.clip)
         scaled[absent] = 0
-        return np.stack([scaled, absent]) if self.missing > 0 else scaled[np.newaxis]
+        return np.stack([scaled, absent]) if self.indicated else scaled[np.newaxis]
 
     @property
     def state(self) -> dict[str, Any]:

@@ -27,6 +27,8 @@ from chainrule.ops import tanh as tanh
 
 Activation = Callable[..., Value]
 
+_LARGE = 3e38  # finite in float32, where infinity times 0, or over infinity, would be NaN
+
 ACTIVATIONS: dict[str, Activation] = {
     "log_softmax": log_softmax,
     "sigmoid": sigmoid,
@@ -120,7 +122,7 @@ def log_sigmoid(x: Value) -> Value:
 @activation
 def swish(x: Value, beta: Value = 1.0) -> Value:
     """Give x * sigmoid(beta * x) (Ramachandran et al., 2017); with beta = 1 it is `silu`."""
-    return ops.mul(x, sigmoid(ops.mul(beta, x)))
+    return ops.mul(ops.maximum(x, -_LARGE), sigmoid(ops.mul(beta, x)))
 
 
 @activation
@@ -158,7 +160,8 @@ def hardswish(x: Value) -> Value:
 @activation
 def softsign(x: Value) -> Value:
     """Give x / (1 + |x|)."""
-    return ops.sub(ops.sign(x), ops.div(ops.sign(x), ops.add(ops.abs(x), 1.0)))
+    x = ops.clip(x, -_LARGE, _LARGE)
+    return ops.div(x, ops.add(ops.abs(x), 1.0))
 
 
 @activation

@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,11 @@ from chainrule.cli.tables import (
     target_cells,
 )
 from chainrule.errors import ConfigError, DataError
-from chainrule.estimators.tabular import TabularClassifier, TabularRegressor
+from chainrule.estimators.defaults import defaults
+from chainrule.estimators.tabular import (
+    TabularClassifier,
+    TabularRegressor,
+)
 from chainrule.files import write_csv
 from chainrule.report import Report, write_report
 from chainrule.table import ColumnReport, TableEncoder
@@ -231,8 +235,14 @@ def chosen(job: Job, model: Any, options: Options) -> list[words.Choice]:
         *words.advised(job.task, job.why, advice, n_classes),
         words.split_words(job.parts, share, job.classifies),
         *words.encoded(encoder, job.columns),
-        *words.built(model.get_params() | {"lr": model.lr_}, advice),
+        *words.built(model.get_params() | set_by_rows(model, len(train)), advice),
     ]
+
+
+def set_by_rows(model: Any, rows: int) -> dict[str, Any]:
+    """Give the settings that the model takes from the number of rows."""
+    own = asdict(defaults(rows))
+    return {name: value for name, value in own.items() if getattr(model, name) is None}
 
 
 def train_model(model: Any, job: Job) -> None:

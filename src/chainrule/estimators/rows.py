@@ -41,6 +41,11 @@ def take_rows(table: Any, indices: Array) -> Any:
     return narwhals.to_native(frame[indices.tolist()])
 
 
+def first_column(table: Any) -> Any:
+    """Give something that is as long as a table has rows: a dictionary is not."""
+    return next(iter(table.values()), []) if isinstance(table, dict) else table
+
+
 def canonical_order(*arrays: Array | None) -> Array:
     """Give an order of the rows that depends on what they hold, not on where they stand."""
     present = [np.ascontiguousarray(a) for a in arrays if a is not None and a.size]

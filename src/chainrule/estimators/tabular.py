@@ -33,8 +33,15 @@ from chainrule.contract import check_weight
 from chainrule.data import Rows
 from chainrule.errors import ConfigError, DataError
 from chainrule.estimators.base import Targets, row_weights
+from chainrule.estimators.defaults import Defaults, defaults
 from chainrule.estimators.persist import Saved
-from chainrule.estimators.rows import canonical_order, dealt, repeated, take_rows
+from chainrule.estimators.rows import (
+    canonical_order,
+    dealt,
+    first_column,
+    repeated,
+    take_rows,
+)
 from chainrule.graph import Array
 from chainrule.losses import Loss
 from chainrule.nn.tabular import TabularNet
@@ -54,7 +61,7 @@ class _Tabular(Saved, BaseEstimator):  # type: ignore[misc]
 
     saved_attributes: ClassVar[tuple[str, ...]] = (
         "classes_", "n_features_in_", "feature_names_in_", "n_outputs_", "n_iter_",
-        "temperature_", "lr_", "_task", "_encoder_state", "_scaler_state",
+        "temperature_", "_task", "_encoder_state", "_scaler_state",
     )  # fmt: skip
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation_data: Any) -> Self:
@@ -64,9 +71,9 @@ class _Tabular(Saved, BaseEstimator):  # type: ignore[misc]
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
             )
         X = _dense(X)
-        check_consistent_length(X, y)
+        check_consistent_length(first_column(X), y)
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
+            sample_weight = _check_sample_weight(sample_weight, first_column(X), dtype=np.float64)
             check_weight(sample_weight)
             keep = repeated(sample_weight)
             if keep is not None:
@@ -85,6 +92,8 @@ class _Tabular(Saved, BaseEstimator):  # type: ignore[misc]
     def _check_settings(self) -> None:
         for name, low in (("members", 1), ("epochs", 1)):
             value = getattr(self, name)
+            if value is None and name == "epochs":
+                continue
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < low:
                 raise ConfigError(f"{name}={value!r}: expected a whole number of at least {low}")
         known = isinstance(self.lr, int | float) and 0 < self.lr < np.inf
@@ -104,14 +113,14 @@ class _Tabular(Saved, BaseEstimator):  # type: ignore[misc]
 
     def _train(self, rows: Rows, validation_data: Any) -> None:
         seed = int(check_random_state(self.random_state).randint(2**31))
-        members = int(self.members)
+        members, chosen = int(self.members), self._chosen(len(rows))
         self.module_ = TabularNet(
             rows.inputs[0].shape[1],
             self.encoder_.cardinalities,
             self.n_outputs_,
             members,
             list(self.hidden),
-            self.activation,
+            chosen.activation,
         ).initialize(seed)
         loss = self._loss()
         own = np.ones(len(rows)) if rows.weight is None else rows.weight
@@ -128,7 +137,7 @@ class _Tabular(Saved, BaseEstimator):  # type: ignore[misc]
             loss,
             self._stacked(rows, own[:, None] * share, members),
             held_out,
-            self._plan(len(rows), seed, held_out is not None),
+            self._plan(len(rows), seed, held_out is not None, chosen),
         )
         try:
             training.run()
@@ -149,11 +158,20 @@ class _Tabular(Saved, BaseEstimator):  # type: ignore[misc]
         rows = Rows((table.numbers, table.categories), self._encoded_again(validation_data[1]))
         return self._stacked(rows, np.ones((len(rows), members)), members)
 
-    def _plan(self, n: int, seed: int, validated: bool) -> Plan:
-        rate = self.lr_ = learning_rate(n) if self.lr is None else float(self.lr)
+    def _chosen(self, n: int) -> Defaults:
+        """Give the settings: the user's, and defaults where there are none."""
+        own = defaults(n)
+        return Defaults(
+            activation=own.activation if self.activation is None else self.activation,
+            epochs=own.epochs if self.epochs is None else int(self.epochs),
+            lr=own.lr if self.lr is None else float(self.lr),
+        )
+
+    def _plan(self, n: int, seed: int, validated: bool, chosen: Defaults) -> Plan:
+        rate, epochs = chosen.lr, chosen.epochs
         batch = int(np.clip(n // 16, 16, 256))
         batch = -(-n // max(round(n / batch), 1))
-        steps = self.epochs * -(-n // batch)
+        steps = epochs * -(-n // batch)
         warm = max(steps // 10, 1)
         biases = [layer.bias for layer in self.module_.layers]
         groups: list[Any] = [(biases, {"weight_decay": 0.0})]
@@ -161,12 +179,12 @@ class _Tabular(Saved, BaseEstimator):  # type: ignore[misc]
             groups.append(([self.module_.scale], {"weight_decay": 0.0, "lr": 6 * rate}))
         return Plan(
             optimizer=AdamW(rate, beta2=0.99, weight_decay=0.01),
-            epochs=int(self.epochs),
+            epochs=epochs,
             batch_size=batch,
             seed=seed,
             schedule=WarmUp(warm, Cosine(max(steps - warm, 1))),
             groups=groups,
-            early_stopping=EarlyStopping(patience=int(self.epochs)) if validated else None,
+            early_stopping=EarlyStopping(patience=epochs) if validated else None,
             validate_every=3,
             callbacks=self.callbacks or (),
             progress=bool(self.verbose),
@@ -198,7 +216,8 @@ class TabularClassifier(ClassifierMixin, _Tabular):  # type: ignore[misc]
 
     * `kinds` overrules what a column is taken for: `{"zip": "category", "id": "drop"}`.
     * `members` nets are averaged; `hidden` are the widths of their layers; `lr` is the highest
-      learning rate of the schedule, by default `learning_rate(rows)`.
+      learning rate of the schedule. `activation`, `epochs` and `lr` follow from the number of rows
+      where they are None (`chainrule.estimators.defaults`).
     * `class_weight` is a dictionary or "balanced"; a `sample_weight` of whole numbers counts as
       that many equal rows.
     * `fit(..., validation_data=(X, y))` replaces the rows that the members leave out.
@@ -221,8 +240,8 @@ class TabularClassifier(ClassifierMixin, _Tabular):  # type: ignore[misc]
         kinds: Mapping[str, str] | None = None,
         members: int = 8,
         hidden: Sequence[int] = (128, 128),
-        activation: str = "selu",
-        epochs: int = 100,
+        activation: str | None = None,
+        epochs: int | None = None,
         lr: float | None = None,
         label_smoothing: float = 0.1,
         class_weight: Any = None,
@@ -321,8 +340,8 @@ class TabularRegressor(RegressorMixin, _Tabular):  # type: ignore[misc]
         kinds: Mapping[str, str] | None = None,
         members: int = 8,
         hidden: Sequence[int] = (128, 128),
-        activation: str = "selu",
-        epochs: int = 100,
+        activation: str | None = None,
+        epochs: int | None = None,
         lr: float | None = None,
         loss: str | Loss = "mse",
         callbacks: Any = None,
@@ -374,17 +393,6 @@ class TabularRegressor(RegressorMixin, _Tabular):  # type: ignore[misc]
         """Give the predicted number or numbers of each row."""
         check_is_fitted(self)
         return self.scaler_.inverse(self._raw(X).mean(axis=1, dtype=np.float64))
-
-
-def learning_rate(rows: int) -> float:
-    """Give the learning rate for a table: 0.001 up to 700 rows, then more, up to 0.003.
-
-    Few rows are learned by heart before a high rate has come down.
-
-    >>> learning_rate(150), learning_rate(1400), learning_rate(100_000)
-    (0.001, 0.002, 0.003)
-    """
-    return float(np.clip(rows / 700_000, 0.001, 0.003))
 
 
 def _dense(X: Any) -> Any:

@@ -15,6 +15,7 @@ There is no registration: an attribute that is a `Parameter`, a `Buffer`, a `Mod
 tuple or dictionary of these belongs to the module, under its name.
 """
 
+import copy
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -193,14 +194,18 @@ class Module:
 
     def predict(self, x: Any) -> Array:
         """Compute the output for an array, in `eval` mode and without recording."""
-        before = [(m, m.training) for _, m in self.named_modules()]
-        self.eval()
-        try:
-            with no_grad():
-                return np.asarray(value_of(self(x)))
-        finally:
-            for module, mode in before:
-                module.training = mode
+        with no_grad():
+            return np.asarray(value_of(self.evaluating()(x)))
+
+    def evaluating(self) -> Self:
+        """Give this module if it is in `eval` mode, else a copy that is, with the same tensors.
+
+        So the mode of a module in training never changes under another thread's feet.
+        """
+        if not any(module.training for _, module in self.named_modules()):
+            return self
+        shared = {id(x): x for _, x in self._named_tensors(Tensor)}
+        return copy.deepcopy(self, shared).eval()
 
     # State.
 

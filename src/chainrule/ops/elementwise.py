@@ -35,7 +35,8 @@ def _silu(x: Any) -> Any:
         y = x / (1 + np.exp(-x))
         if _above_overflow(x):
             return y
-        return np.where(x == -np.inf, 0, np.where(x < _lowest(x), x * np.exp(x), y)).astype(y.dtype)
+        low = x * np.exp(x + 64) * math.exp(-64)  # exp(x) alone would lose digits below 1e-308
+        return np.where(x == -np.inf, 0, np.where(x < _lowest(x), low, y)).astype(y.dtype)
 
 
 def _softplus(x: Any) -> Any:
