@@ -14,6 +14,7 @@ from chainrule.columns import (
     fit_column,
 )
 from chainrule.errors import DataError, FormatError
+from chainrule.table import TableEncoder
 
 NAN = float("nan")
 
@@ -303,3 +304,12 @@ def test_a_state_that_is_wrong_is_refused(name: str, change: dict[str, object]) 
 def test_a_state_that_is_no_dictionary_is_refused(state: object) -> None:
     with pytest.raises(FormatError, match="expected a dictionary"):
         column_from_state(state)
+
+
+def test_a_column_tells_where_numbers_are_missing_if_enough_are() -> None:
+    rare = [float(i) for i in range(99)] + [None]
+    often = [float(i) for i in range(90)] + [None] * 10
+    assert TableEncoder().fit({"x": rare}).number_names == ["x"]
+    assert TableEncoder().fit({"x": often}).number_names == ["x", "x is missing"]
+    # Where all numbers are equal, whether there is one is all that the column can tell.
+    assert TableEncoder().fit({"x": [1.0] * 99 + [None]}).number_names == ["x", "x is missing"]
