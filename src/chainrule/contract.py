@@ -47,12 +47,8 @@ def check_contract(model: Module, loss: Loss, rows: Rows, batch_size: int) -> No
             f'remove nn.Activation("{last}")'
         )
     one = tuple(x[: min(2, batch_size)] for x in rows.inputs)
-    before = [(m, m.training) for _, m in model.named_modules()]
-    model.eval()
     with np.errstate(all="ignore"):
-        prediction = value_of(model(*one))
-    for module, mode in before:
-        module.training = mode
+        prediction = value_of(model.evaluating()(*one))
     if np.dtype(prediction.dtype).kind != "f":
         raise DtypeError(f"the model gives {prediction.dtype}, expected floating-point numbers")
     # Every target is checked against the shape of one prediction.

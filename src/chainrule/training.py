@@ -405,16 +405,10 @@ def _training_mode(model: Module) -> Iterator[None]:
 
 def predict(model: Module, inputs: Sequence[Array], batch_size: int = 4096) -> Array:
     """Compute the outputs of a model in eval mode, a few thousand rows at a time."""
-    before = [(m, m.training) for _, m in model.named_modules()]
-    model.eval()
-    try:
-        with no_grad(), np.errstate(all="ignore"):
-            n = len(inputs[0])
-            parts = [
-                np.asarray(value_of(model(*(x[start : start + batch_size] for x in inputs))))
-                for start in range(0, max(n, 1), batch_size)
-            ]
-    finally:
-        for module, mode in before:
-            module.training = mode
+    model = model.evaluating()
+    with no_grad(), np.errstate(all="ignore"):
+        parts = [
+            np.asarray(value_of(model(*(x[start : start + batch_size] for x in inputs))))
+            for start in range(0, max(len(inputs[0]), 1), batch_size)
+        ]
     return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -15,29 +15,23 @@ True
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
+from sklearn.base import _fit_context
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call
-from sklearn.utils.validation import (
-    check_is_fitted,
-)
 
 from chainrule.errors import DataError
 from chainrule.estimators.base import (
     Targets,
-    classification_loss,
-    inverse_link,
-    r_squared,
-    regression_loss,
     row_weights,
     unique_labels,
 )
+from chainrule.estimators.kinds import ForClasses, ForNumbers
 from chainrule.estimators.mlp_base import BaseMLP
 from chainrule.graph import Array
 
 
-class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
+class MLPClassifier(ForClasses, BaseMLP):
     """Multi-layer perceptron for classes or labels, with scikit-learn's parameters and more.
 
     The loss is -sum_j t_j log(p_j) of softmax probabilities p for several classes, the same for
@@ -154,26 +148,15 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             self.classes_ = self._targets.classes
         return self._fit(X, y, sample_weight, None, incremental=True)
 
-    def _after_load(self) -> None:
-        self._targets = Targets(self._task, self.classes_)
-        self._loss = classification_loss(self.loss, self._task)
-
     def _encoded(self, y: Any, first: bool, incremental: bool, dtype: Any) -> Array:
-        if not incremental:
-            targets = Targets.of_labels(y)
-            if not first and list(targets.classes) != list(self.classes_):
-                raise DataError(
-                    "warm_start can only be used where `y` has the same classes as in the "
-                    f"previous call to fit. Previously got {self.classes_}, `y` has "
-                    f"{targets.classes}"
-                )
-            self._targets, self.classes_ = targets, targets.classes
-        self.n_outputs_, self._task = self._targets.outputs, self._targets.task
-        self._loss = classification_loss(self.loss, self._targets.task)
+        targets = self._targets if incremental else Targets.of_labels(y)
+        if not first and not incremental and list(targets.classes) != list(self.classes_):
+            raise DataError(
+                "warm_start can only be used where `y` has the same classes as in the "
+                f"previous call to fit. Previously got {self.classes_}, `y` has {targets.classes}"
+            )
+        self._set_targets(targets)
         return self._encoded_again(y, dtype)
-
-    def _encoded_again(self, y: Any, dtype: Any) -> Array:
-        return self._targets.encode(y, dtype)
 
     def _weights(self, sample_weight: Any, y: Any, dtype: Any) -> Array | None:
         return row_weights(sample_weight, self.class_weight, y, dtype)
@@ -181,31 +164,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     def _out_activation(self) -> str:
         return "softmax" if self._targets.task == "multiclass" else "logistic"
 
-    def _raw_score(self, raw: Array, target: Array) -> float:
-        return self._targets.accuracy(raw, target, self._loss)
 
-    def predict(self, X: Any) -> Array:
-        """Give the most probable class of each row, or the labels that are more likely than not."""
-        check_is_fitted(self)
-        return self._targets.decide(self._raw(X), self._loss)
-
-    def predict_proba(self, X: Any) -> Array:
-        """Give the probability of each class or label: shape (rows, classes)."""
-        check_is_fitted(self)
-        return self._targets.probabilities(self._raw(X), self._loss)
-
-    def predict_log_proba(self, X: Any) -> Array:
-        """Give the logarithm of the probabilities."""
-        with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X))
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
-        return tags
-
-
-class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
+class MLPRegressor(ForNumbers, BaseMLP):
     """Multi-layer perceptron for numbers, with scikit-learn's parameters and more.
 
     The loss is half of the squared error, or half of the Poisson deviance with an exponential
@@ -300,33 +260,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         """Make one pass over rows."""
         return self._fit(X, y, sample_weight, None, incremental=True)
 
-    def _after_load(self) -> None:
-        self._loss = regression_loss(self.loss)
-
     def _encoded(self, y: Any, first: bool, incremental: bool, dtype: Any) -> Array:
-        self.n_outputs_ = 1 if y.ndim == 1 else y.shape[1]
-        self._flat_target = y.ndim == 1
-        self._loss = regression_loss(self.loss)
+        self._set_outputs(y)
         return self._encoded_again(y, dtype)
-
-    def _encoded_again(self, y: Any, dtype: Any) -> Array:
-        target = np.asarray(y, dtype=dtype).reshape(len(y), -1)
-        if self._loss.output == "log rates" and (target < 0).any():
-            row = int(np.flatnonzero((target < 0).any(axis=1))[0])
-            raise DataError(f"loss poisson needs y >= 0, but y is {target[row]} in row {row}")
-        return target
 
     def _weights(self, sample_weight: Any, y: Any, dtype: Any) -> Array | None:
         return row_weights(sample_weight, None, y, dtype)
 
     def _out_activation(self) -> str:
         return "exp" if self._loss.output == "log rates" else "identity"
-
-    def _raw_score(self, raw: Array, target: Array) -> float:
-        return r_squared(inverse_link(raw, self._loss), target)
-
-    def predict(self, X: Any) -> Array:
-        """Give the predicted number or numbers of each row."""
-        check_is_fitted(self)
-        prediction = inverse_link(self._raw(X), self._loss)
-        return prediction[:, 0] if self._flat_target else prediction

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
@@ -24,15 +24,12 @@ from chainrule.data import Rows, split
 from chainrule.errors import ConfigError
 from chainrule.estimators.base import (
     Targets,
-    classification_loss,
     dense_rows,
-    inverse_link,
     pair,
-    r_squared,
-    regression_loss,
     row_weights,
     validated,
 )
+from chainrule.estimators.kinds import ForClasses, ForNumbers
 from chainrule.estimators.persist import Saved
 from chainrule.graph import Array, shape_of, value_of
 from chainrule.nn.layers import mlp
@@ -140,7 +137,7 @@ class _Net(Saved, BaseEstimator):  # type: ignore[misc]
         return tags
 
 
-class NetClassifier(ClassifierMixin, _Net):  # type: ignore[misc]
+class NetClassifier(ForClasses, _Net):
     """A module that gives logits, as a classifier.
 
     `module` is a `Module`, which is copied, or a function of the numbers of inputs and outputs that
@@ -198,39 +195,11 @@ class NetClassifier(ClassifierMixin, _Net):  # type: ignore[misc]
         return self._fit(X, y, sample_weight, validation_data)
 
     def _encoded(self, y: Any, dtype: Any) -> Array:
-        self._targets = Targets.of_labels(y)
-        self.classes_, self._task = self._targets.classes, self._targets.task
-        self.n_outputs_ = self._targets.outputs
-        self._loss = classification_loss(self.loss, self._task)
+        self._set_targets(Targets.of_labels(y))
         return self._encoded_again(y, dtype)
 
-    def _encoded_again(self, y: Any, dtype: Any) -> Array:
-        return self._targets.encode(y, dtype)
 
-    def _after_load(self) -> None:
-        self._targets = Targets(self._task, self.classes_)
-        self._loss = classification_loss(self.loss, self._task)
-
-    def _raw_score(self, raw: Array, target: Array) -> float:
-        return self._targets.accuracy(raw, target, self._loss)
-
-    def predict(self, X: Any) -> Array:
-        """Give the most probable class of each row, or the labels that are more likely than not."""
-        check_is_fitted(self)
-        return self._targets.decide(self._raw(X), self._loss)
-
-    def predict_proba(self, X: Any) -> Array:
-        """Give the probability of each class or label: shape (rows, classes)."""
-        check_is_fitted(self)
-        return self._targets.probabilities(self._raw(X), self._loss)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
-        return tags
-
-
-class NetRegressor(RegressorMixin, _Net):  # type: ignore[misc]
+class NetRegressor(ForNumbers, _Net):
     """A module that gives numbers, as a regressor; its parameters are those of `NetClassifier`.
 
     >>> X = np.linspace(-1, 1, 20).reshape(-1, 1)
@@ -278,22 +247,5 @@ class NetRegressor(RegressorMixin, _Net):  # type: ignore[misc]
         return self._fit(X, y, sample_weight, validation_data)
 
     def _encoded(self, y: Any, dtype: Any) -> Array:
-        self.n_outputs_ = 1 if y.ndim == 1 else int(y.shape[1])
-        self._flat_target = y.ndim == 1
-        self._loss = regression_loss(self.loss)
+        self._set_outputs(y)
         return self._encoded_again(y, dtype)
-
-    def _encoded_again(self, y: Any, dtype: Any) -> Array:
-        return np.asarray(y, dtype=dtype).reshape(len(y), -1)
-
-    def _after_load(self) -> None:
-        self._loss = regression_loss(self.loss)
-
-    def _raw_score(self, raw: Array, target: Array) -> float:
-        return r_squared(inverse_link(raw, self._loss), target)
-
-    def predict(self, X: Any) -> Array:
-        """Give the predicted number or numbers of each row."""
-        check_is_fitted(self)
-        prediction = inverse_link(self._raw(X), self._loss)
-        return prediction[:, 0] if self._flat_target else prediction
