@@ -23,7 +23,7 @@ LEVELS = [
     ["graph", "frames"],
     ["ops", "columns", "targets", "files"],
     ["transforms", "table", "metrics"],
-    ["functional", "losses", "optim", "schedules", "data", "events", "history", "stopping"],
+    ["functional", "losses", "updating", "optim", "schedules", "data", "events", "history", "stopping"],
     ["nn"],
     ["testing", "contract", "progress", "loading"],
     ["checkpoint"],

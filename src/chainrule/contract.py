@@ -36,10 +36,7 @@ def check_contract(model: Module, loss: Loss, rows: Rows, batch_size: int) -> No
     """Raise if model, loss and rows cannot work together; nothing is trained yet."""
     if not len(rows):
         raise DataError("training needs at least one row, none was given")
-    for i, x in enumerate(rows.inputs):
-        _check_finite(f"input {i}", x)
-    _check_finite("target", rows.target)
-    check_weight(rows.weight)
+    check_rows(rows)
     last = last_activation(model)
     if loss.output in _APPLIES and last in _SQUASHING:
         raise ConfigError(
@@ -54,6 +51,14 @@ def check_contract(model: Module, loss: Loss, rows: Rows, batch_size: int) -> No
     # Every target is checked against the shape of one prediction.
     everywhere = np.broadcast_to(prediction[:1], (len(rows), *prediction.shape[1:]))
     loss.check(everywhere, rows.target)
+
+
+def check_rows(rows: Rows, which: str = "") -> None:
+    """Raise if inputs, targets or weights hold numbers that nothing can be learned from."""
+    for i, x in enumerate(rows.inputs):
+        _check_finite(f"{which}input {i}", x)
+    _check_finite(f"{which}target", rows.target)
+    check_weight(rows.weight)
 
 
 def check_weight(weight: Array | None) -> None:

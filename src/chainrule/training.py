@@ -18,12 +18,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from chainrule.checkpoint import Checkpoint
-from chainrule.contract import check_contract, diverged
+from chainrule.contract import check_contract, check_rows, diverged
 from chainrule.data import Rows, epoch_order, split
 from chainrule.errors import ConfigError
 from chainrule.events import Callback, EpochEnd, Event, StepEnd, TrainEnd, TrainStart, as_callbacks
@@ -39,6 +40,13 @@ from chainrule.threads import blas_threads
 from chainrule.transforms.reverse import reverse
 
 Score = Callable[[Array, Array], float]
+
+_KINDS: dict[str, tuple[type, str]] = {
+    "optimizer": (Optimizer, "chainrule.optim.Adam(0.001)"),
+    "early_stopping": (EarlyStopping, "chainrule.EarlyStopping(patience=10)"),
+    "plateau": (ReduceOnPlateau, "chainrule.ReduceOnPlateau()"),
+    "checkpoint": (Checkpoint, 'chainrule.Checkpoint("run.checkpoint")'),
+}
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,10 @@ class Plan:
     progress: bool = False
 
     def __post_init__(self) -> None:
+        for name, (kind, example) in _KINDS.items():
+            value = getattr(self, name)
+            if not (isinstance(value, kind) or (value is None and name != "optimizer")):
+                raise ConfigError(f"{name}={value!r}: expected an object such as {example}")
         for name in ("epochs", "batch_size", "validate_every"):
             value = getattr(self, name)
             if value is None and name == "batch_size":
@@ -87,9 +99,10 @@ class Plan:
                 raise ConfigError(f"{name}={value!r}: expected a whole number of at least 1")
         for name in ("clip_norm", "clip_value"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
+            if value is not None and not (isinstance(value, Real) and value > 0):
                 raise ConfigError(f"{name}={value!r}: expected a number above 0, or None")
-        if self.average is not None and not 0 < self.average < 1:
+        share = self.average
+        if share is not None and not (isinstance(share, Real) and 0 < share < 1):
             raise ConfigError(f"average={self.average!r}: expected a number between 0 and 1")
         if self.schedule_by not in ("step", "epoch"):
             raise ConfigError(f"schedule_by={self.schedule_by!r}: expected 'step' or 'epoch'")
@@ -115,6 +128,8 @@ def train(
     settings = Plan(**plan)
     held_out = None
     if isinstance(validation, tuple):
+        if len(validation) not in (2, 3):
+            raise ConfigError("validation: expected (inputs, target) or (inputs, target, weight)")
         held_out = as_rows(*validation)
     elif validation is not None:
         chosen, rest = split(len(rows), validation, seed=settings.seed)
@@ -177,6 +192,8 @@ class Training:
     def run(self) -> History:
         """Train until an end is reached, and restore the best weights."""
         check_contract(self.model, self.loss, self.rows, self.batch_size)
+        if self.validation is not None:
+            check_rows(self.validation, "validation ")
         first = self._resume()
         self._tell(
             TrainStart(self.model, self.plan.epochs, self.steps_per_epoch, len(self.rows), first)

@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.base import is_regressor
 from sklearn.metrics import r2_score
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import column_or_1d, validate_data
 
 from chainrule import ops
 from chainrule.errors import ConfigError, DataError
@@ -208,24 +206,6 @@ def dense_rows(X: Any, dtype: Any = None) -> Any:
     if hasattr(X, "tocsr"):
         return SparseRows(X, dtype or X.dtype)
     return np.asarray(X, dtype=dtype)
-
-
-def validated(estimator: Any, X: Any, y: Any, *, reset: bool, **kwargs: Any) -> tuple[Any, Any]:
-    """Check rows and targets as scikit-learn does: float32 and float64 stay, a column y is flat."""
-    X, y = validate_data(
-        estimator,
-        X,
-        y,
-        accept_sparse=["csr", "csc"],
-        multi_output=True,
-        y_numeric=is_regressor(estimator),
-        dtype=(np.float64, np.float32),
-        reset=reset,
-        **kwargs,
-    )
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = column_or_1d(y, warn=True)
-    return X, y
 
 
 def pair(validation_data: Any) -> tuple[Any, Any]:

@@ -10,10 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state, shuffle
 from sklearn.utils._param_validation import Interval, Options, StrOptions
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    validate_data,
-)
+from sklearn.utils.validation import _check_sample_weight
 
 from chainrule import ops
 from chainrule.data import Rows
@@ -21,8 +18,8 @@ from chainrule.errors import ConfigError, DataError
 from chainrule.estimators.base import (
     dense_rows,
     pair,
-    validated,
 )
+from chainrule.estimators.inputs import validated, validated_rows
 from chainrule.estimators.lbfgs import minimize
 from chainrule.estimators.persist import Saved
 from chainrule.functional import ACTIVATIONS
@@ -308,9 +305,7 @@ class BaseMLP(Saved, BaseEstimator):  # type: ignore[misc]
             self.best_loss_ = min([self.best_loss_, *history["loss"]])
 
     def _raw(self, X: Any) -> Array:
-        X = validate_data(
-            self, X, accept_sparse=["csr", "csc"], reset=False, dtype=(np.float64, np.float32)
-        )
+        X = validated_rows(self, X)
         return predict(self.module_, (dense_rows(X, X.dtype),))
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -15,10 +15,9 @@ import copy
 from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
-import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from chainrule.data import Rows, split
 from chainrule.errors import ConfigError
@@ -27,8 +26,8 @@ from chainrule.estimators.base import (
     dense_rows,
     pair,
     row_weights,
-    validated,
 )
+from chainrule.estimators.inputs import validated, validated_rows
 from chainrule.estimators.kinds import ForClasses, ForNumbers
 from chainrule.estimators.persist import Saved
 from chainrule.graph import Array, shape_of, value_of
@@ -118,14 +117,7 @@ class _Net(Saved, BaseEstimator):  # type: ignore[misc]
 
     def _raw(self, X: Any) -> Array:
         check_is_fitted(self)
-        X = validate_data(
-            self,
-            X,
-            reset=False,
-            accept_sparse=["csr", "csc"],
-            allow_nd=True,
-            dtype=(np.float64, np.float32),
-        )
+        X = validated_rows(self, X, allow_nd=True)
         return predict(self.module_, (dense_rows(X),))
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -202,6 +194,7 @@ class NetClassifier(ForClasses, _Net):
 class NetRegressor(ForNumbers, _Net):
     """A module that gives numbers, as a regressor; its parameters are those of `NetClassifier`.
 
+    >>> import numpy as np
     >>> X = np.linspace(-1, 1, 20).reshape(-1, 1)
     >>> NetRegressor(epochs=100, lr=0.01, random_state=0).fit(X, X[:, 0]).score(X, X[:, 0]) > 0.9
     True

@@ -7,10 +7,8 @@
 
 from chainrule.nn import init as init
 from chainrule.nn.layers import Activation as Activation
-from chainrule.nn.layers import BatchNorm1d as BatchNorm1d
 from chainrule.nn.layers import Dropout as Dropout
 from chainrule.nn.layers import Embedding as Embedding
-from chainrule.nn.layers import LayerNorm as LayerNorm
 from chainrule.nn.layers import Linear as Linear
 from chainrule.nn.layers import PReLU as PReLU
 from chainrule.nn.layers import Residual as Residual
@@ -21,3 +19,5 @@ from chainrule.nn.module import Buffer as Buffer
 from chainrule.nn.module import Module as Module
 from chainrule.nn.module import Parameter as Parameter
 from chainrule.nn.module import register as register
+from chainrule.nn.normalization import BatchNorm1d as BatchNorm1d
+from chainrule.nn.normalization import LayerNorm as LayerNorm

@@ -1,0 +1,31 @@
+"""Sizes of layers, checked before memory is taken."""
+
+import os
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import ConfigError
+
+
+def check_size(name: str, n: Any) -> None:
+    """Raise unless n is a whole number of at least 1."""
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+        raise ConfigError(f"{name}={n!r}: expected a whole number of at least 1")
+
+
+def check_memory(numbers: int) -> None:
+    """Raise if a layer of so many weights cannot be trained in the memory of this machine."""
+    gib = numbers * 4 * 4 / 2**30  # weights, gradient and two arrays of an optimizer, in float32
+    if gib > _memory_gib():
+        raise ConfigError(
+            f"a layer of {numbers:,} weights needs about {gib:,.0f} GiB to train, more than the "
+            f"{_memory_gib():,.0f} GiB of this machine: use fewer units"
+        )
+
+
+def _memory_gib() -> float:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    except (AttributeError, OSError, ValueError):  # not known on this system
+        return 64.0

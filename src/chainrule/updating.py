@@ -1,0 +1,207 @@
+"""An optimizer at work: gradients clipped, parameters updated, averages kept.
+
+>>> from chainrule import optim, tensor
+>>> w = tensor([3.0], requires_grad=True)
+>>> updater = Updater([w], optim.SGD(lr=0.5))
+>>> (w * w).sum().backward()
+>>> updater.step()
+>>> w
+tensor([0.], requires_grad=True)
+"""
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from chainrule.errors import ConfigError
+from chainrule.graph import Array, Tensor
+
+if TYPE_CHECKING:
+    from chainrule.optim import Optimizer
+
+
+def clip_by_norm(gradients: list[Array], limit: float) -> tuple[list[Array], float]:
+    """Scale gradients down together so that their joint length is at most `limit`.
+
+    Gives the gradients and the length before. A length that is not finite is left for the caller
+    to act on: nothing is scaled.
+
+    >>> clip_by_norm([np.array([30.0, 40.0])], 5.0)
+    ([array([3., 4.])], 50.0)
+    """
+    length = global_norm(gradients)
+    if not np.isfinite(length) or length <= limit:
+        return gradients, length
+    return [(g * np.asarray(limit / length, g.dtype)) for g in gradients], length
+
+
+def clip_by_value(gradients: list[Array], limit: float) -> list[Array]:
+    """Limit every element of every gradient to [-limit, limit].
+
+    >>> clip_by_value([np.array([30.0, -2.0])], 5.0)
+    [array([ 5., -2.])]
+    """
+    return [np.clip(g, -limit, limit) for g in gradients]
+
+
+def global_norm(gradients: list[Array]) -> float:
+    """Length of all gradients taken as one vector, computed in float64."""
+    with np.errstate(over="ignore"):
+        doubles = (np.asarray(g, np.float64) for g in gradients)
+        return float(np.sqrt(sum(float(np.vdot(g, g)) for g in doubles)))
+
+
+@dataclass
+class MovingAverage:
+    """Exponentially weighted average: v = beta v + (1 - beta) x, corrected by 1 / (1 - beta^t).
+
+    The average looks back over about 1 / (1 - beta) values.
+
+    >>> average = MovingAverage(0.9)
+    >>> [round(float(average.update(x)), 8) for x in (1.0, 2.0, 3.0)]
+    [1.0, 1.52631579, 2.0701107]
+    >>> round(float(average.raw), 3)
+    0.561
+    """
+
+    beta: float = 0.9
+    raw: Any = 0.0
+    t: int = 0
+
+    def update(self, x: Any) -> Any:
+        """Take the next value in, and give the corrected average."""
+        self.t += 1
+        self.raw = self.beta * self.raw + (1 - self.beta) * x
+        return self.value
+
+    @property
+    def value(self) -> Any:
+        """The average, corrected for its start at 0."""
+        return self.raw / (1 - self.beta**self.t) if self.t else self.raw
+
+
+class Updater:
+    """An optimizer at work on parameters: it keeps their state and the number of the step.
+
+    `groups` may give the settings of some parameters another value, such as
+    `[([bias], {"lr": 0.001, "weight_decay": 0.0})]`; the rest follow the optimizer. Parameters of
+    one group are updated as one long array, which is faster than one by one.
+    """
+
+    def __init__(
+        self,
+        parameters: list[Tensor],
+        optimizer: "Optimizer",
+        groups: list[tuple[list[Tensor], dict[str, float]]] | None = None,
+    ) -> None:
+        parameters = list(parameters)
+        _check_parameters(parameters)
+        self.optimizer = optimizer
+        self.parameters = parameters
+        self.t = 0
+        settings: dict[int, dict[str, float]] = {}
+        for chosen, change in groups or []:
+            settings |= {p.birth: change for p in chosen}
+        self._blocks: list[_Block] = []
+        found: dict[Any, list[int]] = {}
+        for i, p in enumerate(parameters):
+            change = settings.get(p.birth, {})
+            found.setdefault((p.dtype, tuple(sorted(change.items()))), []).append(i)
+        for (_, change_items), members in found.items():
+            self._blocks.append(_Block(parameters, members, optimizer, dict(change_items)))
+
+    def step(self, gradients: list[Array] | None = None, factor: float = 1.0) -> None:
+        """Update every parameter; without gradients, from `grad`, which is then cleared.
+
+        `factor` multiplies the learning rate, as a schedule does.
+        """
+        if gradients is None:
+            gradients = [
+                np.zeros_like(p.value) if p.grad is None else p.grad.value for p in self.parameters
+            ]
+            for p in self.parameters:
+                p.grad = None
+        self.t += 1
+        for block in self._blocks:
+            block.step(gradients, self.t, factor)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give the step number and the state arrays, for a checkpoint."""
+        arrays = {
+            f"{i}.{name}": value
+            for i, block in enumerate(self._blocks)
+            for name, value in block.state.items()
+        }
+        return {"t": self.t, "arrays": arrays}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        expected = self.state_dict()["arrays"]
+        given = state["arrays"]
+        if {k: np.shape(v) for k, v in given.items()} != {
+            k: np.shape(v) for k, v in expected.items()
+        }:
+            raise ConfigError("the optimizer state belongs to other parameters or settings")
+        self.t = int(state["t"])
+        for i, block in enumerate(self._blocks):
+            block.state = {
+                name: np.array(given[f"{i}.{name}"], dtype=np.asarray(value).dtype)
+                for name, value in block.state.items()
+            }
+
+
+class _Block:
+    """Parameters of equal settings, side by side in one array."""
+
+    def __init__(
+        self,
+        parameters: list[Tensor],
+        members: list[int],
+        optimizer: "Optimizer",
+        change: dict[str, float],
+    ) -> None:
+        self.members = members
+        self.parameters = [parameters[i] for i in members]
+        kept = {item.name: getattr(optimizer, item.name) for item in fields(optimizer) if item.init}
+        unknown = set(change) - set(kept)
+        if unknown:
+            raise ConfigError(f"{type(optimizer).__name__} has no setting {sorted(unknown)[0]!r}")
+        self.optimizer = type(optimizer)(**(kept | change))
+        self.sizes = np.cumsum([p.value.size for p in self.parameters])[:-1]
+        self.views: list[Array] = []
+        self.flat = self._gather()
+        self.state = self.optimizer.init(self.flat)
+
+    def _gather(self) -> Array:
+        """Put the values side by side; needed again when somebody assigned a parameter."""
+        return np.concatenate([np.ravel(p.value) for p in self.parameters])
+
+    def step(self, gradients: list[Array], t: int, factor: float) -> None:
+        values = [p.value for p in self.parameters]
+        if not self.views or any(v is not w for v, w in zip(values, self.views, strict=True)):
+            self.flat = self._gather()
+        flat_g = np.concatenate([np.ravel(gradients[i]) for i in self.members])
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.flat, self.state = self.optimizer.update(
+                self.flat, flat_g, self.state, t, self.optimizer.lr * factor
+            )
+        pieces = np.split(self.flat, self.sizes)
+        self.views = [
+            piece.reshape(p.shape) for piece, p in zip(pieces, self.parameters, strict=True)
+        ]
+        for p, view in zip(self.parameters, self.views, strict=True):
+            p.renew(view)
+
+
+def _check_parameters(parameters: list[Tensor]) -> None:
+    if not parameters:
+        raise ConfigError("an optimizer needs parameters, an empty list was given")
+    if len({p.birth for p in parameters}) != len(parameters):
+        raise ConfigError("a parameter was given twice; shared weights are to be listed once")
+    for i, p in enumerate(parameters):
+        if p.op is not None or not p.requires_grad:
+            raise ConfigError(
+                f"parameter {i} of shape {p.shape} is no leaf that requires a gradient: an "
+                "optimizer updates tensor(data, requires_grad=True) or nn.Parameter"
+            )
