@@ -62,6 +62,7 @@ ACCURACY = {  # function, exact, range, units in the last place
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ACCURACY)
 def test_accuracy(name):
     function, exact, (low, high), allowed = ACCURACY[name]

@@ -118,6 +118,7 @@ def test_public_names_exist_and_are_documented():
         _ = chainrule.no_such_name
 
 
+@pytest.mark.slow
 def test_reference_is_up_to_date():
     made = subprocess.run(
         [sys.executable, str(ROOT / "tools" / "reference.py"), "--print"],
@@ -142,6 +143,7 @@ def test_links_in_the_documentation_lead_somewhere(path):
             assert (path.parent / target).exists(), f"{path.name} links to {target}"
 
 
+@pytest.mark.slow
 def test_nothing_is_unpickled_or_evaluated():
     forbidden = {"pickle", "marshal", "shelve", "joblib", "cloudpickle", "dill"}
     for path in FILES:

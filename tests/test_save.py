@@ -130,6 +130,7 @@ plain_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.dictionaries(st.text(), plain_values, max_size=4))
 def test_configurations_come_back_exactly(tmp_path_factory, config):
@@ -138,6 +139,7 @@ def test_configurations_come_back_exactly(tmp_path_factory, config):
     assert repr(read_model(path).config) == repr(config)
 
 
+@pytest.mark.slow
 def test_every_flipped_bit_is_found(path):
     write_model(path, "T", {"a": 1}, {"w": np.array([1.0], np.float32)})
     data = path.read_bytes()
@@ -314,6 +316,7 @@ def test_a_header_beyond_the_limit_or_the_file_takes_no_memory(saved, length):
         read_model(saved)
 
 
+@pytest.mark.slow
 def test_too_many_arrays_are_refused(path):
     entries = {f"a{index}": tensor(shape=(0,), end=0) for index in range(65_537)}
     craft(path, {"__metadata__": metadata()} | entries)
