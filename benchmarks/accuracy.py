@@ -1,7 +1,7 @@
 """Compares chainrule's estimators with their peers by repeated cross-validation.
 
     python benchmarks/accuracy.py --quick
-    python benchmarks/accuracy.py --sets iris,diabetes --models "TabularClassifier,linear"
+    python benchmarks/accuracy.py --sets iris,diabetes --models "chainrule Tabular,linear"
     python benchmarks/accuracy.py --cache accuracy.json --out docs/benchmarks/accuracy.md
 
 Every model is fitted on the same folds, one model after the other within a fold, so that a busy
@@ -10,7 +10,7 @@ their log-loss and their expected calibration error over 15 equal-width bins of 
 is marked when its mean is within one standard error of the best mean of its table.
 
 A model whose package is not installed is named and left out. With `--cache` an interrupted run
-continues where it stopped; delete the file to measure again.
+continues where it stopped; chainrule is measured again when its code has changed.
 """
 
 import json
@@ -27,10 +27,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any
+from zlib import crc32
 
 import click
 import numpy as np
-import sklearn
 from datasets import LOADERS, Dataset, load
 from rich.console import Console
 from rich.table import Table
@@ -140,7 +140,7 @@ MODELS = {
     "linear": Model("scikit-learn", linear),
     "boosting": Model("scikit-learn", boosting),
     "RealMLP": Model("pytabkit", realmlp()),
-    "RealMLP, 64 epochs": Model("pytabkit", realmlp(n_epochs=64)),
+    "RealMLP 64 epochs": Model("pytabkit", realmlp(n_epochs=64)),
 }
 
 
@@ -150,6 +150,16 @@ def installed(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def edition(package: str) -> str:
+    """Return the version of a package; of chainrule also a checksum of its code."""
+    name = f"{package} {installed(package)}"
+    found = find_spec(package) if package == "chainrule" else None
+    if found is None or found.origin is None:
+        return name
+    code = b"".join(path.read_bytes() for path in sorted(Path(found.origin).parent.rglob("*.py")))
+    return f"{name} {crc32(code):08x}"
 
 
 def why_unavailable(model: Model) -> str | None:
@@ -221,14 +231,15 @@ def compare(
 ) -> dict[str, list[dict[str, float]]]:
     """Cross-validate every model on one table, `repeats` times with another shuffle."""
     results: dict[str, list[dict[str, float]]] = {name: [] for name in models}
+    editions = {name: edition(model.package) for name, model in models.items()}
     splitter = StratifiedKFold if data.task == "classification" else KFold
     for repeat in range(repeats):
         splits = splitter(folds, shuffle=True, random_state=repeat).split(data.X, data.y)
         for fold, (train, test) in enumerate(splits):
             for name, model in models.items():
                 console.print(f"{data.name} {repeat}.{fold} {name}", style="dim", highlight=False)
-                package = f"{model.package} {installed(model.package)}"
-                key = f"{data.name} | {name} | {package} | {threads} | {folds} | {repeat}.{fold}"
+                place = f"{threads} | {folds} | {repeat}.{fold}"
+                key = f"{data.name} | {name} | {editions[name]} | {place}"
                 result = cache.get(
                     key,
                     lambda make=model.make, split=(train, test), seed=repeat: fit_and_score(
@@ -304,19 +315,19 @@ def show(title: str, lines: list[list[str]]) -> None:
 
 
 def chosen(text: str | None, known: dict[str, Any], what: str) -> list[str]:
-    """Split a comma-separated option (";" where a name has a comma), refuse unknown names."""
+    """Split a comma-separated option, refuse unknown names."""
     if text is None:
         return list(known)
-    names = [name.strip() for name in text.split(";" if ";" in text else ",")]
+    names = [name.strip() for name in text.split(",")]
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise click.BadParameter(f"unknown {what} {unknown[0]!r}; choose from: {'; '.join(known)}")
+        raise click.BadParameter(f"unknown {what} {unknown[0]!r}; choose from: {', '.join(known)}")
     return names
 
 
 @click.command()
 @click.option("--sets", help="Tables, separated by commas. Default: all.")
-@click.option("--models", help="Models, separated by commas or semicolons. Default: all.")
+@click.option("--models", help="Models, separated by commas. Default: all.")
 @click.option("--repeats", default=2, show_default=True, help="Shuffles of the rows.")
 @click.option("--folds", default=5, show_default=True, help="Folds of each shuffle.")
 @click.option("--threads", default=os.cpu_count(), show_default=True, help="Threads of each fit.")
@@ -347,7 +358,7 @@ def main(
     if not contenders:
         raise click.ClickException("none of the models can be run here")
     store, tables = Cache(cache), {}
-    with threadpool_limits(threads), sklearn.config_context(assume_finite=False):
+    with threadpool_limits(threads):
         for name in set_names:
             results = compare(load(name), contenders, repeats, folds, threads, store)
             tables[name] = summarize(results)

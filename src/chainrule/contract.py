@@ -76,8 +76,11 @@ def check_weight(weight: Array | None) -> None:
 
 
 def _check_finite(name: str, x: Array) -> None:
-    if x.dtype.kind != "f" or np.isfinite(np.sum(x)):
+    if not isinstance(x, np.ndarray) or x.dtype.kind != "f":  # sparse rows were checked before
         return
+    with np.errstate(all="ignore"):
+        if np.isfinite(np.sum(x)):
+            return
     wrong = np.argwhere(~np.isfinite(x))
     if len(wrong):
         at = tuple(int(i) for i in wrong[0])

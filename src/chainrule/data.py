@@ -39,10 +39,11 @@ class Rows:
     def __len__(self) -> int:
         return len(self.target)
 
-    def take(self, indices: Any) -> "Rows":
-        """Give some of the rows."""
+    def take(self, indices: Array) -> "Rows":
+        """Give the rows of these numbers; sparse rows stay sparse."""
         weight = None if self.weight is None else self.weight[indices]
-        return Rows(tuple(x[indices] for x in self.inputs), self.target[indices], weight)
+        inputs = tuple(x.take(indices, axis=0) for x in self.inputs)
+        return Rows(inputs, self.target[indices], weight)
 
     def batches(
         self, size: int, order: Array | None = None

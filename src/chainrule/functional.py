@@ -54,7 +54,7 @@ def get_activation(name: str | Activation) -> Activation:
     """
     if callable(name):
         return name
-    if name not in ACTIVATIONS:
+    if not isinstance(name, str) or name not in ACTIVATIONS:
         known = ", ".join(sorted(ACTIVATIONS))
         raise ConfigError(f"activation {name!r} does not exist; there are {known}")
     return ACTIVATIONS[name]

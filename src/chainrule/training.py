@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -99,10 +98,10 @@ class Plan:
                 raise ConfigError(f"{name}={value!r}: expected a whole number of at least 1")
         for name in ("clip_norm", "clip_value"):
             value = getattr(self, name)
-            if value is not None and not (isinstance(value, Real) and value > 0):
+            if value is not None and not (isinstance(value, int | float | np.number) and value > 0):
                 raise ConfigError(f"{name}={value!r}: expected a number above 0, or None")
-        share = self.average
-        if share is not None and not (isinstance(share, Real) and 0 < share < 1):
+        share: Any = self.average
+        if share is not None and not (isinstance(share, int | float) and 0 < share < 1):
             raise ConfigError(f"average={self.average!r}: expected a number between 0 and 1")
         if self.schedule_by not in ("step", "epoch"):
             raise ConfigError(f"schedule_by={self.schedule_by!r}: expected 'step' or 'epoch'")

@@ -241,7 +241,7 @@ def chosen(job: Job, model: Any, options: Options) -> list[words.Choice]:
 
 def set_by_rows(model: Any, rows: int) -> dict[str, Any]:
     """Give the settings that the model takes from the number of rows."""
-    own = asdict(defaults(rows))
+    own = asdict(defaults(rows, isinstance(model, TabularRegressor)))
     return {name: value for name, value in own.items() if getattr(model, name) is None}
 
 

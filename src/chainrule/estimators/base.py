@@ -197,6 +197,10 @@ class SparseRows:
     def __len__(self) -> int:
         return int(self.shape[0])
 
+    def take(self, rows: Array, axis: int = 0) -> "SparseRows":
+        """Give some of the rows, still sparse, as `numpy.ndarray.take` does."""
+        return SparseRows(self.matrix[rows], self.dtype)
+
     def __getitem__(self, rows: Any) -> Array:
         return self.matrix[rows].toarray().astype(self.dtype)  # type: ignore[no-any-return]
 
@@ -205,7 +209,8 @@ def dense_rows(X: Any, dtype: Any = None) -> Any:
     """Give rows that batches can be taken from, whether dense or sparse."""
     if hasattr(X, "tocsr"):
         return SparseRows(X, dtype or X.dtype)
-    return np.asarray(X, dtype=dtype)
+    with np.errstate(over="ignore"):  # beyond float32 becomes infinite, which is refused by row
+        return np.asarray(X, dtype=dtype)
 
 
 def pair(validation_data: Any) -> tuple[Any, Any]:

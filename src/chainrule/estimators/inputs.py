@@ -24,6 +24,12 @@ from chainrule.graph import Array
 _REMEDY = (
     "encode it, or use TabularClassifier or TabularRegressor, which take text and missing values"
 )
+_MAKE_NUMBERS = "make numbers of them, such as days since a first day"
+_ROWS: dict[str, Any] = {
+    "accept_sparse": ["csr", "csc"],
+    "dtype": (np.float64, np.float32),
+    "ensure_all_finite": False,  # `refuse_not_finite` names the place
+}
 
 
 def validated(estimator: Any, X: Any, y: Any, *, reset: bool, **kwargs: Any) -> tuple[Any, Any]:
@@ -55,13 +61,6 @@ def validated_rows(estimator: Any, X: Any, **kwargs: Any) -> Any:
     return checked
 
 
-_ROWS: dict[str, Any] = {
-    "accept_sparse": ["csr", "csc"],
-    "dtype": (np.float64, np.float32),
-    "ensure_all_finite": False,  # `refuse_not_finite` names the place
-}
-
-
 def as_array(y: Any) -> Any:
     """Give a list in which text stands beside numbers as objects: NumPy would make all of it text.
 
@@ -85,7 +84,7 @@ def refuse_other_than_numbers(X: Any) -> None:
     if array is None or array.ndim != 2:
         return
     if array.dtype.kind in "mM":
-        raise DtypeError(f"X holds dates or durations ({array.dtype}): {_make_numbers}")
+        raise DtypeError(f"X holds dates or durations ({array.dtype}): {_MAKE_NUMBERS}")
     for position, column in enumerate(array.T if array.dtype.kind in "OU" else ()):
         _refuse_text(f"{position} of X", column)
 
@@ -98,9 +97,6 @@ def refuse_masked(array: Any, name: str) -> None:
         )
 
 
-_make_numbers = "make numbers of them, such as days since a first day"
-
-
 def _check_frame(X: Any) -> None:
     frame = read_frame(X)  # refuses names that occur twice or are mixed
     for position, name in enumerate(frame.names):
@@ -109,8 +105,8 @@ def _check_frame(X: Any) -> None:
             values, positions = cells.distinct()
             row = int(np.argmax(positions >= 0))
             raise DtypeError(
-                f"column {name!r}, row {row} (counted from 0), holds {shown(values[0])}, a "
-                f"category: {_REMEDY}"
+                f"column {name!r}, row {row} (counted from 0), holds "
+                f"{shown(values[positions[row]])}, a category: {_REMEDY}"
             )
 
 
@@ -140,12 +136,13 @@ def refuse_not_finite(X: Any, given: Any) -> None:
     if hasattr(X, "tocsr"):
         X = X.tocoo()
         first = int(np.argmax(~np.isfinite(X.data)))
-        value, place = X.data[first], (int(X.row[first]), int(X.col[first]))
+        value, place = X.data[first], [int(X.row[first]), int(X.col[first])]
     else:
-        place = tuple(int(i) for i in np.argwhere(~np.isfinite(X))[0])
-        value = X[place]
-    names = getattr(given, "columns", None)
-    column = repr(str(names[place[1]])) if names is not None else str(list(place[1:]))[1:-1]
+        place = np.argwhere(~np.isfinite(X))[0].tolist()
+        value = X[tuple(place)]
+    column = str(place[1:])[1:-1]
+    if hasattr(given, "columns"):
+        column = repr(read_frame(given).names[place[1]])
     where = f"in row {place[0]} (counted from 0), column {column}"
     if np.isnan(value):
         raise DataError(

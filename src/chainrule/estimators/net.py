@@ -12,6 +12,7 @@ True
 """
 
 import copy
+import warnings
 from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
@@ -20,7 +21,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from chainrule.data import Rows, split
-from chainrule.errors import ConfigError
+from chainrule.errors import ConfigError, ShapeError
 from chainrule.estimators.base import (
     Targets,
     dense_rows,
@@ -47,7 +48,7 @@ class _Net(Saved, BaseEstimator):  # type: ignore[misc]
 
     saved_attributes: ClassVar[tuple[str, ...]] = (
         "classes_", "n_features_in_", "feature_names_in_", "n_outputs_", "n_iter_", "_task",
-        "_flat_target",
+        "_flat_target", "_row_shape",
     )  # fmt: skip
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation_data: Any) -> Self:
@@ -62,6 +63,7 @@ class _Net(Saved, BaseEstimator):  # type: ignore[misc]
         rows, held_out = Rows((dense_rows(X, X.dtype),), target, weight), None
         if validation_data is not None:
             X_val, y_val = validated(self, *pair(validation_data), reset=False, allow_nd=True)
+            self._check_row_shape(X_val)
             held_out = Rows((dense_rows(X_val, X.dtype),), self._encoded_again(y_val, X.dtype))
         elif self.validation_fraction:
             labels = y if getattr(self, "_task", "") in ("binary", "multiclass") else None
@@ -77,6 +79,7 @@ class _Net(Saved, BaseEstimator):  # type: ignore[misc]
 
     def _build(self, X: Any, seed: int) -> None:
         """Copy the module, or let the function build one for the numbers of the data."""
+        self._row_shape = tuple(X.shape[1:])
         given = default_module if self.module is None else self.module
         if isinstance(given, Module):
             self.module_ = copy.deepcopy(given)
@@ -105,7 +108,7 @@ class _Net(Saved, BaseEstimator):  # type: ignore[misc]
                 self.optimizer, **({"lr": self.lr} if isinstance(self.optimizer, str) else {})
             ),
             epochs=self.epochs,
-            batch_size=min(200, rows) if self.batch_size == "auto" else self.batch_size,
+            batch_size=self._batch_size(rows),
             seed=seed,
             schedule=self.schedule,
             clip_norm=self.clip_norm,
@@ -115,10 +118,28 @@ class _Net(Saved, BaseEstimator):  # type: ignore[misc]
             progress=bool(self.verbose),
         )
 
+    def _batch_size(self, rows: int) -> Any:
+        if self.batch_size == "auto":
+            return min(200, rows)
+        if isinstance(self.batch_size, int) and self.batch_size > rows:
+            warnings.warn(
+                f"batch_size={self.batch_size} is more than the {rows} rows: a batch takes all",
+                stacklevel=5,
+            )
+        return self.batch_size
+
     def _raw(self, X: Any) -> Array:
         check_is_fitted(self)
         X = validated_rows(self, X, allow_nd=True)
+        self._check_row_shape(X)
         return predict(self.module_, (dense_rows(X),))
+
+    def _check_row_shape(self, X: Any) -> None:
+        """Raise if a row has another shape than in training, which a layer might broadcast."""
+        if X.shape[1:] != self._row_shape:
+            raise ShapeError(
+                f"X has shape {X.shape}; expected (rows, {str(self._row_shape)[1:-1].rstrip(',')})"
+            )
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "module_")

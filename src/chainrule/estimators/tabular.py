@@ -34,6 +34,7 @@ from chainrule.data import Rows
 from chainrule.errors import ConfigError, DataError
 from chainrule.estimators.base import Targets, row_weights
 from chainrule.estimators.defaults import Defaults, defaults
+from chainrule.estimators.inputs import as_array, refuse_masked
 from chainrule.estimators.persist import Saved
 from chainrule.estimators.rows import (
     canonical_order,
@@ -99,9 +100,16 @@ class _Tabular(Saved, BaseEstimator):  # type: ignore[misc]
         known = isinstance(self.lr, int | float) and 0 < self.lr < np.inf
         if self.lr is not None and not known:
             raise ConfigError(f"lr={self.lr!r}: expected a number above 0, or None")
-        for size in self.hidden:
+        smoothing = getattr(self, "label_smoothing", 0.0)
+        if not (isinstance(smoothing, int | float) and 0 <= smoothing < 1):
+            expected = "expected a number of at least 0 and below 1"
+            raise ConfigError(f"label_smoothing={smoothing!r}: {expected}")
+        sizes = self.hidden if isinstance(self.hidden, Sequence | np.ndarray) else [None]
+        for size in sizes:
             if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
-                raise ConfigError(f"hidden={self.hidden!r}: expected whole numbers of at least 1")
+                raise ConfigError(
+                    f"hidden={self.hidden!r}: expected whole numbers of at least 1, such as (64,)"
+                )
 
     def _remember_columns(self, X: Any) -> None:
         """Set scikit-learn's attributes about the columns."""
@@ -160,7 +168,7 @@ class _Tabular(Saved, BaseEstimator):  # type: ignore[misc]
 
     def _chosen(self, n: int) -> Defaults:
         """Give the settings: the user's, and defaults where there are none."""
-        own = defaults(n)
+        own = defaults(n, self._task == "regression")
         return Defaults(
             activation=own.activation if self.activation is None else self.activation,
             epochs=own.epochs if self.epochs is None else int(self.epochs),
@@ -410,7 +418,8 @@ def _dense(X: Any) -> Any:
 
 def _as_labels(y: Any) -> Any:
     """Take a column of labels as a vector, as scikit-learn does."""
-    y = y.toarray() if hasattr(y, "toarray") else np.asarray(y)
+    refuse_masked(y, "y")
+    y = y.toarray() if hasattr(y, "toarray") else np.asarray(as_array(y))
     return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from chainrule import functional, ops
 from chainrule.graph import Value, no_grad
+from chainrule.nn.checks import check_memory
 from chainrule.nn.init import generator
 from chainrule.nn.layers import Embedding
 from chainrule.nn.module import Module, Parameter, register
@@ -25,6 +26,7 @@ class StackedLinear(Module):
     """As many linear layers as there are members: (members, rows, in) to (members, rows, out)."""
 
     def __init__(self, members: int, in_features: int, out_features: int) -> None:
+        check_memory(members * out_features * in_features)
         self.weight = Parameter(np.zeros((members, out_features, in_features)))
         self.bias = Parameter(np.zeros((members, 1, out_features)))
 
