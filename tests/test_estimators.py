@@ -148,7 +148,8 @@ def _checks_passed_by(cls):
 PARITY = [
     ("MLPClassifier", IRIS, {}),
     ("MLPClassifier", (SCALED_CANCER, CANCER[1]), {"hidden_layer_sizes": (20, 10)}),
-    ("MLPClassifier", (SCALED_CANCER, CANCER[1]), {"early_stopping": True, "activation": "logistic"}),
+    ("MLPClassifier", (SCALED_CANCER, CANCER[1]),
+     {"early_stopping": True, "activation": "logistic"}),
     ("MLPClassifier", (SCALED_CANCER, CANCER[1]), {"solver": "lbfgs", "activation": "tanh"}),
     ("MLPClassifier", (SCALED_CANCER, CANCER[1]),
      {"solver": "sgd", "learning_rate": "invscaling", "learning_rate_init": 0.1}),
@@ -209,7 +210,7 @@ def test_messages_of_scikit_learn():
         ({"dropout": 1.0}, "The 'dropout' parameter of MLPClassifier must be a float in the range"),
         ({"learning_rate_init": 0}, "The 'learning_rate_init' parameter"),
     ]:
-        with pytest.raises(ValueError, match="parameter|hidden_layer_sizes") as caught:
+        with pytest.raises(ValueError, match=r"parameter|hidden_layer_sizes") as caught:
             MLPClassifier(**params).fit(*IRIS)
         assert text in str(caught.value)
     with pytest.raises(ValueError, match="partial_fit does not support early_stopping=True"):
