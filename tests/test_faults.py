@@ -672,10 +672,7 @@ def interrupt(event):
 @pytest.mark.parametrize("cls", ALL)
 def test_an_interrupted_estimator_can_be_used(cls):
     params = {"callbacks": [interrupt], "max_iter" if "MLP" in cls.__name__ else "epochs": 50}
-    if "MLP" in cls.__name__:
-        with pytest.warns(UserWarning, match="Training interrupted by user"):
-            model = fitted(cls, **params)
-    else:
+    with pytest.warns(UserWarning, match="Training interrupted by user"):
         model = fitted(cls, **params)
     assert model.history_.reason == "interrupted"
     assert len(model.history_) in (2, 3)

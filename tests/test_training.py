@@ -206,7 +206,8 @@ def test_interrupt_finishes_the_step_and_says_so():
             os.kill(os.getpid(), signal.SIGINT)
 
     before = signal.getsignal(signal.SIGINT)
-    _, history = fit(epochs=50, callbacks=[interrupt])
+    with pytest.warns(UserWarning, match="Training interrupted by user"):
+        _, history = fit(epochs=50, callbacks=[interrupt])
     assert history.reason == "interrupted"
     assert len(history) in (2, 3)
     assert signal.getsignal(signal.SIGINT) is before

@@ -15,6 +15,7 @@ the seed alone; callbacks only hear about it.
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -209,6 +210,8 @@ class Training:
             raise
         finally:
             self._finish()
+        if self.interrupted:
+            warnings.warn("Training interrupted by user.", stacklevel=3)
         return self.history
 
     def _epoch(self, epoch: int) -> bool:

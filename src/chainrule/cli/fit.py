@@ -249,7 +249,9 @@ def train_model(model: Any, job: Job) -> None:
     """Fit; Ctrl-C ends it early, with the best weights so far."""
     train, held_out = job.parts["train"], job.parts.get("validation")
     validation = None if held_out is None else (held_out.X, held_out.y)
-    model.fit(train.X, train.y, sample_weight=train.weight, validation_data=validation)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Training interrupted")  # a note says it, with the epoch
+        model.fit(train.X, train.y, sample_weight=train.weight, validation_data=validation)
 
 
 def compare(job: Job, model: Any) -> tuple[list[Any], dict[str, dict[str, scores.Scores]]]:

@@ -196,9 +196,7 @@ class BaseMLP(Saved, BaseEstimator):  # type: ignore[misc]
             training.run()
         finally:
             self._keep(training, len(rows))
-        if training.history.reason == "interrupted":
-            warnings.warn("Training interrupted by user.", stacklevel=4)
-        elif training.history.reason == "epochs" and not incremental:
+        if training.history.reason == "epochs" and not incremental:
             warnings.warn(
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
                 "optimization hasn't converged yet.",
