@@ -32,7 +32,7 @@ from chainrule import losses, ops
 from chainrule.contract import check_weight
 from chainrule.data import Rows
 from chainrule.errors import ConfigError, DataError
-from chainrule.estimators.base import Targets, row_weights
+from chainrule.estimators.base import Targets, pair, row_weights
 from chainrule.estimators.defaults import Defaults, defaults
 from chainrule.estimators.inputs import as_array, refuse_masked
 from chainrule.estimators.persist import Saved
@@ -160,10 +160,9 @@ class _Tabular(Saved, BaseEstimator):  # type: ignore[misc]
         return Rows(rows.inputs, target, weight.astype(np.float32))
 
     def _validation_rows(self, validation_data: Any, members: int) -> Rows:
-        if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
-            raise DataError("validation_data: expected a tuple (X, y)")
-        table = self.encoder_.transform(_dense(validation_data[0]))
-        rows = Rows((table.numbers, table.categories), self._encoded_again(validation_data[1]))
+        X, y = pair(validation_data)
+        table = self.encoder_.transform(_dense(X))
+        rows = Rows((table.numbers, table.categories), self._encoded_again(y))
         return self._stacked(rows, np.ones((len(rows), members)), members)
 
     def _chosen(self, n: int) -> Defaults:

@@ -25,7 +25,6 @@ from chainrule.graph import (
     Tensor,
     Value,
     ancestors,
-    apply,
     constant,
     shape_of,
     value_of,
@@ -284,4 +283,4 @@ def grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callable[
     return gradient
 
 
-__all__ = ["apply", "backward", "grad", "reverse", "unbroadcast", "value_and_grad", "vjp"]
+__all__ = ["backward", "grad", "reverse", "unbroadcast", "value_and_grad", "vjp"]
