@@ -36,7 +36,7 @@ LEVELS = [
     ],
     ["nn"],
     ["testing", "contract", "progress", "loading"],
-    ["checkpoint"],
+    ["checkpoint", "step"],
     ["training"],
     ["advise", "report"],
     ["estimators"],
@@ -47,6 +47,7 @@ LEVEL = {name: i for i, names in enumerate(LEVELS) for name in names}
 THIRD_PARTY = {
     "numpy", "safetensors", "click", "rich",  # the core
     "sklearn", "scipy",  # estimators alone
+    "numba", "llvmlite",  # the compiler of compiled steps alone
 }  # fmt: skip
 
 
@@ -106,6 +107,8 @@ def test_imports_keep_the_layers(path):
             assert top in THIRD_PARTY, f"{place}, which is no dependency"
             if top in ("sklearn", "scipy"):
                 assert own == "estimators", f"{place} outside the estimators"
+            if top in ("numba", "llvmlite"):
+                assert path.parent.name == "compile", f"{place} outside of compile"
             if top in ("click", "rich"):
                 assert own == "cli", f"{place} outside the command line"
             assert not function, f"{place} inside a function"

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from chainrule.table import TableEncoder
     from chainrule.testing import check_gradient
     from chainrule.training import train
+    from chainrule.transforms.compile import compile  # noqa: A004
 
 __version__ = "0.1.0"
 
@@ -50,6 +51,7 @@ _LATER = {
     "TabularClassifier": "estimators.tabular",
     "TabularRegressor": "estimators.tabular",
     "check_gradient": "testing",
+    "compile": "transforms.compile",
     "load": "loading",
     "train": "training",
 }
@@ -58,7 +60,7 @@ _MODULES = ("functional", "losses", "metrics", "nn", "optim", "schedules", "test
 __all__ = [
     "Callback", "ChainruleError", "Checkpoint", "EarlyStopping", "Graph", "History",
     "MLPClassifier", "MLPRegressor", "NetClassifier", "NetRegressor", "ReduceOnPlateau", "Spec",
-    "TableEncoder", "TabularClassifier", "TabularRegressor", "Tensor", "check_gradient",
+    "TableEncoder", "TabularClassifier", "TabularRegressor", "Tensor", "check_gradient", "compile",
     "functional", "grad", "hessian", "hvp", "jacobian", "jvp", "load", "losses", "metrics", "nn",
     "no_grad", "ops", "optim", "run", "schedules", "tensor", "testing", "trace", "train",
     "value_and_grad", "vjp",

@@ -68,13 +68,34 @@ Shape: TypeAlias = tuple[Any, ...]
 """A tuple of whole numbers and, in a trace, `Dim`s."""
 
 
+class Size(int):
+    """A whole number that remembers what it counts, such as the units of a layer.
+
+    It behaves as the number does. Shapes carry it along, so that compiled code can take it as an
+    argument instead of having the number in its source.
+
+    >>> units = Size.of(64, "units")
+    >>> units + 1, broadcast_shapes((1, 64), (32, units))[1].name
+    (65, 'units')
+    """
+
+    name: str
+
+    @classmethod
+    def of(cls, value: int, name: str) -> "Size":
+        """Give the number with its name."""
+        size = cls(value)
+        size.name = name
+        return size
+
+
 def broadcast_shapes(*shapes: Shape) -> Shape:
     """Give the shape that NumPy's broadcasting makes of these, names included."""
     ndim = max((len(shape) for shape in shapes), default=0)
     result: list[Any] = [1] * ndim
     for shape in shapes:
         for axis, n in enumerate(shape, start=ndim - len(shape)):
-            if result[axis] == 1:
+            if result[axis] == 1 or (n == result[axis] and isinstance(n, Size)):
                 result[axis] = n
             elif n not in (1, result[axis]):
                 listed = " and ".join(str(list(s)) for s in shapes)

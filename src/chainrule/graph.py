@@ -22,7 +22,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,7 @@ Value: TypeAlias = Any  # a Tensor, an array or a Python number: what every op t
 Attrs: TypeAlias = dict[str, Any]
 
 _NUMBERS = (bool, int, float)  # these types exactly: np.float64 is a float too, and has a dtype
+_ANY_NUMBER: dict[str, Any] = {"b": False, "i": 0, "u": 0, "f": 0.0}  # for its kind of dtype
 
 OPS: dict[str, "Op"] = {}
 """Every op by name."""
@@ -63,6 +64,8 @@ class Op:
     """
 
     kind: str = "abstract"
+    loops: tuple[Any, ...] = ()
+    """How compiled code computes the op: facts of `chainrule.ops.loops`, the first that holds."""
 
     def __init__(self, name: str, run: Callable[..., Any], infer: Callable[..., Any]) -> None:
         if name in OPS:
@@ -72,6 +75,11 @@ class Op:
         self.run = run
         self.infer = infer
         OPS[name] = self
+
+    def looped(self, *loops: Any) -> Self:
+        """Give the op its loop facts, and return it."""
+        self.loops = loops
+        return self
 
     def __call__(self, *inputs: Value, **attrs: Any) -> Value:
         """Apply the op to tensors (and record it) or to arrays (and do not)."""
@@ -123,13 +131,14 @@ class Tensor:
     """A node of the graph.
 
     `op`, `inputs` and `attrs` say how it was made (`op` is None for a leaf), `shape` and `dtype`
-    what it is, `birth` when it was made. `value` holds its numbers, or None in a trace.
+    what it is, `birth` when it was made. `value` holds its numbers, or None in a trace. A `weak`
+    node is a number known later: it takes the dtype of what it meets, as a Python number does.
     `backward()` puts gradients into `grad` of the leaves that have `requires_grad`.
     """
 
     __slots__ = (
         "__weakref__", "attrs", "birth", "changed", "dtype", "grad", "inputs",
-        "op", "requires_grad", "scope", "shape", "value",
+        "op", "requires_grad", "scope", "shape", "value", "weak",
     )  # fmt: skip
 
     __array_ufunc__ = None  # array + tensor asks Tensor.__radd__, not NumPy
@@ -145,6 +154,7 @@ class Tensor:
     birth: int
     changed: int
     scope: Scope | None
+    weak: bool
 
     def __init__(self, value: Any, *, requires_grad: bool = False) -> None:
         self.op = None
@@ -164,6 +174,7 @@ class Tensor:
         self.birth = next(_births)
         self.changed = 0
         self.scope = None
+        self.weak = type(value) in _NUMBERS
 
     @property
     def ndim(self) -> int:
@@ -409,7 +420,7 @@ def dtype_of(*inputs: Value) -> np.dtype[Any]:
 
 def _dtype_or_number(x: Value) -> Any:
     if isinstance(x, Tensor):
-        return x.value if type(x.value) in _NUMBERS else x.dtype
+        return _ANY_NUMBER[x.dtype.kind] if x.weak else x.dtype
     return x if type(x) in _NUMBERS else np.asarray(x).dtype
 
 
@@ -438,6 +449,7 @@ def _record(op: Op, inputs: tuple[Value, ...], attrs: Attrs) -> Tensor:
     if any(v is None for v in values) or (_state.tracing is not None and _named(attrs)):
         node.value = None
         node.shape, node.dtype = op.infer(*nodes, **attrs)
+        node.weak = all([x.weak for x in nodes])
     else:
         try:
             value = op.run(*values, **attrs)
@@ -446,6 +458,7 @@ def _record(op: Op, inputs: tuple[Value, ...], attrs: Attrs) -> Tensor:
         node.shape = value.shape
         node.dtype = value.dtype
         node.value = _as_number(value, values) if isinstance(value, np.generic) else value
+        node.weak = type(node.value) in _NUMBERS
     needs = (
         _state.recording
         and node.dtype.kind == "f"
@@ -521,10 +534,11 @@ def tracing() -> "Iterator[dict[Tensor, Tensor]]":
         _state.tracing = before
 
 
-def placeholder(shape: Iterable[int | str | Dim], dtype: Any) -> Tensor:
+def placeholder(shape: Iterable[int | str | Dim], dtype: Any, *, weak: bool = False) -> Tensor:
     """Make an input of a trace: a leaf with a shape and dtype and no value."""
     node = Tensor(0.0)
     node.value = None
+    node.weak = weak
     node.shape = tuple(Dim.of(n) if isinstance(n, str) else n for n in shape)
     node.dtype = np.dtype(dtype)
     return node

@@ -126,7 +126,9 @@ class SGD(Optimizer):
             return _descend(p, g, lr), {}
         if self.rate_inside:
             g, lr = ops.mul(g, lr), 1.0
-        fresh = g if t == 1 else ops.mul(g, 1 - self.dampening)
+        fresh = g
+        if self.dampening:
+            fresh = ops.where(ops.equal(t, 1), g, ops.mul(g, 1 - self.dampening))
         v = ops.add(ops.mul(state["velocity"], self.momentum), fresh)
         step = ops.add(g, ops.mul(v, self.momentum)) if self.nesterov else v
         return _descend(p, step, lr), {"velocity": v}

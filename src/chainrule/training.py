@@ -12,6 +12,8 @@ An epoch: a step for every batch of the shuffled rows, then validation. All of i
 the seed alone; callbacks only hear about it.
 """
 
+import importlib.util
+import os
 import signal
 import threading
 import time
@@ -19,7 +21,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -35,9 +37,17 @@ from chainrule.nn.module import Module
 from chainrule.optim import Adam, Optimizer, Updater, clip_by_norm, clip_by_value, global_norm
 from chainrule.progress import Progress
 from chainrule.schedules import Schedule, get_schedule
+from chainrule.step import Step, StepGraph
 from chainrule.stopping import EarlyStopping, ReduceOnPlateau
 from chainrule.threads import blas_threads
+from chainrule.transforms.compile.executor import NumpyProgram
+from chainrule.transforms.compile.program import Program
 from chainrule.transforms.reverse import reverse
+
+WORTH_COMPILING = 1.0
+"""Estimated seconds of training without a compiler from which on it is used."""
+
+_TURN = 0.05  # seconds that a program runs before it is asked whether to go on
 
 Score = Callable[[Array, Array], float]
 
@@ -47,6 +57,12 @@ _KINDS: dict[str, tuple[type, str]] = {
     "plateau": (ReduceOnPlateau, "chainrule.ReduceOnPlateau()"),
     "checkpoint": (Checkpoint, 'chainrule.Checkpoint("run.checkpoint")'),
 }
+
+
+def compiling(wanted: bool | str) -> bool | str:
+    """Give what CHAINRULE_COMPILE says ("numba", "numpy" or "off"), else what is wanted."""
+    forced = os.environ.get("CHAINRULE_COMPILE") or wanted
+    return False if forced == "off" else forced
 
 
 @dataclass(frozen=True)
@@ -63,6 +79,8 @@ class Plan:
       average of the weights with this beta, which validates and is what remains.
     * `score` is a function of predictions and targets for the validation rows, which are looked
       at after every `validate_every` epochs and after the last.
+    * `compile` says how the step runs: "numba" (or True) as machine code, "numpy" as a list of
+      NumPy calls, False as written; "auto" takes machine code where that pays.
     * `checkpoint` keeps the state in a file after each epoch, and goes on from it.
     """
 
@@ -85,6 +103,7 @@ class Plan:
     checkpoint: Checkpoint | None = None
     callbacks: Sequence[Any] = ()
     progress: bool = False
+    compile: bool | str = "auto"
 
     def __post_init__(self) -> None:
         for name, (kind, example) in _KINDS.items():
@@ -104,6 +123,9 @@ class Plan:
         share: Any = self.average
         if share is not None and not (isinstance(share, int | float) and 0 < share < 1):
             raise ConfigError(f"average={self.average!r}: expected a number between 0 and 1")
+        if self.compile not in ("auto", "numba", "numpy", True, False):
+            expected = "expected 'auto', 'numba', 'numpy', True or False"
+            raise ConfigError(f"compile={self.compile!r}: {expected}")
         if self.schedule_by not in ("step", "epoch"):
             raise ConfigError(f"schedule_by={self.schedule_by!r}: expected 'step' or 'epoch'")
 
@@ -144,6 +166,16 @@ def as_rows(inputs: Any, target: Any, weight: Any = None) -> Rows:
     return Rows(arrays, np.asarray(target), None if weight is None else np.asarray(weight))
 
 
+class Steps(NamedTuple):
+    """Some steps that were done: the number of the first, and what each gave."""
+
+    first: int
+    losses: Any
+    norms: Any
+    rates: Any
+    counts: Any
+
+
 class Training:
     """One training of a model: `run` does it, the other methods are its steps."""
 
@@ -172,6 +204,7 @@ class Training:
         columns += ["validation_score"] * (validation is not None and plan.score is not None)
         self.watch = plan.early_stopping.start(columns) if plan.early_stopping else None
         self.best: list[Any] | None = None
+        self.compiled: Step | None = None
         self.tensors = [*model.parameters(), *(b for _, b in model.named_buffers())]
         self.good = self._weights()
         self.mean: list[Array] | None = None
@@ -179,6 +212,9 @@ class Training:
         self.callbacks = as_callbacks(plan.callbacks)
         if plan.progress:
             self.callbacks.append(Progress())
+        self.hears_steps = any(
+            type(c).on_step_end is not Callback.on_step_end for c in self.callbacks
+        )
         self.schedule = self._schedule()
 
     def _schedule(self) -> Callable[[float], float]:
@@ -195,6 +231,7 @@ class Training:
         if self.validation is not None:
             check_rows(self.validation, "validation ")
         first = self._resume()
+        self._compile()
         self._tell(
             TrainStart(self.model, self.plan.epochs, self.steps_per_epoch, len(self.rows), first)
         )
@@ -214,37 +251,137 @@ class Training:
             warnings.warn("Training interrupted by user.", stacklevel=3)
         return self.history
 
+    def _compile(self) -> None:
+        """Make a program of the step: by Numba where that pays, else by NumPy.
+
+        A model that cannot be traced, and sparse rows, are trained step by step as written.
+        """
+        wanted = compiling(self.plan.compile)
+        if wanted is False or not all(isinstance(x, np.ndarray) for x in self.rows.inputs):
+            return
+        kinds: list[Any] = [NumpyProgram]
+        if wanted in (True, "numba"):
+            kinds = [Program]
+        elif wanted == "auto" and importlib.util.find_spec("numba") is not None:
+            kinds = [NumpyProgram, Program]
+        for kind in kinds:
+            if kind is Program and self.compiled is not None and not self._pays(self.compiled):
+                break
+            try:
+                self.compiled = self._made(kind)
+            except Exception:
+                if wanted != "auto":
+                    raise
+        if self.compiled is not None:
+            self.compiled.load(self.updater, self.mean)
+
+    def _made(self, kind: type[Program] | type[NumpyProgram]) -> Step:
+        with _training_mode(self.model):
+            graph = StepGraph(
+                self.model,
+                self.loss,
+                self.updater,
+                self.rows,
+                penalty=self.plan.penalty,
+                clip_value=self.plan.clip_value,
+                clip_norm=self.plan.clip_norm,
+                average=self.plan.average is not None,
+                flat=kind is NumpyProgram,
+            )
+        graph.check_indices()
+        return Step(graph, self.batch_size, kind)
+
+    def _pays(self, step: Step) -> bool:
+        """Whether so much is to be done that compiling it is worth the wait."""
+        assert isinstance(step.program, NumpyProgram)
+        seconds = step.program.seconds({"rows": len(self.rows), "batch": self.batch_size})
+        return seconds * self.steps_per_epoch * self.plan.epochs > WORTH_COMPILING
+
     def _epoch(self, epoch: int) -> bool:
         """Learn every batch once and validate; say whether to stop."""
         started = time.perf_counter()
         order = self._order(epoch)
         total, norms, rows = 0.0, 0.0, 0
-        for inputs, target, weight in self.rows.batches(self.batch_size, order):
-            event = self._step(inputs, target, weight, epoch)
-            self._tell(event)
-            total += event.loss * len(target)
-            norms += event.gradient_norm
-            rows += len(target)
-            if self.interrupted:
-                break
+        candidate = self._weights()
+        for done in self._steps(epoch, order):
+            self.good = candidate  # their loss was finite
+            self._tell_steps(done, epoch)
+            total += float(np.dot(done.losses, done.counts))
+            norms += float(np.sum(done.norms))
+            rows += int(np.sum(done.counts))
         row: dict[str, float] = {"epoch": epoch, "loss": total / rows}
         with self._averaged():
             row |= self._validate(epoch)
-            row["learning_rate"] = event.learning_rate
+            row["learning_rate"] = float(done.rates[-1])
             row["gradient_norm"] = norms / self.steps_per_epoch
             row["seconds"] = time.perf_counter() - started
             self.history.append(row)
             stop = self._judge(epoch, row)
         if self.plan.checkpoint and epoch % self.plan.checkpoint.every == 0:
+            if self.compiled is not None:
+                self.compiled.store(self.updater)
             self.plan.checkpoint.write(self, epoch)
         return stop
+
+    def _steps(self, epoch: int, order: Array | None) -> Iterator[Steps]:
+        """Learn batch after batch; several steps may be done at a time."""
+        if self.compiled is not None:
+            yield from self._run_program(self.compiled, epoch, order)
+            return
+        for inputs, target, weight in self.rows.batches(self.batch_size, order):
+            yield self._step(inputs, target, weight, epoch)
+            if self.interrupted:
+                return
+
+    def _run_program(self, step: Step, epoch: int, order: Array | None) -> Iterator[Steps]:
+        """Run the program for a short time at once, so that Ctrl-C and progress are noticed."""
+        step.order(order)
+        done, span = 0, 1
+        while done < self.steps_per_epoch and not self.interrupted:
+            stop = min(done + span, self.steps_per_epoch)
+            factors = self._tell_program(step, done, stop, epoch)
+            started = time.perf_counter()
+            end = step.run(done, stop)
+            seconds = max(time.perf_counter() - started, 1e-6)
+            span = int(np.clip((stop - done) * _TURN / seconds, 1, 4 * (stop - done)))
+            if end > done:
+                chosen = slice(done, end)
+                self.updater.t += end - done
+                rates = self.plan.optimizer.lr * factors[: end - done]
+                yield Steps(self.updater.t - (end - done) + 1, step.losses[chosen],
+                            step.norms[chosen], rates, step.counts[chosen])  # fmt: skip
+            if end < stop:
+                rows = np.arange(len(self.rows)) if order is None else order
+                self._fail(self.rows.take(rows[end * self.batch_size :][: self.batch_size]), epoch)
+            done = end
+
+    def _tell_program(self, step: Step, start: int, stop: int, epoch: int) -> Array:
+        """Give the program the number of each step, and its factors; give those of the rate."""
+        t = self.updater.t + np.arange(stop - start)
+        factors = np.full(stop - start, self.rate_factor)
+        if self.plan.schedule is not None:
+            by_step = self.plan.schedule_by == "step"
+            factors *= [self.schedule(int(n) if by_step else epoch - 1) for n in t]
+        step.numbers[start:stop, 0] = t + 1
+        step.numbers[start:stop, 1] = factors
+        if self.plan.average is not None:
+            step.numbers[start:stop, 2] = np.minimum(self.plan.average, (t + 1) / (t + 10))
+            if self.mean is None:
+                step.numbers[start, 2] = 0.0
+            self.mean = step.averages
+        return factors
+
+    def _fail(self, batch: Rows, epoch: int) -> NoReturn:
+        """Repeat the step whose loss or gradient is not finite, to say where that began."""
+        self._step(batch.inputs, batch.target, batch.weight, epoch)
+        raise AssertionError("the loss of the compiled step is not finite, that of the graph is")
 
     def _order(self, epoch: int) -> Array | None:
         if callable(self.plan.shuffle):
             return self.plan.shuffle(epoch)
         return epoch_order(len(self.rows), self.seed, epoch) if self.plan.shuffle else None
 
-    def _step(self, inputs: Any, target: Array, weight: Array | None, epoch: int) -> StepEnd:
+    def _step(self, inputs: Any, target: Array, weight: Array | None, epoch: int) -> Steps:
         """Learn one batch."""
         with np.errstate(all="ignore"):  # what is not finite is found and named below
             prediction = self.model(*inputs)
@@ -262,12 +399,11 @@ class Training:
                 for g, p in zip(found, self.parameters, strict=True)
             ]
             gradients, norm = self._clip(gradients)
-        self.good = self._weights()
         if not np.isfinite(norm):
             raise diverged(None, self.updater.t + 1, epoch, rate, norm, self.model, gradients)
         self.updater.step(gradients, self._factor(epoch))
         self._move_average()
-        return StepEnd(self.updater.t, epoch, value, norm, rate)
+        return Steps(self.updater.t, [value], [norm], [rate], [len(target)])
 
     def _factor(self, epoch: int) -> float:
         t = self.updater.t if self.plan.schedule_by == "step" else epoch - 1
@@ -329,6 +465,8 @@ class Training:
         return True
 
     def _finish(self) -> None:
+        if self.compiled is not None:
+            self.compiled.store(self.updater)
         if self.mean is not None:
             self._assign(self.mean)
         rule = self.plan.early_stopping
@@ -336,9 +474,11 @@ class Training:
             self._restore(self.best)
         self._tell(TrainEnd(self.history.reason, self.history.best_epoch, self.model))
 
-    # Weights, which are never changed in place: keeping a reference keeps the numbers.
+    # Weights, which a step replaces: keeping a reference keeps the numbers.
 
     def _weights(self) -> list[Any]:
+        if self.compiled is not None:  # the program changes its memory in place
+            return [np.array(x.value) for x in self.tensors]
         return [x.value for x in self.tensors]
 
     def _restore(self, values: list[Any]) -> None:
@@ -377,6 +517,13 @@ class Training:
         if self.plan.checkpoint is None:
             return 1
         return self.plan.checkpoint.read(self) + 1
+
+    def _tell_steps(self, done: Steps, epoch: int) -> None:
+        if self.hears_steps:
+            for i, (loss, norm, rate) in enumerate(
+                zip(done.losses, done.norms, done.rates, strict=True)
+            ):
+                self._tell(StepEnd(done.first + i, epoch, float(loss), float(norm), float(rate)))
 
     def _tell(self, event: Event) -> None:
         hook = {

@@ -103,13 +103,13 @@ class Updater:
         settings: dict[int, dict[str, float]] = {}
         for chosen, change in groups or []:
             settings |= {p.birth: change for p in chosen}
-        self._blocks: list[_Block] = []
+        self.blocks: list[_Block] = []
         found: dict[Any, list[int]] = {}
         for i, p in enumerate(parameters):
             change = settings.get(p.birth, {})
             found.setdefault((p.dtype, tuple(sorted(change.items()))), []).append(i)
         for (_, change_items), members in found.items():
-            self._blocks.append(_Block(parameters, members, optimizer, dict(change_items)))
+            self.blocks.append(_Block(parameters, members, optimizer, dict(change_items)))
 
     def step(self, gradients: list[Array] | None = None, factor: float = 1.0) -> None:
         """Update every parameter; without gradients, from `grad`, which is then cleared.
@@ -123,14 +123,14 @@ class Updater:
             for p in self.parameters:
                 p.grad = None
         self.t += 1
-        for block in self._blocks:
+        for block in self.blocks:
             block.step(gradients, self.t, factor)
 
     def state_dict(self) -> dict[str, Any]:
         """Give the step number and the state arrays, for a checkpoint."""
         arrays = {
             f"{i}.{name}": value
-            for i, block in enumerate(self._blocks)
+            for i, block in enumerate(self.blocks)
             for name, value in block.state.items()
         }
         return {"t": self.t, "arrays": arrays}
@@ -144,7 +144,7 @@ class Updater:
         }:
             raise ConfigError("the optimizer state belongs to other parameters or settings")
         self.t = int(state["t"])
-        for i, block in enumerate(self._blocks):
+        for i, block in enumerate(self.blocks):
             block.state = {
                 name: np.array(given[f"{i}.{name}"], dtype=np.asarray(value).dtype)
                 for name, value in block.state.items()
@@ -171,7 +171,13 @@ class _Block:
         self.sizes = np.cumsum([p.value.size for p in self.parameters])[:-1]
         self.views: list[Array] = []
         self.flat = self._gather()
-        self.state = self.optimizer.init(self.flat)
+        self.state = {name: np.array(x) for name, x in self.optimizer.init(self.flat).items()}
+
+    def piece(self, array: Array, place: int) -> Array:
+        """Give the part of a state array that belongs to one of the parameters."""
+        start = 0 if place == 0 else int(self.sizes[place - 1])
+        p = self.parameters[place]
+        return array[start : start + p.size].reshape(p.shape)
 
     def _gather(self) -> Array:
         """Put the values side by side; needed again when somebody assigned a parameter."""

@@ -156,10 +156,10 @@ class BaseMLP(Saved, BaseEstimator):  # type: ignore[misc]
         """Biases of each layer; views that cannot be written to."""
         return [layer.bias.detach().numpy() for layer in self._linear()]
 
-    def _penalty(self, total_weight: float) -> Value:
+    def _penalty(self, total_weight: Value) -> Value:
         weights = [layer.weight for layer in self._linear()]
         squares = sum(ops.sum(ops.mul(w, w)) for w in weights)
-        return ops.mul(squares, 0.5 * float(self.alpha) / float(total_weight))
+        return ops.mul(squares, ops.div(0.5 * float(self.alpha), total_weight))
 
     def _fit_lbfgs(self, rows: Rows) -> None:
         penalty = self._penalty if self.alpha else None

@@ -18,6 +18,7 @@ import numpy as np
 from chainrule.dims import Shape, broadcast_shapes
 from chainrule.graph import Array, Attrs, Tensor, Value, apply, dtype_of
 from chainrule.ops.kinds import Discrete, Elementwise, Multilinear
+from chainrule.ops.loops import Element, Map
 from chainrule.ops.normal import normal_cdf
 
 
@@ -74,11 +75,16 @@ def _infer_comparison(*inputs: Tensor) -> tuple[Shape, Any]:
 
 
 def _function(name: str, run: Any, partial: Any, *, singular: bool = False) -> Elementwise:
-    return Elementwise(name, run, [partial], singular=singular, infer=_infer_function)
+    template = name + "({})"
+    return Elementwise(name, run, [partial], template, singular=singular, infer=_infer_function)
 
 
-def _compare(name: str, run: Any) -> Discrete:
-    return Discrete(name, run, _infer_comparison)
+def _compare(name: str, run: Any, template: str) -> Discrete:
+    return Discrete(name, run, _infer_comparison).looped(Map(template))
+
+
+def _constant(name: str, run: Any, loop: Any) -> Discrete:
+    return Discrete(name, run, lambda x: (x.shape, x.dtype)).looped(loop)
 
 
 # Partials name ops that come later.
@@ -86,32 +92,34 @@ div: Elementwise
 neg: Elementwise
 cos: Elementwise
 sigmoid: Elementwise
+equal: Discrete
 less: Discrete
-less_equal: Discrete
 sign: Discrete
 cast: Multilinear
 
 # fmt: off
 # Arithmetic.           name        NumPy            d out / d x, d out / d y
-add     = Elementwise("add",     np.add,          [1, 1])
-sub     = Elementwise("sub",     np.subtract,     [1, -1])
+add     = Elementwise("add",     np.add,          [1, 1],                              "{} + {}")
+sub     = Elementwise("sub",     np.subtract,     [1, -1],                             "{} - {}")
 mul     = Elementwise("mul",     np.multiply,     [lambda out, x, y: y,
-                                                   lambda out, x, y: x])
+                                                   lambda out, x, y: x],               "{} * {}")
 div     = Elementwise("div",     np.divide,       [lambda out, x, y: div(1.0, y),
                                                    lambda out, x, y: neg(div(out, y))],
-                      singular=True, infer=_infer_division)
+                      "{} / {}", singular=True, infer=_infer_division)
 pow     = Elementwise("pow",     np.power,        [lambda out, x, y: _pow_base(x, y),   # noqa: A001
                                                    lambda out, x, y: _pow_exponent(out, x)],
-                      singular=True)
-neg     = Elementwise("neg",     np.negative,     [-1])
-# Ties go to the first.
-maximum = Elementwise("maximum", np.maximum,      [lambda out, x, y: less_equal(y, x),
-                                                   lambda out, x, y: less(x, y)])
-minimum = Elementwise("minimum", np.minimum,      [lambda out, x, y: less_equal(x, y),
-                                                   lambda out, x, y: less(y, x)])
+                      "power({}, {})", singular=True)
+neg     = Elementwise("neg",     np.negative,     [-1],                                "-{}")
+# Ties go to the first. The slopes ask the result, so that x need not be kept for them.
+maximum = Elementwise("maximum", np.maximum,      [lambda out, x, y: equal(x, out),
+                                                   lambda out, x, y: less(x, out)],
+                      "maximum({}, {})")
+minimum = Elementwise("minimum", np.minimum,      [lambda out, x, y: equal(x, out),
+                                                   lambda out, x, y: less(out, x)],
+                      "minimum({}, {})")
 
 # Functions of one number; |x|'(0) = 0.
-abs      = Elementwise("abs",    np.abs,     [lambda out, x: sign(x)])  # noqa: A001
+abs      = Elementwise("abs",    np.abs,     [lambda out, x: sign(x)], "absolute({})")  # noqa: A001
 exp      = _function("exp",      np.exp,      lambda out, x: out)
 expm1    = _function("expm1",    np.expm1,    lambda out, x: add(out, 1.0))
 log      = _function("log",      np.log,      lambda out, x: div(1.0, x),           singular=True)
@@ -127,17 +135,17 @@ silu     = _function("silu",     _silu,       lambda out, x: add(sigmoid(x),
 ndtr     = _function("ndtr",     normal_cdf,  lambda out, x: _normal_density(x))
 
 # Results without a derivative.
-less          = _compare("less",          np.less)
-less_equal    = _compare("less_equal",    np.less_equal)
-equal         = _compare("equal",         np.equal)
-not_equal     = _compare("not_equal",     np.not_equal)
-logical_and   = _compare("logical_and",   np.logical_and)
-logical_or    = _compare("logical_or",    np.logical_or)
-logical_not   = _compare("logical_not",   np.logical_not)
-is_finite     = _compare("is_finite",     np.isfinite)
-sign          = Discrete("sign",          np.sign,        lambda x: (x.shape, x.dtype))
-floor         = Discrete("floor",         np.floor,       lambda x: (x.shape, x.dtype))
-stop_gradient = Discrete("stop_gradient", np.positive,    lambda x: (x.shape, x.dtype))
+less          = _compare("less",          np.less,          "{} < {}")
+less_equal    = _compare("less_equal",    np.less_equal,    "{} <= {}")
+equal         = _compare("equal",         np.equal,         "{} == {}")
+not_equal     = _compare("not_equal",     np.not_equal,     "{} != {}")
+logical_and   = _compare("logical_and",   np.logical_and,   "({} != 0) & ({} != 0)")
+logical_or    = _compare("logical_or",    np.logical_or,    "({} != 0) | ({} != 0)")
+logical_not   = _compare("logical_not",   np.logical_not,   "{} == 0")
+is_finite     = _compare("is_finite",     np.isfinite,      "is_finite({})")
+sign          = _constant("sign",          np.sign,         Map("sign({})"))
+floor         = _constant("floor",         np.floor,        Map("floor({})"))
+stop_gradient = _constant("stop_gradient", np.positive,     Element(order=True))
 # fmt: on
 
 
@@ -187,7 +195,9 @@ def _where(condition: Any, x: Any, y: Any) -> Any:
     return np.where(condition, x, y)[()]
 
 
-where = _Where("where", _where, [None, None, None], infer=_infer_where)
+where = _Where("where", _where, [None, None, None], infer=_infer_where).looped(
+    Map("{1} if {0} else {2}", own=(0,))
+)
 
 
 def _cast(x: Any, dtype: Any) -> Array:
@@ -199,8 +209,10 @@ cast = Multilinear(
     _cast,
     lambda x, dtype: (x.shape, dtype),
     [lambda g, x, dtype: cast(g, dtype=dtype_of(x))],
-)
-identity = Multilinear("identity", np.positive, lambda x: (x.shape, x.dtype), [lambda g, x: g])
+).looped(Map("{}", own=(0,)))
+identity = Multilinear(
+    "identity", np.positive, lambda x: (x.shape, x.dtype), [lambda g, x: g]
+).looped(Element(order=True))
 
 
 def square(x: Value) -> Value:

@@ -27,6 +27,7 @@ from chainrule.ops.linear import (
     take_along_op,
     transpose,
 )
+from chainrule.ops.loops import Along, Element, Parts, Reduce
 
 
 def _infer_arg(x: Tensor, axis: int, keepdims: bool) -> tuple[Shape, Any]:
@@ -104,6 +105,18 @@ def _log_softmax_jvp(tangents: list[Value], out: Value, x: Value, axis: int) -> 
     return e.sub(t, mean)
 
 
+def _log_softmax_parts(x: Value, axis: int) -> Value:
+    """Write z_i - z_k - log1p(sum of exp(z_j - z_k), j != k) in ops.
+
+    The largest are told by their difference 0; all but one of them count as 1 each.
+    """
+    d = e.sub(x, max_op(x, axis=axis, keepdims=True))
+    lower = e.where(e.less(d, 0.0), e.exp(d), 0.0)
+    largest = sum_op(e.cast(e.equal(d, 0.0), dtype=d.dtype), axis=(axis,), keepdims=True)
+    others = e.maximum(e.sub(largest, 1.0), 0.0)
+    return e.sub(d, e.log1p(e.add(sum_op(lower, axis=(axis,), keepdims=True), others)))
+
+
 def _run_uniform(key: Any, shape: Shape) -> Array:
     """Hash the key and the position of each element (SplitMix64: Steele et al., 2014)."""
     n = int(np.prod(shape, dtype=np.int64))
@@ -122,22 +135,24 @@ max_op = General(
     "max",
     lambda x, axis, keepdims: np.max(x, axis=axis, keepdims=keepdims),
     _infer_max, _max_vjp, _max_jvp,
-)  # fmt: skip
+).looped(Reduce("lowest", "maximum({0}, {x})"))  # fmt: skip
 log_softmax_op = General(
     "log_softmax", _run_log_softmax, _infer_same, _log_softmax_vjp, _log_softmax_jvp
-)
+).looped(Parts(_log_softmax_parts))
 argmax_op = Discrete(
     "argmax", lambda x, axis, keepdims: np.argmax(x, axis=axis, keepdims=keepdims), _infer_arg
-)
+).looped(Reduce("lowest", "{x} > {0} or ({x} != {x} and {0} == {0})", position=True))
 argsort_op = Discrete(
     "argsort",
     lambda x, axis: np.argsort(x, axis=axis, kind="stable"),
     lambda x, axis: (x.shape, np.dtype(np.intp)),
-)
+).looped(Along(lambda attrs: "argsort"))
 size_op = Discrete(
     "size", lambda x, dims: np.float64(product(dims)), lambda x, dims: ((), np.dtype(np.float64))
-)
-uniform_op = Discrete("uniform", _run_uniform, lambda key, shape: (shape, np.dtype(np.float64)))
+).looped(Element(lambda p: f"float64({p.size(product(p.attrs['dims']))})"))
+uniform_op = Discrete(
+    "uniform", _run_uniform, lambda key, shape: (shape, np.dtype(np.float64))
+).looped(Element(lambda p: f"uniform({p.read(0, [])}, {p.flat()})", costly=True))
 
 
 def max(x: Value, axis: Any = None, keepdims: bool = False) -> Value:  # noqa: A001

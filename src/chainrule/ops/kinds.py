@@ -21,6 +21,7 @@ from typing import Any
 from chainrule.dims import Shape, broadcast_shapes
 from chainrule.errors import GraphError
 from chainrule.graph import OPS, Attrs, Op, Tensor, Value, apply, dtype_of
+from chainrule.ops.loops import Map
 
 Partial = Callable[..., Value] | int | None
 Rule = Callable[..., Value]
@@ -33,7 +34,8 @@ class Elementwise(Op):
     `partials` has one entry per input: a function of `(out, *inputs)` written in ops, the number
     1 or -1, or None where there is no derivative. `singular` marks ops whose partial can be
     infinite: there a cotangent of zero stays zero, so that a masked-out branch of a `where`
-    does not turn the gradient into NaN.
+    does not turn the gradient into NaN. `template` is the formula in source, for compiled code
+    (`chainrule.ops.loops.Map`); without it the op runs through NumPy there.
     """
 
     kind = "elementwise"
@@ -43,6 +45,7 @@ class Elementwise(Op):
         name: str,
         run: Callable[..., Any],
         partials: Sequence[Partial],
+        template: str | None = None,
         *,
         singular: bool = False,
         infer: Infer | None = None,
@@ -50,6 +53,7 @@ class Elementwise(Op):
         super().__init__(name, run, infer or self._infer)
         self.partials = tuple(partials)
         self.singular = singular
+        self.loops = () if template is None else (Map(template),)
 
     @staticmethod
     def _infer(*inputs: Tensor, **attrs: Any) -> tuple[Shape, Any]:

@@ -9,6 +9,7 @@ array([[1., 3.],
        [2., 4.]])
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from chainrule.errors import ShapeError
 from chainrule.graph import Array, Tensor, Value, dtype_of, shape_of
 from chainrule.ops.elementwise import mul
 from chainrule.ops.kinds import General, Multilinear
+from chainrule.ops.loops import Along, Element, Index, Place, Product, Reduce, Scatter
 
 Axes = tuple[int, ...]
 Slices = tuple[tuple[int | None, int | None, int], ...]  # start, stop, step of each axis
@@ -68,7 +70,9 @@ def _matmul_second(
     return matmul_op(a, g, transpose_a=not transpose_a)
 
 
-matmul_op = Multilinear("matmul", _run_matmul, _infer_matmul, [_matmul_first, _matmul_second])
+matmul_op = Multilinear(
+    "matmul", _run_matmul, _infer_matmul, [_matmul_first, _matmul_second]
+).looped(Product())
 
 
 def _sum_dtype(dtype: Any) -> Any:
@@ -87,29 +91,38 @@ def _run_spread(x: Any, axis: Axes, keepdims: bool, shape: Shape) -> Any:
     return np.broadcast_to(x if keepdims else np.expand_dims(x, axis), shape)
 
 
+def _spread_element(p: Place) -> str:
+    axis = p.attrs["axis"]
+    if p.attrs["keepdims"]:
+        return p.read(0, ["0" if a in axis else i for a, i in enumerate(p.index)])
+    return p.read(0, [i for a, i in enumerate(p.index) if a not in axis])
+
+
 sum_op = Multilinear(
     "sum",
     lambda x, axis, keepdims: np.sum(x, axis=axis, keepdims=keepdims),
     _infer_sum,
     [lambda g, x, axis, keepdims: spread(g, axis=axis, keepdims=keepdims, shape=shape_of(x))],
-)
+).looped(Reduce("0", "plus({0}, {x})"))
 spread = Multilinear(
     "spread",
     _run_spread,
     lambda x, axis, keepdims, shape: (shape, x.dtype),
     [lambda g, x, axis, keepdims, shape: sum_op(g, axis=axis, keepdims=keepdims)],
-)
+).looped(Element(_spread_element))
 reshape_op = Multilinear(
     "reshape",
     lambda x, shape: np.reshape(x, shape),
     lambda x, shape: (shape, x.dtype),
     [lambda g, x, shape: reshape_op(g, shape=shape_of(x))],
-)
+).looped(Element(order=True))
 transpose_op = Multilinear(
     "transpose",
     lambda x, axes: np.transpose(x, axes),
     lambda x, axes: (tuple(x.shape[i] for i in axes), x.dtype),
     [lambda g, x, axes: transpose_op(g, axes=tuple(int(i) for i in np.argsort(axes)))],
+).looped(
+    Element(lambda p: p.read(0, [p.index[p.attrs["axes"].index(i)] for i in range(len(p.index))]))
 )
 cumsum_op = Multilinear(
     "cumsum",
@@ -118,7 +131,19 @@ cumsum_op = Multilinear(
     ),
     lambda x, axis, reverse: (x.shape, _sum_dtype(x.dtype)),
     [lambda g, x, axis, reverse: cumsum_op(g, axis=axis, reverse=not reverse)],
-)
+).looped(Along(lambda attrs: "cumsum_reversed" if attrs["reverse"] else "cumsum"))
+
+
+def _sliced(p: Place, whole: Sequence[Any], index: Index) -> Index:
+    """Give the places in the whole of the elements that a slice has at an index."""
+    places = []
+    for i, n, (start, _, step) in zip(index, whole, p.attrs["slices"], strict=True):
+        first = (0 if step > 0 else n - 1) if start is None else start
+        shifted = i if step == 1 else f"{i} * {p.size(step)}"
+        places.append(
+            shifted if isinstance(first, int) and not first else f"{p.size(first)} + {shifted}"
+        )
+    return places
 
 
 def _key(slices: Slices) -> tuple[slice, ...]:
@@ -144,13 +169,33 @@ slice_op = Multilinear(
     lambda x, slices: x[_key(slices)],
     _infer_slice,
     [lambda g, x, slices: place(g, slices=slices, shape=shape_of(x))],
-)
+).looped(Element(lambda p: p.read(0, _sliced(p, p.shape(0), p.index))))
 place = Multilinear(
     "place",
     _run_place,
     lambda x, slices, shape: (shape, x.dtype),
     [lambda g, x, slices, shape: slice_op(g, slices=slices)],
-)
+).looped(Scatter(lambda p, k, index: _sliced(p, p.attrs["shape"], index)))
+
+
+def _picked(p: Place, index: Index, n: Any) -> Index:
+    """Replace the axes of the indices, which are input 1, by the place that they name."""
+    axis, count = p.attrs["axis"], len(p.shape(1))
+    i = p.read(1, index[axis : axis + count])
+    return [*index[:axis], p.wrap(i, n), *index[axis + count :]]
+
+
+def _picked_along(p: Place, index: Index, n: Any) -> Index:
+    axis = p.attrs["axis"]
+    return [*index[:axis], p.wrap(p.read(1, index), n), *index[axis + 1 :]]
+
+
+def _put_one(p: Place) -> str:
+    """Give the element to the place that its line's only index names, and 0 to the others."""
+    axis = p.attrs["axis"]
+    line = [*p.index[:axis], "0", *p.index[axis + 1 :]]
+    i = p.wrap(p.read(1, line), p.attrs["size"])
+    return f"{p.read(0, line)} if {p.index[axis]} == {i} else {p.zero}"
 
 
 def _run_scatter_add(x: Any, indices: Any, axis: int, size: int) -> Array:
@@ -172,13 +217,13 @@ take_op = Multilinear(
         x.dtype,
     ),
     [lambda g, x, indices, axis: scatter_add(g, indices, axis=axis, size=shape_of(x)[axis]), None],
-)
+).looped(Element(lambda p: p.read(0, _picked(p, p.index, p.shape(0)[p.attrs["axis"]])), picks=True))
 scatter_add = Multilinear(
     "scatter_add",
     _run_scatter_add,
     _infer_scatter_add,
     [lambda g, x, indices, axis, size: take_op(g, indices, axis=axis), None],
-)
+).looped(Scatter(lambda p, k, index: _picked(p, index, p.attrs["size"]), add=True))
 
 
 def _run_put_along(x: Any, indices: Any, axis: int, size: int) -> Array:
@@ -198,12 +243,17 @@ take_along_op = Multilinear(
         x.dtype,
     ),
     [lambda g, x, indices, axis: put_along(g, indices, axis=axis, size=shape_of(x)[axis]), None],
+).looped(
+    Element(lambda p: p.read(0, _picked_along(p, p.index, p.shape(0)[p.attrs["axis"]])), picks=True)
 )
 put_along = Multilinear(
     "put_along",
     _run_put_along,
     lambda x, indices, axis, size: ((*x.shape[:axis], size, *x.shape[axis + 1 :]), x.dtype),
     [lambda g, x, indices, axis, size: take_along_op(g, indices, axis=axis), None],
+).looped(
+    Element(_put_one, only=lambda x, indices, axis, size: indices.shape[axis] == 1),
+    Scatter(lambda p, k, index: _picked_along(p, index, p.attrs["size"]), add=True),
 )
 
 
@@ -231,13 +281,22 @@ def _concat_jvp(tangents: list[Value], out: Value, *parts: Value, axis: int) -> 
     return concat_op(*filled, axis=axis)
 
 
+def _concat_target(p: Place, k: int, index: Index) -> Index:
+    axis = p.attrs["axis"]
+    before = 0
+    for j in range(k):
+        before += p.shape(j)[axis]
+    moved = f"{p.size(before)} + {index[axis]}" if k else index[axis]
+    return [*index[:axis], moved, *index[axis + 1 :]]
+
+
 concat_op = General(
     "concat",
     lambda *parts, axis: np.concatenate(parts, axis=axis),
     _infer_concat,
     _concat_vjp,
     _concat_jvp,
-)
+).looped(Scatter(_concat_target, parts=range))
 
 
 def one_axis(axis: int, ndim: int, name: str) -> int:

@@ -1,0 +1,387 @@
+"""The training step as one graph, and as a program that runs many of them.
+
+Batch, loss, gradients, clipping and update are traced together, so that they can be compiled as a
+whole:
+
+>>> import numpy as np
+>>> from chainrule import losses, nn, optim
+>>> model = nn.mlp([2, 4, 1], "tanh", seed=0)
+>>> rows = Rows((np.ones((8, 2), np.float32),), np.zeros((8, 1), np.float32))
+>>> updater = Updater(model.parameters(), optim.SGD(0.1))
+>>> step = Step(StepGraph(model, losses.mse, updater, rows, flat=True), 4, NumpyProgram)
+>>> step.order(None)
+>>> step.numbers[:] = [[1, 1, 0], [2, 1, 0]]  # the number of the step, factor of the rate, average
+>>> step.run(0, 2), bool(step.losses[1] < step.losses[0])
+(2, True)
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from chainrule import ops
+from chainrule.data import Rows
+from chainrule.dims import Size
+from chainrule.errors import GraphError, ShapeError
+from chainrule.graph import (
+    Array,
+    Tensor,
+    Value,
+    ancestors,
+    constant,
+    placeholder,
+    scope,
+    tracing,
+)  # fmt: skip
+from chainrule.losses import Loss
+from chainrule.nn.module import Module
+from chainrule.transforms.compile.executor import NumpyBound, NumpyProgram
+from chainrule.transforms.compile.program import Bound, Program, room
+from chainrule.transforms.compile.simplify import Node
+from chainrule.transforms.reverse import reverse
+from chainrule.updating import Updater
+
+NUMBERS = ("t", "factor", "keep")
+"""What a step is told: its number, a factor for the rate, and how much averages keep."""
+
+
+class Unit(NamedTuple):
+    """What the optimizer updates at once: a parameter, or all of a block side by side."""
+
+    leaf: Tensor
+    gradient: Tensor
+    name: str
+    members: list[Tensor]
+    block: int
+    place: int | None
+
+
+class StepGraph:
+    """One training step, traced: what it reads, what it gives, what it changes.
+
+    `data` are the rows of the whole training set, of which `index` picks a batch. `updates` maps
+    parameters, buffers, optimizer state and averages to their new values. With `flat` the
+    parameters of a block are updated as one array, which saves calls where each op is one.
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        loss: Loss,
+        updater: Updater,
+        rows: Rows,
+        *,
+        penalty: Callable[[Any], Value] | None = None,
+        clip_value: float | None = None,
+        clip_norm: float | None = None,
+        average: bool = False,
+        flat: bool = False,
+    ) -> None:
+        self.parameters = updater.parameters
+        self.rows = rows
+        self.flat = flat
+        self.names: dict[int, str] = {}
+        self.index = self._named(placeholder(("batch",), np.int64), "index")
+        self.numbers = [
+            self._named(placeholder((), np.float64, weak=True), name) for name in NUMBERS
+        ]
+        self.data = [
+            self._whole(f"input_{i}" if i else "input", x) for i, x in enumerate(rows.inputs)
+        ]
+        self.target = self._whole("target", rows.target)
+        self.weight = None if rows.weight is None else self._whole("weight", rows.weight)
+        self.state: list[tuple[Tensor, int, str, int | None]] = []
+        self.means: list[Tensor] = []
+        with _sized(model, self.names), tracing() as buffers:
+            self.loss = self._loss(model, loss, penalty)
+            self.units = self._units(updater, clip_value)
+            self.norm = _norm([unit.gradient for unit in self.units])
+            scale = None if clip_norm is None else _scale(self.norm, clip_norm)
+            self.updates = dict(buffers)
+            for unit in self.units:
+                self._update(updater, unit, scale)
+                if average:
+                    self._average(unit)
+
+    def _named(self, node: Tensor, name: str) -> Tensor:
+        self.names[node.birth] = name
+        return node
+
+    def _whole(self, name: str, array: Array) -> Tensor:
+        sizes = [Size.of(n, f"{name}.{k}") for k, n in enumerate(array.shape[1:], start=1)]
+        return self._named(placeholder(("rows", *sizes), array.dtype), f"{name}_rows")
+
+    def _loss(self, model: Module, loss: Loss, penalty: Callable[[Any], Value] | None) -> Tensor:
+        with scope("batch"):
+            inputs = [ops.take(x, self.index) for x in self.data]
+            target = ops.take(self.target, self.index)
+            weight = None if self.weight is None else ops.take(self.weight, self.index)
+        prediction = model(*inputs)
+        with scope(loss.name):
+            value: Tensor = loss.value(prediction, target, weight)
+            if penalty is not None:
+                value = value + penalty(ops.count(target, 0) if weight is None else ops.sum(weight))
+        if value.shape != ():
+            raise GraphError(f"the loss has shape {value.shape}, expected one number")
+        return value
+
+    def _units(self, updater: Updater, clip_value: float | None) -> list[Unit]:
+        """Differentiate, and say what is updated at once."""
+        with scope("gradient"):
+            one = np.ones((), self.loss.dtype)
+            found = reverse([self.loss], [one], self.parameters, create_graph=True)
+            gradients = [
+                constant(np.zeros(p.shape, p.dtype)) if g is None else g
+                for g, p in zip(found, self.parameters, strict=True)
+            ]
+            if clip_value is not None:
+                gradients = [ops.clip(g, -clip_value, clip_value) for g in gradients]
+            units = []
+            for b, block in enumerate(updater.blocks):
+                if self.flat:
+                    parts = [ops.reshape(gradients[i], -1) for i in block.members]
+                    joined = ops.concat(parts) if len(parts) > 1 else parts[0]
+                    leaf = placeholder(joined.shape, joined.dtype)
+                    members = [self.parameters[i] for i in block.members]
+                    units.append(Unit(leaf, joined, f"block_{b}", members, b, None))
+                    continue
+                for place, i in enumerate(block.members):
+                    p = self.parameters[i]
+                    units.append(Unit(p, gradients[i], self.names[p.birth], [p], b, place))
+            return units
+
+    def _update(self, updater: Updater, unit: Unit, scale: Value) -> None:
+        """Give parameters and optimizer state their new values."""
+        block = updater.blocks[unit.block]
+        known = {(b, name): x for x, b, name, place in self.state if place == -1}
+        state = {}
+        for name, value in block.state.items():
+            if np.ndim(value) == 0 and (unit.block, name) in known:
+                state[name] = known[unit.block, name]  # one number for the whole block
+                continue
+            shape = unit.leaf.shape if np.ndim(value) else ()
+            state[name] = self._named(placeholder(shape, value.dtype), f"{unit.name}_{name}")
+            place = unit.place if np.ndim(value) else -1
+            self.state.append((state[name], unit.block, name, place))
+        t: Any = self.numbers[0]
+        factor: Any = self.numbers[1]
+        g = unit.gradient
+        with scope(type(block.optimizer).__name__):
+            if scale is not None:
+                g = ops.mul(g, ops.cast(scale, dtype=g.dtype))
+            rate = block.optimizer.lr * factor
+            new, after = block.optimizer.update(unit.leaf, g, state, t, rate)
+        self.updates[unit.leaf] = new
+        self.updates |= {state[name]: value for name, value in after.items()}
+
+    def _average(self, unit: Unit) -> None:
+        """Move an average towards the new parameter; the first takes it as it is."""
+        keep, new = self.numbers[2], self.updates[unit.leaf]
+        with scope("average"):
+            mean = self._named(
+                placeholder(unit.leaf.shape, unit.leaf.dtype), f"{unit.name}_average"
+            )
+            moved = ops.add(mean, ops.mul(ops.sub(new, mean), 1.0 - keep))
+            self.updates[mean] = ops.where(ops.equal(keep, 0.0), new, moved)
+        self.means.append(mean)
+
+    def check_indices(self) -> None:
+        """Raise if data names a place that does not exist: compiled code does not look."""
+        data = {*self.data, self.target, self.index}
+        for node in ancestors([self.loss]):
+            if node.op is None or not any(getattr(f, "picks", False) for f in node.op.loops):
+                continue
+            leaves = {x for x in ancestors([node.inputs[1]]) if x.op is None and x.value is None}
+            if not leaves <= data or leaves <= {self.index}:
+                continue
+            n = node.inputs[0].shape[node.attrs["axis"]]
+            places = self._for_all_rows(node.inputs[1])
+            wrong = np.argwhere((places < -n) | (places >= n))
+            if len(wrong):
+                at = tuple(int(i) for i in wrong[0])
+                where = node.scope.path() if node.scope else node.op.name
+                raise ShapeError(
+                    f"{where} got the index {places[at]} in row {at[0]}; expected 0 to {n - 1}"
+                )
+
+    def _for_all_rows(self, x: Tensor) -> Array:
+        program = NumpyProgram([*self.data, self.target, self.index], [x])
+        rows = [*self.rows.inputs, self.rows.target, np.arange(len(self.rows))]
+        bound = program.bind({"rows": len(self.rows), "batch": len(self.rows)})
+        for node, array in zip([*self.data, self.target, self.index], rows, strict=True):
+            bound.set(program.leaves[node.birth], array)
+        bound.run()
+        return np.asarray(bound.result(0))
+
+    def program(self, kind: type[Program] | type[NumpyProgram]) -> Program | NumpyProgram:
+        """Write the program of the step."""
+        inputs = [*self.data, self.target, self.index, *self.numbers]
+        inputs += [] if self.weight is None else [self.weight]
+        inputs += self.parameters if self.flat else []
+        ends = [self.loss, self.norm]
+        streams = [self.index, *self.numbers, *ends]
+        return kind(inputs, ends, self.updates, streams=streams, checks=ends, names=self.names)
+
+
+@contextmanager
+def _sized(model: Module, names: dict[int, str]) -> Iterator[None]:
+    """Give the sizes of parameters and buffers names for a while."""
+    tensors: list[tuple[str, Tensor]] = [*model.named_parameters(), *model.named_buffers()]
+    before = [x.shape for _, x in tensors]
+    for name, x in tensors:
+        path, _, own = name.rpartition(".")
+        names[x.birth] = f"{own}_{path}" if path else own
+        axes = [f"{own}_{path}_{k}" for k in range(x.ndim)]
+        if own == "weight" and x.ndim == 2:
+            axes = [f"out_{path}", f"in_{path}"]
+        x.shape = tuple(Size.of(n, axis) for n, axis in zip(x.shape, axes, strict=True))
+    try:
+        yield
+    finally:
+        for (_, x), shape in zip(tensors, before, strict=True):
+            x.shape = shape
+
+
+def _norm(gradients: Sequence[Tensor]) -> Tensor:
+    with scope("gradient norm"):
+        squares = []
+        for g in gradients:
+            double = ops.cast(g, dtype=np.dtype(np.float64))
+            squares.append(ops.sum(ops.mul(double, double)))
+        return ops.sqrt(sum(squares[1:], start=squares[0]))  # type: ignore[no-any-return]
+
+
+def _scale(norm: Tensor, limit: float) -> Tensor:
+    """Factor that makes the gradients at most `limit` long together."""
+    with scope("clip norm"):
+        return ops.where(ops.less(limit, norm), ops.div(limit, norm), 1.0)  # type: ignore[no-any-return]
+
+
+class Step:
+    """The steps of an epoch as a program, with the memory that they change.
+
+    Parameters, buffers and averages lie in that memory: their tensors are views of it, which every
+    run changes. `numbers` has a row for each step of an epoch, to be filled before it runs;
+    `losses`, `norms` and `counts` say what a step gave and how many rows it took.
+    """
+
+    def __init__(
+        self,
+        graph: StepGraph,
+        batch_size: int,
+        kind: type[Program] | type[NumpyProgram] = Program,
+        threads: int = 1,
+    ) -> None:
+        self.graph = graph
+        self.program = graph.program(kind)
+        n = len(graph.rows)
+        self.batch_size = batch_size
+        self.count = -(-n // batch_size)
+        rest = n - (self.count - 1) * batch_size
+        self.short = self.count - 1 if rest != batch_size else -1
+        sizes = {"rows": n, "batch": batch_size}
+        self.bound: Bound | NumpyBound = self.program.bind(
+            sizes, sizes | {"batch": rest}, threads=threads
+        )
+        self.numbers = np.zeros((self.count, len(NUMBERS)))
+        self.losses = np.zeros(self.count, graph.loss.dtype)
+        self.norms = np.zeros(self.count)
+        self.counts = np.full(self.count, batch_size)
+        self.counts[-1] = rest
+        self._set_data()
+        self._set_memory()
+
+    def _set_data(self) -> None:
+        rows, graph = self.graph.rows, self.graph
+        for node, array in zip(graph.data, rows.inputs, strict=True):
+            self._set(node, np.ascontiguousarray(array))
+        self._set(graph.target, np.ascontiguousarray(rows.target))
+        if graph.weight is not None and rows.weight is not None:
+            self._set(graph.weight, np.ascontiguousarray(rows.weight))
+        for k, x in enumerate(graph.numbers):
+            self._stream(self.program.leaves[x.birth], self.numbers[:, k], len(NUMBERS))
+        for end, array in zip(self.program.outputs, (self.losses, self.norms), strict=True):
+            self._stream(end, array, 1)
+
+    def _set_memory(self) -> None:
+        """Move all that changes into memory of the program."""
+        self.memory: dict[Tensor, Array] = {}
+        self.views: dict[Tensor, Array] = {}
+        for x in self.graph.updates:
+            memory = room(tuple(int(n) for n in x.shape), x.dtype)
+            memory[...] = 0 if x.value is None else x.value
+            self.memory[x] = memory
+            self._set(x, memory)
+            if x.value is not None:
+                self.views[x] = memory
+        if self.graph.flat:
+            for unit in self.graph.units:
+                for p, part in _split(unit, self.memory[unit.leaf]):
+                    part[...] = p.value
+                    self.views[p] = part
+                    self._set(p, part)
+        self._renew()
+
+    def _set(self, x: Tensor, array: Array) -> None:
+        self.bound.set(self.program.leaves[x.birth], array)
+
+    def _stream(self, node: Node, array: Array, elements: int) -> None:
+        self.bound.set(node, array)
+        self.bound.move(node, elements)
+
+    @property
+    def averages(self) -> list[Array]:
+        """Averages of the parameters, in their order."""
+        found: dict[Tensor, Array] = {}
+        for unit, mean in zip(self.graph.units, self.graph.means, strict=False):
+            found |= dict(_split(unit, self.memory[mean]))
+        return [found[p] for p in self.graph.parameters if p in found]
+
+    def _renew(self) -> None:
+        for x, view in self.views.items():
+            x.renew(view)
+
+    def order(self, order: Array | None) -> None:
+        """Take the rows of the next epoch in this order."""
+        n = len(self.graph.rows)
+        rows = np.arange(n) if order is None else np.ascontiguousarray(order, np.int64)
+        self._stream(self.program.leaves[self.graph.index.birth], rows, self.batch_size)
+
+    def run(self, start: int, stop: int, threads: int = 1) -> int:
+        """Run steps of an epoch; gives stop, or the step whose loss or norm is not finite.
+
+        Such a step changes nothing.
+        """
+        end = self.bound.run(start, stop, self.short, threads)
+        self._renew()
+        return end
+
+    def load(self, updater: Updater, averages: Sequence[Array] | None = None) -> None:
+        """Take the optimizer's state over, and averages of the parameters."""
+        for x, part in self._parts(updater):
+            self.memory[x][...] = part
+        for view, average in zip(self.averages, averages or (), strict=False):
+            view[...] = average
+
+    def store(self, updater: Updater) -> None:
+        """Give the optimizer's state back."""
+        for x, part in self._parts(updater):
+            part[...] = self.memory[x]
+
+    def _parts(self, updater: Updater) -> Iterator[tuple[Tensor, Array]]:
+        """Give each piece of state with its place among the optimizer's."""
+        for x, b, name, place in self.graph.state:
+            block = updater.blocks[b]
+            whole = block.state[name]
+            yield x, whole if place in (None, -1) else block.piece(whole, int(place or 0))
+
+
+def _split(unit: Unit, array: Array) -> Iterator[tuple[Tensor, Array]]:
+    """Give the parameters of a unit, and their parts of an array for all of it."""
+    flat, start = array.reshape(-1), 0
+    for p in unit.members:
+        size = int(np.prod(p.shape, dtype=int))
+        yield p, flat[start : start + size].reshape(p.shape)
+        start += size

@@ -1,0 +1,337 @@
+"""Kernels: the source of each group of loops, and what a call of it has to pass.
+
+A kernel is a Python function on pieces of memory and whole numbers. Sizes are arguments, so the
+same text serves layers of every width, and kernels with the same text are one function.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from chainrule.dims import Dim, Size
+from chainrule.ops.loops import Along, Reduce, Scatter
+from chainrule.transforms.compile.frame import (
+    INNER,
+    OUTER,
+    TOP,
+    Frame,
+    assignment,
+    base,
+    fold,
+    literal,
+    lowest,
+    squeezed,
+)
+from chainrule.transforms.compile.schedule import Group, Root, is_one, write
+from chainrule.transforms.compile.simplify import Node, same_shape
+
+_INDENT = "    "
+
+
+@dataclass
+class Kernel:
+    """A function in source, without its name, and the arguments of one call.
+
+    `pointers` are nodes whose memory it takes, `sizes` and `numbers` what follows. `share` is the
+    size whose range may be split between threads, None if the kernel runs on one; each turn then
+    stands for `stride` elements. `local` are the nodes of which a thread touches its part alone.
+    """
+
+    lines: list[str]
+    pointers: list[Node]
+    sizes: list[Any]
+    numbers: list[float]
+    share: Any
+    roots: list[Node]
+    stride: Any = 1
+    local: set[int] = field(default_factory=set)
+    writes: list[Node] = field(default_factory=list)
+    work: list[tuple[list[Any], int]] = field(default_factory=list)
+    """Sizes of a loop nest, and how many statements a turn of it takes."""
+
+    @property
+    def text(self) -> str:
+        """Source of the function after its name."""
+        return "\n".join(self.lines)
+
+
+def product_size(sizes: Sequence[Any]) -> Any:
+    """Give the number of elements of some sizes, with a name if they have names."""
+    total: Any = 1
+    for n in sizes:
+        total = n * total
+    if isinstance(total, Dim) or not any(isinstance(n, Size) for n in sizes):
+        return total
+    return Size.of(int(total), "*".join(n.name if isinstance(n, Size) else str(n) for n in sizes))
+
+
+def group_kernel(group: Group, memory: set[int], shares: dict[int, Node]) -> Kernel:
+    """Write the loops of a group."""
+    if group.roots[0].columns:
+        return _columns(group.roots[0], memory, shares)
+    writer = _Rows(group, memory, shares)
+    kernel = writer.kernel()
+    if writer.can_be_flat(kernel):
+        kernel = _Rows(group, memory, shares, flat=True).kernel()
+    return kernel
+
+
+class _Rows:
+    """The loops of a group whose roots have the same outer loops."""
+
+    def __init__(
+        self, group: Group, memory: set[int], shares: dict[int, Node], flat: bool = False
+    ) -> None:
+        self.group, self.memory = group, memory
+        inner = group.phases[0][0]
+        self.sizes = [*group.outer, *inner]
+        self.frame = Frame(memory, self.sizes if flat else None)
+        self.frame.shares = shares
+        self.flat = flat
+        self.body: list[str] = []
+        self.states = 0
+        self.work: list[tuple[list[Any], int]] = []
+
+    def kernel(self) -> Kernel:
+        group, frame = self.group, self.frame
+        outer = [] if self.flat else group.outer
+        self._outer_loops(outer)
+        splits_inner = not outer and len(group.phases) == 1 and bool(group.phases[0][0])
+        splits_inner &= not any(isinstance(r.node.loop, Reduce) for r in group.roots)
+        for inner, roots in group.phases:
+            self._phase([product_size(self.sizes)] if self.flat and self.sizes else inner, roots,
+                        splits_inner)  # fmt: skip
+        share, split = (outer[0], "i0") if outer else (None, "")
+        if splits_inner:
+            share, split = self.sizes[0], "j"
+        lines = list(frame.lines[TOP])
+        for depth, _ in enumerate(outer):
+            span = "first, last" if depth == 0 else frame.size(outer[depth])
+            lines.append(_INDENT * depth + f"for i{depth} in range({span}):")
+        lines += [_INDENT * len(outer) + line for line in self.body]
+        kernel = _finished(frame, lines, share, group.roots, self.memory, self.work, split)
+        if self.flat and share is not None:
+            kernel.stride = product_size(self.sizes[1:])
+            kernel.local |= {x.order for x in kernel.pointers if squeezed(x.shape)}
+        return kernel
+
+    def _outer_loops(self, outer: Sequence[Any]) -> None:
+        for depth in range(len(outer)):
+            self.frame.loop(f"i{depth}", OUTER)
+
+    def can_be_flat(self, kernel: Kernel) -> bool:
+        """Whether every array is read and written in its order, so that one loop serves."""
+        group, frame = self.group, self.frame
+        if len(group.phases) != 1 or frame.indexed or not self.sizes:
+            return False
+        roots = group.phases[0][1]
+        if any(isinstance(r.node.loop, Reduce) for r in roots) and group.outer:
+            return False
+        if any(isinstance(r.node.loop, Reduce) and r.node.loop.position for r in roots):
+            return False
+        names = [*roots[0].outer_names, *roots[0].inner_names]
+        for x, at in frame.loads:
+            if squeezed(x.shape) and (
+                [i for n, i in zip(x.shape, at, strict=True) if not is_one(n)] != names
+                or not same_shape(squeezed(x.shape), self.sizes)
+            ):
+                return False
+        return True
+
+    def _phase(self, inner: Sequence[Any], roots: Sequence[Root], split: bool) -> None:
+        frame = self.frame
+        for name in roots[0].inner_names:
+            frame.loop(name, INNER)
+        if self.flat:
+            frame.loop("k", INNER)
+            for name in (*roots[0].outer_names, *roots[0].inner_names):
+                frame.levels[name] = INNER
+        starts: list[str] = []
+        updates: list[str] = []
+        stores: list[str] = []
+        ends: list[str] = []
+        for root in roots:
+            if isinstance(root.node.loop, Reduce):
+                self._reduce(root, starts, updates, ends)
+            else:
+                self._map(root, stores if inner else ends)
+        self.body += frame.lines[OUTER]
+        frame.lines[OUTER] = []
+        if inner:
+            names = ["k"] if self.flat else roots[0].inner_names
+            self.body += starts
+            for depth, (name, n) in enumerate(zip(names, inner, strict=True)):
+                span = "first, last" if split and depth == 0 else frame.size(n)
+                self.body.append(_INDENT * depth + f"for {name} in range({span}):")
+            statements = frame.lines[INNER] + updates + stores
+            self.body += [_INDENT * len(inner) + line for line in statements]
+            outer = [] if self.flat else self.group.outer
+            self.work.append(([*outer, *inner], len(statements)))
+        self.body += ends
+        frame.lines[INNER] = []
+        frame.forget()
+        for root in roots:
+            if inner and not isinstance(root.node.loop, Reduce):
+                frame.local.pop(root.node.order, None)
+
+    def _reduce(self, root: Root, starts: list[str], updates: list[str], ends: list[str]) -> None:
+        frame, node = self.frame, root.node
+        value = write(root, frame, frame.stored)
+        state = f"s{self.states}"
+        self.states += 1
+        start, statements = fold(frame, node, value, state, (root.inner_names or ["0"])[-1])
+        starts.append(f"{state} = {start}")
+        result = state
+        if node.loop.position:
+            result = f"{state}_at"
+            starts.append(f"{result} = 0")
+        updates += statements
+        frame.levels[result] = OUTER
+        frame.local[node.order] = (root.home, result)
+        if node.order in self.memory:
+            ends.append(self._store(root, result))
+
+    def _map(self, root: Root, stores: list[str]) -> None:
+        value = write(root, self.frame, self.frame.stored)
+        self.frame.local[root.node.order] = (root.home, value)
+        if root.node.order in self.memory:
+            stores.append(self._store(root, value))
+
+    def _store(self, root: Root, value: str) -> str:
+        address = self.frame.address(root.node.shape, root.home)
+        return assignment(f"{self.frame.pointer(root.node)}[{address}]", value, root.node.dtype)
+
+
+def _columns(root: Root, memory: set[int], shares: dict[int, Node]) -> Kernel:
+    """Write a reduction whose results lie side by side in the innermost loop."""
+    frame = Frame(memory)
+    frame.shares = shares
+    node = root.node
+    value = write(root, frame, memory)
+    loop = node.loop
+    start = lowest(node.dtype) if loop.start == "lowest" else literal(0, node.dtype)
+    place = f"{frame.pointer(node)}[{frame.address(node.shape, root.home)}]"
+    step = assignment(place, loop.step.format(place, x=value), node.dtype)
+    sizes = [frame.size(n) for n in root.inner]
+    columns = "first, last" if not root.outer else sizes[-1]
+    lines = list(frame.lines[TOP])
+    for depth, n in enumerate(root.outer):
+        span = "first, last" if depth == 0 else frame.size(n)
+        lines.append(_INDENT * depth + f"for i{depth} in range({span}):")
+    body = [*frame.lines[OUTER], f"for j in range({columns}):", _INDENT + f"{place} = {start}"]
+    spans = [*sizes[:-1], columns]
+    for depth, (name, span) in enumerate(zip(root.inner_names, spans, strict=True)):
+        body.append(_INDENT * depth + f"for {name} in range({span}):")
+    body += [_INDENT * len(spans) + line for line in [*frame.lines[INNER], step]]
+    lines += [_INDENT * len(root.outer) + line for line in body]
+    share = root.outer[0] if root.outer else root.inner[-1]
+    work = [([*root.outer, *root.inner], len(frame.lines[INNER]) + 1)]
+    split = "i0" if root.outer else "j"
+    return _finished(frame, lines, share, [root], memory, work, split)
+
+
+def scatter_kernel(node: Node, memory: set[int], shares: dict[int, Node]) -> Kernel:
+    """Write loops over the elements of the inputs that put them where they belong."""
+    loop = node.loop
+    assert isinstance(loop, Scatter)
+    lines: list[str] = []
+    frame = Frame(memory)
+    frame.shares = shares
+    out = frame.pointer(node)
+    total = frame.size(product_size(node.shape))
+    lines += [
+        f"for k in range({total}):",
+        _INDENT + assignment(f"{out}[k]", literal(0, node.dtype), node.dtype),
+    ]
+    work = [(list(node.shape), 1)]
+    for part in loop.parts(len(node.inputs)):
+        x = node.inputs[part]
+        index = ["0" if is_one(n) else f"i{k}" for k, n in enumerate(x.shape)]
+        for name in index:
+            if name != "0":
+                frame.loop(name, INNER)
+        here = frame.here(node, index)
+        value = frame.read(x, index, node.dtype)
+        place = f"{out}[{frame.address(node.shape, loop.target(here, part, index))}]"
+        depth = 0
+        for name, n in zip(index, x.shape, strict=True):
+            if name != "0":
+                lines.append(_INDENT * depth + f"for {name} in range({frame.size(n)}):")
+                depth += 1
+        store = assignment(place, f"plus({place}, {value})" if loop.add else value, node.dtype)
+        lines += [_INDENT * depth + line for line in [*frame.lines[INNER], store]]
+        work.append((list(x.shape), len(frame.lines[INNER]) + 1))
+        frame.lines[INNER] = []
+        frame.forget()
+    return _finished(frame, frame.lines[TOP] + lines, None, [Root.whole(node)], memory, work)
+
+
+def along_kernel(node: Node, memory: set[int], shares: dict[int, Node]) -> Kernel:
+    """Write the call of a function for every line of the input."""
+    loop, x = node.loop, node.inputs[0]
+    assert isinstance(loop, Along)
+    axis = node.attrs["axis"]
+    frame = Frame(memory)
+    frame.shares = shares
+    out, given = frame.pointer(node), frame.pointer(base(x))
+    counts = [product_size(x.shape[:axis]), x.shape[axis], product_size(x.shape[axis + 1 :])]
+    before, length, after = (frame.size(n) for n in counts)
+    lines = [f"{loop.function(node.attrs)}({given}, {out}, {before}, {length}, {after})"]
+    return _finished(frame, lines, None, [Root.whole(node)], memory, [(list(x.shape), 4)])
+
+
+def copy_kernel(source: Node, target: Node, memory: set[int], shares: dict[int, Node]) -> Kernel:
+    """Write a loop that copies the memory of one node to that of another."""
+    frame = Frame(memory)
+    frame.shares = shares
+    to = frame.pointer(target)
+    if source.number is not None:
+        value = frame.number(source.number, target.dtype)
+    else:
+        value = f"{frame.pointer(base(source))}[k]"
+    sizes = squeezed(target.shape)
+    body = [*frame.lines[TOP], "for k in range(first, last):", _INDENT + f"{to}[k] = {value}"]
+    kernel = _finished(
+        frame, body, sizes[0] if sizes else 1, [Root.whole(target)], memory, [(sizes, 1)]
+    )
+    kernel.stride = product_size(sizes[1:])
+    kernel.local = {x.order for x in kernel.pointers} if sizes else set()
+    return kernel
+
+
+def _finished(
+    frame: Frame,
+    lines: list[str],
+    share: Any,
+    roots: Sequence[Root],
+    memory: set[int],
+    work: Any,
+    split: str = "",
+) -> Kernel:
+    """Put a kernel together; `split` is the variable of the loop that threads share."""
+    pointers = [node for _, node in frame.pointers.values()]
+    names = [name for name, _ in frame.pointers.values()]
+    names += [name for name, _ in frame.sizes.values()]
+    names += [name for name, _ in frame.numbers.values()]
+    names += ["first", "last"] if share is not None else []
+    touched = [(x, at) for x, at in frame.loads]
+    touched += [(root.node, root.home) for root in roots if root.node.order in memory]
+    apart = {frame.shares.get(base(x).order, base(x)).order for x, at in touched
+             if not _starts_with(x, at, split) or base(x) is not x}  # fmt: skip
+    return Kernel(
+        [f"({', '.join(names)}):", _INDENT + "apart()", *[_INDENT + line for line in lines]],
+        pointers,
+        [n for _, n in frame.sizes.values()],
+        [value for _, value in frame.numbers.values()],
+        share,
+        [root.node for root in roots],
+        local={x.order for x in pointers} - apart if share is not None else set(),
+        writes=[root.node for root in roots if root.node.order in memory],
+        work=work,
+    )
+
+
+def _starts_with(x: Node, at: Sequence[str], split: str) -> bool:
+    """Whether the first axis of a load is the one that threads share."""
+    places = [i for n, i in zip(x.shape, at, strict=True) if not is_one(n)]
+    return bool(places) and places[0] == split

@@ -1,0 +1,167 @@
+"""A graph run by NumPy, op by op: where there is no compiler, or the work is too short for one.
+
+It has the interface of `program`: leaves and outputs are set to arrays, steps are run. The ops are
+those of the simplified graph, looked up once; nothing is recorded while they run.
+
+>>> from chainrule import Spec, ops, trace
+>>> graph = trace(lambda x: ops.sum(ops.exp(x), axis=1), Spec(("rows", 2), float))
+>>> program = NumpyProgram(graph.inputs, [graph.output])
+>>> bound = program.bind({"rows": 1})
+>>> bound.set(program.leaves[graph.inputs[0].birth], np.zeros((1, 2)))
+>>> bound.run(), bound.result(0)
+(1, array([2.]))
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from chainrule.dims import resolve
+from chainrule.graph import Array, Tensor
+from chainrule.ops.loops import Product
+from chainrule.transforms.compile.simplify import Node, above, simplify
+
+Instruction = tuple[Callable[..., Any], tuple[int, ...], int, dict[str, Any]]
+
+
+class NumpyProgram:
+    """A graph as a list of NumPy calls; the arguments are those of `program.Program`."""
+
+    source = "# run by NumPy, op by op: see step.plan()\n"
+
+    def __init__(
+        self,
+        inputs: Sequence[Tensor],
+        outputs: Sequence[Tensor],
+        updates: Mapping[Tensor, Tensor] | None = None,
+        *,
+        streams: Sequence[Tensor] = (),
+        checks: Sequence[Tensor] = (),
+        names: Mapping[int, str] | None = None,
+    ) -> None:
+        updates = updates or {}
+        changing = [*updates, *inputs]
+        every = [*outputs, *checks, *updates.values(), *changing]
+        self.nodes, roots = simplify(every, changing, parts=False)
+        ends = np.cumsum([len(outputs), len(checks), len(updates)])
+        self.outputs, self.checks = roots[: ends[0]], roots[ends[0] : ends[1]]
+        self.news, leaves = roots[ends[1] : ends[2]], roots[ends[2] :]
+        self.olds = leaves[: len(updates)]
+        self.leaves = {x.birth: node for x, node in zip(changing, leaves, strict=True)}
+        births = {x.birth for x in streams}
+        self.moving = [node for birth, node in self.leaves.items() if birth in births]
+        self.given = [x.birth in births for x in outputs]
+
+    def seconds(self, sizes: Mapping[str, int]) -> float:
+        """Estimate how long a step takes: calls, multiplications and elements.
+
+        The rates are those of one core of 2024; the estimate is the same on every machine.
+        """
+        total = 0.0
+        for node in self.nodes:
+            if node.op is None:
+                continue
+            shape = [int(n) for n in resolve(node.shape, sizes)]
+            work = float(np.prod(shape)) * 1e-9
+            if isinstance(node.loop, Product):
+                inner = node.inputs[0].shape[-2 if node.attrs.get("transpose_a") else -1]
+                work *= 0.02 * int(resolve(inner, sizes))
+            total += 1.5e-6 + work
+        return total
+
+    def bind(
+        self, sizes: Mapping[str, int], short: Mapping[str, int] | None = None, threads: int = 1
+    ) -> "NumpyBound":
+        """Prepare for named dimensions of these sizes; `short` are those of a last step."""
+        return NumpyBound(self, dict(sizes), dict(short or sizes))
+
+
+class NumpyBound:
+    """A program of NumPy calls with its arrays."""
+
+    def __init__(self, program: NumpyProgram, sizes: dict[str, int], short: dict[str, int]) -> None:
+        self.program = program
+        self.arrays: dict[int, Array] = {}
+        self.moves: dict[int, int] = {}
+        first = above([*program.outputs, *program.checks])
+        ops = [node for node in program.nodes if node.op is not None]
+        self.parts = [
+            [self._listed([n for n in ops if (n.order in first) is early], given)
+             for early in (True, False)]
+            for given in (sizes, short)
+        ]  # fmt: skip
+        self.rows = [
+            {node.order: [int(n) for n in resolve(node.shape, given)] for node in program.moving}
+            for given in (sizes, short)
+        ]
+        self.slots: dict[int, Any] = {
+            node.order: _number(node) if node.number is not None else _known(node)
+            for node in program.nodes
+            if node.op is None
+        }
+
+    @staticmethod
+    def _listed(nodes: Sequence[Node], sizes: dict[str, int]) -> list[Instruction]:
+        return [
+            (node.op.run, tuple(x.order for x in node.inputs), node.order,
+             {key: resolve(value, sizes) for key, value in node.attrs.items()})
+            for node in nodes if node.op is not None
+        ]  # fmt: skip
+
+    def set(self, node: Node, array: Array) -> None:
+        """Let a leaf or an output be this array."""
+        self.arrays[node.order] = array
+        if node.op is None:
+            self.slots[node.order] = array
+
+    def move(self, node: Node, elements: int) -> None:
+        """Say how many elements of an input or output of many steps one step takes."""
+        self.moves[node.order] = elements
+
+    def result(self, i: int) -> Any:
+        """Give a copy of an output of the last step."""
+        return np.array(self.slots[self.program.outputs[i].order])[()]
+
+    def run(self, start: int = 0, stop: int = 1, short: int = -1, threads: int = 1) -> int:
+        """Run steps; gives stop, or the step at which a check failed. NumPy minds the threads."""
+        program, slots = self.program, self.slots
+        with np.errstate(all="ignore"):
+            for step in range(start, stop):
+                which = int(step == short)
+                self._feed(step, self.rows[which])
+                forward, update = self.parts[which]
+                _execute(forward, slots)
+                for node, given in zip(program.outputs, program.given, strict=True):
+                    if given:
+                        self.arrays[node.order][step] = slots[node.order]
+                if not all(np.isfinite(slots[node.order]) for node in program.checks):
+                    return step
+                _execute(update, slots)
+                values = [slots[node.order] for node in program.news]
+                for node, value in zip(program.olds, values, strict=True):
+                    self.arrays[node.order][...] = value
+        return stop
+
+    def _feed(self, step: int, rows: dict[int, list[int]]) -> None:
+        """Give the inputs that move on their part for a step."""
+        for node in self.program.moving:
+            array, shape = self.arrays[node.order], rows[node.order]
+            if not shape:
+                self.slots[node.order] = array[step].item()
+            else:
+                begin = step * self.moves[node.order] // int(np.prod(shape[1:], dtype=int))
+                self.slots[node.order] = array[begin : begin + shape[0]]
+
+
+def _execute(instructions: Sequence[Instruction], slots: dict[int, Any]) -> None:
+    for run, inputs, output, attrs in instructions:
+        slots[output] = run(*[slots[i] for i in inputs], **attrs)
+
+
+def _number(node: Node) -> Any:
+    return node.number if node.weak else node.dtype.type(node.number)
+
+
+def _known(node: Node) -> Any:
+    return None if node.leaf is None else node.leaf.value

@@ -1,0 +1,201 @@
+"""What generated code is written in, besides Python: memory, shares of work, products, lines.
+
+Each function has a plain meaning here, so that generated code runs as it stands, slowly, without a
+compiler. `chainrule.transforms.compile.machine` gives Numba the same meanings as machine code.
+A piece of memory is a flat array here and a pointer there: both are indexed from 0.
+"""
+
+import ctypes
+import importlib.abc
+import importlib.util
+import sys
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from chainrule.transforms.compile import maths
+
+_FAR = 2**40  # elements that a piece of memory could have; its end is known to who planned it
+
+
+def _memory(address: int, dtype: Any) -> Any:
+    kind = np.ctypeslib.as_ctypes_type(dtype) * _FAR
+    return np.ctypeslib.as_array(kind.from_address(int(address)))
+
+
+def float32s(address: int) -> Any:
+    """Memory of float32 numbers at an address."""
+    return _memory(address, np.float32)
+
+
+def float64s(address: int) -> Any:
+    """Memory of float64 numbers at an address."""
+    return _memory(address, np.float64)
+
+
+def int64s(address: int) -> Any:
+    """Memory of int64 numbers at an address."""
+    return _memory(address, np.int64)
+
+
+def int32s(address: int) -> Any:
+    """Memory of int32 numbers at an address."""
+    return _memory(address, np.int32)
+
+
+def uint64s(address: int) -> Any:
+    """Memory of uint64 numbers at an address."""
+    return _memory(address, np.uint64)
+
+
+def bool_s(address: int) -> Any:
+    """Memory of truth values at an address."""
+    return _memory(address, np.bool_)
+
+
+def at(memory: Any, start: int) -> Any:
+    """Give the memory from an element on."""
+    return memory[start:]
+
+
+def apart() -> None:
+    """Promise the compiler that the pieces of memory that a function takes do not overlap."""
+
+
+def share(n: int, thread: int, threads: int) -> int:
+    """Where the part of a thread begins when n things are shared out, in pieces of 16.
+
+    >>> [share(100, thread, 2) for thread in range(3)]
+    [0, 48, 100]
+    """
+    if thread >= threads:
+        return n
+    return n * thread // threads // 16 * 16
+
+
+def meet(meeting: Any, threads: int) -> None:
+    """Wait until every thread has come here."""
+
+
+def call_python(address: int) -> None:
+    """Call a function of Python that takes nothing, at an address."""
+    ctypes.CFUNCTYPE(None)(address)()
+
+
+def product(
+    address: int,
+    transpose_a: bool,
+    transpose_b: bool,
+    m: int,
+    n: int,
+    k: int,
+    a: Any,
+    lda: int,
+    b: Any,
+    ldb: int,
+    c: Any,
+    ldc: int,
+    scratch: Any,
+) -> None:
+    """C[m, n] = A B, for matrices whose rows are lda, ldb and ldc elements apart.
+
+    `address` is that of machine code which computes products, and is not used here.
+    """
+    if not m or not n:
+        return
+    left = _matrix(a, k, m, lda).T if transpose_a else _matrix(a, m, k, lda)
+    right = _matrix(b, n, k, ldb).T if transpose_b else _matrix(b, k, n, ldb)
+    _matrix(c, m, n, ldc)[...] = left @ right
+
+
+def _matrix(x: Any, rows: int, columns: int, step: int) -> Any:
+    size = x.itemsize
+    shape, strides = (rows, columns), (step * size, size)
+    return np.lib.stride_tricks.as_strided(x[: max((rows - 1) * step + columns, 0)], shape, strides)
+
+
+def scratch_size(m: int, n: int, k: int) -> int:
+    """How many elements of scratch a product needs."""
+    return 0
+
+
+def cumsum(x: Any, out: Any, before: int, length: int, after: int) -> None:
+    """Sum up along the middle one of three axes."""
+    for i in range(before):
+        for j in range(after):
+            total = x[i * length * after + j] - x[i * length * after + j] if length else x[0]
+            for k in range(length):
+                place = (i * length + k) * after + j
+                total = total + x[place]
+                out[place] = total
+
+
+def cumsum_reversed(x: Any, out: Any, before: int, length: int, after: int) -> None:
+    """Sum up from the end along the middle one of three axes."""
+    for i in range(before):
+        for j in range(after):
+            total = x[0] - x[0]
+            for k in range(length):
+                place = (i * length + length - 1 - k) * after + j
+                total = total + x[place] if k else x[place]
+                out[place] = total
+
+
+def argsort(x: Any, out: Any, before: int, length: int, after: int) -> None:
+    """Give the order of the elements along the middle one of three axes: stable, NaN last."""
+    for i in range(before):
+        for j in range(after):
+            start = i * length * after + j
+            for k in range(length):
+                value = x[start + k * after]
+                place = k
+                while place > 0:
+                    other = x[start + out[start + (place - 1) * after] * after]
+                    if other <= value or value != value:
+                        break
+                    out[start + place * after] = out[start + (place - 1) * after]
+                    place -= 1
+                out[start + place * after] = k
+
+
+WORDS: dict[str, Any] = {
+    function.__name__: function
+    for function in (
+        apart, argsort, at, bool_s, call_python, cumsum, cumsum_reversed, float32s, float64s,
+        int32s, int64s, meet, product, share, uint64s,
+        maths.absolute, maths.cos, maths.exp, maths.expm1, maths.floor, maths.is_finite, maths.log,
+        maths.log1p, maths.maximum, maths.minimum, maths.ndtr, maths.plus, maths.power,
+        maths.sigmoid, maths.sign, maths.silu, maths.sin, maths.softplus, maths.sqrt, maths.tanh,
+        maths.uniform,
+    )
+} | {
+    "bool_": np.bool_, "float32": np.float32, "float64": np.float64, "inf": float("inf"),
+    "int32": np.int32, "int64": np.int64, "nan": float("nan"), "uint8": np.uint8,
+    "uint64": np.uint64,
+}  # fmt: skip
+"""All words, with their plain meaning."""
+
+
+class _Text(importlib.abc.InspectLoader):
+    """Makes a module of text that this package has generated."""
+
+    def __init__(self, source: str, path: str) -> None:
+        self.source, self.path = source, path
+
+    def get_source(self, fullname: str) -> str:
+        return self.source
+
+    def get_code(self, fullname: str) -> Any:
+        return self.source_to_code(self.source, self.path)
+
+
+def module_of(source: str, name: str, path: str, words: dict[str, Any]) -> ModuleType:
+    """Make a module of generated source, which may use the words."""
+    spec = importlib.util.spec_from_loader(name, loader := _Text(source, path))
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    vars(module).update(words)
+    sys.modules[name] = module
+    loader.exec_module(module)
+    return module

@@ -1,0 +1,201 @@
+"""Numba's side of *compile*: generated source becomes machine code, kept on disk.
+
+The words of `language` get their meaning as machine code here; what they compute is told there.
+This module imports Numba, and is imported when the first program is compiled.
+"""
+
+import hashlib
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import extending, njit, types
+
+from chainrule.atomic import atomic_write
+from chainrule.transforms.compile import language, maths, number, products, vector
+
+intrinsic: Any = extending.intrinsic
+register_jitable: Any = extending.register_jitable
+pointer: Any = types.CPointer
+
+_OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
+_KERNEL = _OPTIONS | {"fastmath": {"contract"}, "no_cpython_wrapper": True,
+                      "no_cfunc_wrapper": True}  # fmt: skip
+
+compilations = 0
+"""How many programs this process has compiled; those read from the disk do not count."""
+
+
+def _memory(dtype: Any) -> Any:
+    """Make the function that turns an address into memory of a dtype."""
+
+    @intrinsic
+    def memory(context: Any, address: Any) -> Any:
+        kind = pointer(dtype)
+
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return builder.inttoptr(args[0], context.get_value_type(kind))
+
+        return kind(types.int64), generate
+
+    return memory
+
+
+@intrinsic
+def _at(context: Any, memory: Any, start: Any) -> Any:
+    """Give the memory from an element on."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        element = context.get_data_type(memory.dtype)
+        return builder.gep(args[0], [args[1]], source_etype=element)
+
+    return memory(memory, types.int64), generate
+
+
+@intrinsic
+def _apart(context: Any) -> Any:
+    """Mark the pointers that the function takes, and keep it a function of its own.
+
+    LLVM then makes vector instructions without asking at run time whether memory overlaps.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        for argument in builder.function.args[2:]:  # after the result and the exception
+            if isinstance(argument.type, ir.PointerType):
+                argument.add_attribute("noalias")
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@intrinsic
+def _call_python(context: Any, address: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = ir.FunctionType(ir.VoidType(), []).as_pointer()
+        builder.call(builder.inttoptr(args[0], kind), [])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), generate
+
+
+@intrinsic
+def _add(context: Any, memory: Any, value: Any) -> Any:
+    """Add to a whole number in one piece, and give what it was before."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.atomic_rmw("add", args[0], args[1], "seq_cst")
+
+    return types.int64(pointer(types.int64), types.int64), generate
+
+
+@intrinsic
+def _look(context: Any, memory: Any) -> Any:
+    """Read a whole number that another thread may have written."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.load_atomic(args[0], "acquire", 8)
+
+    return types.int64(pointer(types.int64)), generate
+
+
+_yield = types.ExternalFunction("sched_yield", types.int32())
+_PATIENCE = 4000
+
+
+@register_jitable
+def _meet(meeting: Any, threads: int) -> None:
+    """Count the threads that have come; wait for the others, and let them run if it lasts."""
+    turn = _look(_at(meeting, 8))
+    if _add(meeting, 1) == threads - 1:
+        _add(meeting, -threads)
+        _add(_at(meeting, 8), 1)
+        return
+    tries = 0
+    while _look(_at(meeting, 8)) == turn:
+        tries += 1
+        if tries > _PATIENCE:
+            _yield()
+
+
+_WORDS: dict[str, Any] = language.WORDS | {
+    "apart": _apart,
+    "argsort": register_jitable(language.argsort),
+    "at": _at,
+    "bool_s": _memory(types.uint8),
+    "call_python": _call_python,
+    "cumsum": register_jitable(language.cumsum),
+    "cumsum_reversed": register_jitable(language.cumsum_reversed),
+    "float32s": _memory(types.float32),
+    "float64s": _memory(types.float64),
+    "int32s": _memory(types.int32),
+    "int64s": _memory(types.int64),
+    "meet": _meet,
+    "product": products.call_product,
+    "share": register_jitable(language.share),
+    "uint64s": _memory(types.uint64),
+}
+
+
+def cache_folder() -> Path:
+    """Give the folder of compiled programs: CHAINRULE_CACHE, or one below the user's cache."""
+    given = os.environ.get("CHAINRULE_CACHE")
+    if given:
+        return Path(given)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "chainrule"
+
+
+def _versions() -> str:
+    """Say on what machine code depends, besides the source of the program."""
+    digest = hashlib.sha256()
+    for module in (language, maths, number, products, vector, sys.modules[__name__]):
+        digest.update(Path(str(module.__file__)).read_bytes())
+    digest.update(f"{numba.__version__} {llvmlite.__version__} {np.__version__}".encode())
+    digest.update(sys.version.encode())
+    return digest.hexdigest()
+
+
+_VERSIONS = _versions()
+_loaded: dict[str, Callable[..., int]] = {}
+
+
+def machine_code(source: str) -> Callable[..., int]:
+    """Compile a program, or read it from the disk if this or another process has compiled it."""
+    bare = "\n".join(line for line in source.splitlines() if not line.lstrip().startswith("#"))
+    key = hashlib.sha256((_VERSIONS + bare).encode()).hexdigest()[:32]
+    if key not in _loaded:
+        try:
+            _loaded[key] = _compiled(source, key)
+        except Exception:
+            shutil.rmtree(cache_folder() / key, ignore_errors=True)  # torn: make it anew
+            _loaded[key] = _compiled(source, key)
+    return _loaded[key]
+
+
+def _compiled(source: str, key: str) -> Callable[..., int]:
+    global compilations
+    folder = cache_folder() / key
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / "program.py"
+    if not path.exists():
+        with atomic_write(path) as file:
+            file.write(source.encode())
+    module = language.module_of(source, f"chainrule_program_{key}", str(path), _WORDS)
+    for word, function in list(vars(module).items()):
+        if word.startswith("loop_"):
+            setattr(module, word, njit(**_KERNEL)(function))
+    whole = types.int64
+    program = njit(whole(whole, whole, whole, whole, whole, whole), cache=True, **_OPTIONS)(
+        module.program
+    )
+    compilations += sum(program.stats.cache_misses.values())
+    compiled: Callable[..., int] = program
+    return compiled

@@ -1,0 +1,474 @@
+"""Matrix products for compiled programs, written for Numba in vector instructions.
+
+A tile of C stays in registers while k runs. Each element of C is one chain of multiply-adds over
+p = 0, 1, ..., k - 1, whatever the sizes are: a caller who splits the rows or the columns of C
+between threads, in any way, gets the same bits as from one call.
+
+The products are compiled once on a machine and cached on disk. Programs call them through an
+address, so that no program compiles them again:
+
+>>> scratch_size(256, 256, 256) > 0 and address("float32") != 0
+True
+"""
+
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import core, extending
+from numba.core.registry import cpu_target
+
+# Some versions of Numba have types, others not.
+cfunc: Any = numba.cfunc
+njit: Any = numba.njit
+types: Any = numba.types
+intrinsic: Any = extending.intrinsic
+cgutils: Any = core.cgutils
+_I32, _I64, _POINTER, _VOID = ir.IntType(32), ir.IntType(64), ir.PointerType(), ir.VoidType()
+
+
+def _vector_bytes() -> int:
+    features = cpu_target.target_context.codegen().magic_tuple()[2]
+    return 64 if "+avx512f" in features else 32 if "+avx2" in features else 16
+
+
+BYTES = _vector_bytes()
+LANES = BYTES // 4  # floats of a vector; of doubles there are half as many
+MASKS = BYTES > 16  # of loads and stores; where a CPU has none, LLVM makes branches of them
+SIZES = (12, 8, 4, 3, 2, 1) if BYTES == 64 else (6, 4, 3, 2, 1)  # rows of a tile
+THIN, WIDE = 3, 4  # a tile is two vectors wide, one of up to THIN rows WIDE: sums to overlap
+DEPTH, HEIGHT = 512, 960  # steps of k and rows of A between which a panel of B is reused
+FAR = 2**20  # elements of B that no cache close to the core holds
+PACKED = 8  # vectors of B's columns that are packed at a time
+
+
+class _Emitter:
+    """Writes an LLVM function over vectors of one scalar type."""
+
+    def __init__(self, module: Any, name: str, scalar: Any, arguments: list[Any]) -> None:
+        self.module, self.scalar = module, scalar
+        self.size = 4 if isinstance(scalar, ir.FloatType) else 8
+        self.width = BYTES // self.size
+        self.vector = ir.VectorType(scalar, self.width)
+        self.suffix = f"v{self.width}f{8 * self.size}"
+        self.function = ir.Function(module, ir.FunctionType(_VOID, arguments), name)
+        self.function.linkage = "internal"
+        self.function.attributes.add("noinline")
+        self.function.attributes.add("nounwind")
+        self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
+
+    def at(self, pointer: Any, offset: Any) -> Any:
+        """Move a pointer by elements."""
+        return self.builder.gep(pointer, [offset], source_etype=self.scalar)
+
+    def times(self, x: Any, n: int) -> Any:
+        """Multiply an index."""
+        return self.builder.mul(x, _I64(n))
+
+    def opaque(self, x: Any) -> Any:
+        """Hide from LLVM how a number was computed.
+
+        It would derive each row's pointer from the row above; this chain of additions takes
+        longer than the multiply-adds.
+        """
+        return self.builder.asm(ir.FunctionType(x.type, [x.type]), "", "=r,0", [x], False)
+
+    def shuffle(self, x: Any, y: Any, lanes: list[int]) -> Any:
+        """Pick lanes of two vectors."""
+        kind = ir.VectorType(_I32, self.width)
+        return self.builder.shuffle_vector(x, y, ir.Constant(kind, lanes))
+
+    def spread(self, x: Any) -> Any:
+        """Copy a number to all lanes of a vector."""
+        nothing = ir.Constant(ir.VectorType(x.type, self.width), ir.Undefined)
+        first = self.builder.insert_element(nothing, x, _I32(0))
+        return self.shuffle(first, nothing, [0] * self.width)
+
+    def first(self, count: Any) -> Any:
+        """Give the mask of the first lanes."""
+        lanes = ir.Constant(ir.VectorType(_I64, self.width), list(range(self.width)))
+        return self.builder.icmp_signed("<", lanes, self.spread(count))
+
+    def call(self, name: str, result: Any, *args: Any) -> Any:
+        """Call an LLVM intrinsic."""
+        kind = ir.FunctionType(result, [x.type for x in args])
+        callee = cgutils.get_or_insert_function(self.module, kind, name)
+        return self.builder.call(callee, args)
+
+    def load(self, pointer: Any, mask: Any = None) -> Any:
+        """Load a vector; where a mask is false, read nothing and give zero."""
+        if mask is None:
+            return self.builder.load(pointer, typ=self.vector, align=self.size)
+        name, zeros = f"llvm.masked.load.{self.suffix}.p0", ir.Constant(self.vector, None)
+        return self.call(name, self.vector, pointer, _I32(self.size), mask, zeros)
+
+    def store(self, x: Any, pointer: Any, mask: Any = None) -> None:
+        """Store a vector, nothing where a mask is false."""
+        if mask is None:
+            self.builder.store(x, pointer, align=self.size)
+        else:
+            name = f"llvm.masked.store.{self.suffix}.p0"
+            self.call(name, _VOID, x, pointer, _I32(self.size), mask)
+
+
+def _tile(module: Any, scalar: Any, rows: int, vectors: int) -> Any:
+    """Write the product of some rows of A and some vectors' columns of B, the last one partial."""
+    name = f"tile_{rows}_{vectors}_{scalar}"
+    if name in module.globals:
+        return module.globals[name]
+    arguments = [_I64, _POINTER, _I64, _I64, _POINTER, _I64, _POINTER, _I64, _I64, _I64]
+    e = _Emitter(module, name, scalar, arguments)
+    k, a, a_row, a_step, b, ldb, c, ldc, last, done = e.function.args
+    builder, entry = e.builder, e.builder.block
+    more, start, loop, end = (
+        e.function.append_basic_block(x) for x in ("more", "start", "loop", "end")
+    )
+    places = [(i, v) for i in range(rows) for v in range(vectors)]
+    masks = [None] * (vectors - 1) + [e.first(last)]
+    targets = {(i, v): e.at(e.at(c, e.times(ldc, i)), _I64(v * e.width)) for i, v in places}
+    # Three distances, and a pointer for every four rows, leave registers free.
+    distances = [e.opaque(e.times(a_row, i)) for i in range(min(rows, 4))]
+    firsts = [e.at(a, e.opaque(e.times(a_row, i))) for i in range(0, rows, 4)]
+    for i, v in places:  # the tile below
+        if v * BYTES % 64 == 0:
+            below = e.at(targets[i, v], e.times(ldc, rows))
+            e.call("llvm.prefetch.p0", _VOID, below, _I32(1), _I32(3), _I32(1))
+    builder.cbranch(builder.icmp_signed(">", done, _I64(0)), more, start)
+
+    builder.position_at_end(more)
+    loaded = {(i, v): e.load(targets[i, v], masks[v]) for i, v in places}
+    builder.branch(start)
+
+    builder.position_at_end(start)
+    begin = {place: builder.phi(e.vector) for place in places}
+    for place, phi in begin.items():
+        phi.add_incoming(ir.Constant(e.vector, None), entry)
+        phi.add_incoming(loaded[place], more)
+    builder.branch(loop)
+
+    builder.position_at_end(loop)
+    left, b_now = builder.phi(_I64), builder.phi(_POINTER)
+    a_now = [builder.phi(_POINTER) for _ in firsts]
+    sums = {place: builder.phi(e.vector) for place in places}
+    b_masks = masks if MASKS else [None] * vectors  # packed rows of B are whole vectors
+    b_row = [e.load(e.at(b_now, _I64(v * e.width)), b_masks[v]) for v in range(vectors)]
+    if vectors == WIDE:  # thin products wait for B: fetch the same row of a later panel
+        for v in range(vectors):
+            later = e.at(b_now, _I64((2 * WIDE + v) * e.width))
+            e.call("llvm.prefetch.p0", _VOID, later, _I32(0), _I32(3), _I32(1))
+    new = {}
+    for i in range(rows):
+        place = e.at(a_now[i // 4], distances[i % 4])
+        factor = e.spread(builder.load(place, typ=scalar, align=e.size))
+        for v in range(vectors):
+            # It is fused where the CPU can, in every tile alike.
+            name = f"llvm.fmuladd.{e.suffix}"
+            new[i, v] = e.call(name, e.vector, factor, b_row[v], sums[i, v])
+    next_left = builder.sub(left, _I64(1))
+    for phi, first, following in [
+        (left, k, next_left),
+        (b_now, b, e.at(b_now, ldb)),
+        *((x, first, e.at(x, a_step)) for x, first in zip(a_now, firsts, strict=True)),
+        *((sums[place], begin[place], new[place]) for place in places),
+    ]:
+        phi.add_incoming(first, start)
+        phi.add_incoming(following, loop)
+    builder.cbranch(builder.icmp_signed(">", next_left, _I64(0)), loop, end)
+
+    builder.position_at_end(end)
+    for i, v in places:
+        e.store(new[i, v], targets[i, v], masks[v])
+    builder.ret_void()
+    return e.function
+
+
+def _write_panel(module: Any, name: str, scalar: Any) -> Any:
+    """Write the loop over the tiles of a panel of C, from its top down.
+
+    Its arguments are m, columns (up to WIDE vectors), k; A, its stride between rows and between
+    steps of k; B, C, with their strides; and whether C holds the sum of `done` > 0 steps.
+    """
+    arguments = [_I64, _I64, _I64, _POINTER, _I64, _I64, _POINTER, _I64, _POINTER, _I64, _I64]
+    e = _Emitter(module, name, scalar, arguments)
+    m, columns, k, a, a_row, a_step, b, ldb, c, ldc, done = e.function.args
+    builder = e.builder
+    left, a_now, c_now = (cgutils.alloca_once_value(builder, x) for x in (m, a, c))
+    for vectors in range(1, WIDE + 1):
+        last = builder.sub(columns, _I64((vectors - 1) * e.width))
+        some = builder.icmp_signed(">", last, _I64(0))
+        fits = builder.icmp_signed("<=", last, _I64(e.width))
+        with builder.if_then(builder.and_(some, fits)):
+            for rows in SIZES if vectors <= 2 else range(THIN, 0, -1):
+                check, body, after = (
+                    builder.append_basic_block(x) for x in ("check", "body", "after")
+                )
+                builder.branch(check)
+                builder.position_at_end(check)
+                count = builder.load(left, typ=_I64)
+                builder.cbranch(builder.icmp_signed(">=", count, _I64(rows)), body, after)
+                builder.position_at_end(body)
+                x, y = builder.load(a_now, typ=_POINTER), builder.load(c_now, typ=_POINTER)
+                tile = _tile(module, scalar, rows, vectors)
+                builder.call(tile, [k, x, a_row, a_step, b, ldb, y, ldc, last, done])
+                builder.store(builder.sub(count, _I64(rows)), left)
+                builder.store(e.at(x, e.times(a_row, rows)), a_now)
+                builder.store(e.at(y, e.times(ldc, rows)), c_now)
+                builder.branch(check)
+                builder.position_at_end(after)
+    builder.ret_void()
+    return e.function
+
+
+def _write_copy(module: Any, name: str, scalar: Any) -> Any:
+    """Write the copying of a block: rows, columns; source, its stride; target, its stride."""
+    arguments = [_I64, _I64, _POINTER, _I64, _POINTER, _I64]
+    e = _Emitter(module, name, scalar, arguments)
+    rows, columns, source, source_row, target, target_row = e.function.args
+    builder = e.builder
+    vectors = builder.sdiv(columns, _I64(e.width))
+    end = e.times(vectors, e.width)
+    mask = e.first(builder.sub(columns, end))
+    some = builder.icmp_signed(">", columns, end)
+    with cgutils.for_range(builder, rows) as row:
+        x = e.at(source, builder.mul(row.index, source_row))
+        y = e.at(target, builder.mul(row.index, target_row))
+        with cgutils.for_range(builder, vectors) as part:
+            start = e.times(part.index, e.width)
+            e.store(e.load(e.at(x, start)), e.at(y, start))
+        with builder.if_then(some):
+            e.store(e.load(e.at(x, end), mask), e.at(y, end), mask)
+    builder.ret_void()
+    return e.function
+
+
+def _write_turn(module: Any, name: str, scalar: Any, whole: bool) -> Any:
+    """Write the transposition of a block, one vector wide and high, or less if not `whole`.
+
+    Its arguments are rows, columns; source, its stride; target, its stride. The target gets a
+    whole block.
+    """
+    arguments = [_I64, _I64, _POINTER, _I64, _POINTER, _I64]
+    e = _Emitter(module, name, scalar, arguments)
+    rows, columns, source, source_row, target, target_row = e.function.args
+    builder, width = e.builder, e.width
+    mask = None if whole else e.first(columns)
+    block = []
+    for i in range(width):
+        row = _I64(i)
+        if not whole:  # rows past the last repeat it, in lanes that reach no element of C
+            last = builder.sub(rows, _I64(1))
+            row = builder.select(builder.icmp_signed("<", row, last), row, last)
+        block.append(e.load(e.at(source, builder.mul(row, source_row)), mask))
+    for far in (2**t for t in range(width.bit_length() - 1)):  # exchange lanes so far apart
+        upper = [lane + width - far if lane & far else lane for lane in range(width)]
+        lower = [lane + width if lane & far else lane + far for lane in range(width)]
+        for i in range(width):
+            if i & far == 0:
+                x, y = block[i], block[i + far]
+                block[i], block[i + far] = e.shuffle(x, y, upper), e.shuffle(x, y, lower)
+    for i, x in enumerate(block):
+        e.store(x, e.at(target, e.times(target_row, i)))
+    builder.ret_void()
+    return e.function
+
+
+def _written(name: str, write: Callable[[Any, str, Any], Any], *args: Any) -> Any:
+    """Make an intrinsic of a function of integers and pointers."""
+    pointers = [isinstance(x, types.CPointer) for x in args]
+    kinds = [x if p else types.int64 for x, p in zip(args, pointers, strict=True)]
+    scalar = args[pointers.index(True)].dtype
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        full_name = f"{name}_{scalar}"
+        function = builder.module.globals.get(full_name)
+        if function is None:
+            function = write(builder.module, full_name, context.get_data_type(scalar))
+        values = [
+            builder.bitcast(x, _POINTER) if p else x for x, p in zip(values, pointers, strict=True)
+        ]
+        builder.call(function, values)
+        return context.get_dummy_value()
+
+    return types.void(*kinds), generate
+
+
+@intrinsic
+def _multiply_panel(
+    context: Any, m: Any, columns: Any, k: Any, a: Any, a_row: Any, a_step: Any, b: Any, ldb: Any,
+    c: Any, ldc: Any, done: Any,
+) -> Any:  # fmt: skip
+    args = m, columns, k, a, a_row, a_step, b, ldb, c, ldc, done
+    return _written("panel", _write_panel, *args)
+
+
+@intrinsic
+def _copy(context: Any, rows: Any, columns: Any, x: Any, x_row: Any, y: Any, y_row: Any) -> Any:
+    args = rows, columns, x, x_row, y, y_row
+    return _written("copy", _write_copy, *args)
+
+
+@intrinsic
+def _turn_whole(
+    context: Any, rows: Any, columns: Any, x: Any, x_row: Any, y: Any, y_row: Any
+) -> Any:
+    args = rows, columns, x, x_row, y, y_row
+    return _written("turn_whole", partial(_write_turn, whole=True), *args)
+
+
+@intrinsic
+def _turn_part(
+    context: Any, rows: Any, columns: Any, x: Any, x_row: Any, y: Any, y_row: Any
+) -> Any:
+    args = rows, columns, x, x_row, y, y_row
+    return _written("turn_part", partial(_write_turn, whole=False), *args)
+
+
+@intrinsic
+def _at(context: Any, pointer: Any, offset: Any) -> Any:
+    """Move a pointer by elements."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        scalar = context.get_data_type(pointer.dtype)
+        return builder.gep(args[0], [args[1]], source_etype=scalar)
+
+    return pointer(pointer, types.int64), generate
+
+
+@intrinsic
+def _width(context: Any, pointer: Any) -> Any:
+    """Give the elements of a vector of what the pointer points to."""
+    width = BYTES // (pointer.dtype.bitwidth // 8)
+    return types.int64(pointer), lambda context, builder, signature, args: _I64(width)
+
+
+_options = {"nogil": True, "error_model": "numpy"}
+
+
+@njit(**_options)
+def _turn(
+    rows: int, columns: int, source: Any, source_row: int, target: Any, target_row: int
+) -> None:
+    """Copy the transpose of a block."""
+    width = _width(source)
+    for i in range(0, rows, width):
+        for j in range(0, columns, width):
+            x, y = _at(source, i * source_row + j), _at(target, j * target_row + i)
+            r, s = min(rows - i, width), min(columns - j, width)
+            if r == width and s == width:
+                _turn_whole(r, s, x, source_row, y, target_row)
+            else:
+                _turn_part(r, s, x, source_row, y, target_row)
+
+
+@njit(**_options)
+def _multiply(
+    m: int, n: int, k: int, a: Any, a_row: int, a_step: int, b: Any, ldb: int, turned: bool,
+    c: Any, ldc: int, scratch: Any,
+) -> None:  # fmt: skip
+    """Compute C of A, with any strides, and B, which is stored transposed if `turned`."""
+    width = _width(a)
+    panel = width * (WIDE if m <= THIN else 2)
+    far = k * n > FAR
+    packs = turned or not MASKS or (far and m >= 32) or m >= 768
+    steps, block = DEPTH, width * PACKED
+    if turned and m < 96:
+        steps, block = 128, width * WIDE  # few rows reuse it: pack into the L1 cache
+    elif far and not packs:
+        steps = 32  # walk along the rows of B
+    for p in range(0, k, steps):
+        depth = min(steps, k - p)
+        for i in range(0, m, HEIGHT):
+            x = _at(a, i * a_row + p * a_step)
+            for j in range(0, n, panel):
+                y, y_row = _at(b, p * ldb + j), ldb
+                if packs:
+                    y, y_row = _at(scratch, j % block * (depth + width)), panel
+                if packs and j % block == 0:
+                    count = depth if turned else 8  # either way, read along the rows of B
+                    for q in range(0, depth, count):
+                        for s in range(j, min(n, j + block), panel):
+                            columns, rows = min(panel, n - s), min(count, depth - q)
+                            target = _at(scratch, (s - j) * (depth + width) + q * panel)
+                            if turned:
+                                _turn(columns, rows, _at(b, s * ldb + p), ldb, target, panel)
+                            else:
+                                source = _at(b, (p + q) * ldb + s)
+                                _copy(rows, columns, source, ldb, target, panel)
+                _multiply_panel(
+                    min(HEIGHT, m - i), min(panel, n - j), depth, x, a_row, a_step, y, y_row,
+                    _at(c, i * ldc + j), ldc, p,
+                )  # fmt: skip
+
+
+def _product(
+    transpose_a: int, transpose_b: int, m: int, n: int, k: int, a: Any, lda: int, b: Any, ldb: int,
+    c: Any, ldc: int, scratch: Any,
+) -> None:  # fmt: skip
+    """Compute C = op(A) op(B)."""
+    if k <= 0:
+        for i in range(m):
+            for j in range(n):
+                c[i * ldc + j] = 0
+        return
+    a_row, a_step = (1, lda) if transpose_a else (lda, 1)
+    turned = transpose_b != 0
+    # Few columns would leave lanes empty: compute the long rows of C^T = B^T A^T.
+    swaps = 2 * n <= _width(a) and n < m
+    copies = swaps and (n > 1 or ldc > 1)
+    result, result_row = c, ldc
+    if copies:
+        result, result_row = _at(scratch, PACKED * LANES * (min(k, DEPTH) + LANES)), m
+    if swaps:
+        a_row, a_step = (ldb, 1) if transpose_b else (1, ldb)
+        m, n, a, b, ldb, turned = n, m, b, a, lda, transpose_a == 0
+    _multiply(m, n, k, a, a_row, a_step, b, ldb, turned, result, result_row, scratch)
+    if copies:
+        for i in range(n):
+            for j in range(m):
+                c[i * ldc + j] = result[j * result_row + i]
+
+
+def scratch_size(m: int, n: int, k: int) -> int:
+    """Give the elements of scratch that a product needs; they start at a multiple of 64 bytes."""
+    columns = m * n if 2 * n <= LANES else 0
+    return PACKED * LANES * (min(k, DEPTH) + LANES) + columns
+
+
+def _signature(scalar: Any) -> Any:
+    size, pointer = types.int64, types.CPointer(scalar)
+    return types.void(*[size] * 5, pointer, size, pointer, size, pointer, size, pointer)
+
+
+@cache
+def address(dtype: Any) -> int:
+    """Give the address of the product of float32 or float64 matrices, for `call_product`.
+
+    It holds in this process; the machine code there comes from the disk if it was compiled before.
+    """
+    scalar = {"float32": types.float32, "float64": types.float64}[np.dtype(dtype).name]
+    return int(cfunc(_signature(scalar), cache=True, **_options)(_product).address)
+
+
+@intrinsic
+def call_product(
+    context: Any, address: Any, transpose_a: Any, transpose_b: Any, m: Any, n: Any, k: Any,
+    a: Any, lda: Any, b: Any, ldb: Any, c: Any, ldc: Any, scratch: Any,
+) -> Any:  # fmt: skip
+    """Compute C[m, n] = op(A) op(B), where op transposes if its flag is not 0, and k terms add up.
+
+    Rows are stored `ld` elements apart. Any size may be 0. C overlaps no other matrix, and
+    `scratch`, of `scratch_size(m, n, k)` elements, belongs to this call alone. NaN and infinities
+    behave as in plain loops, and nothing outside the matrices is read or written.
+    """
+    expected = _signature(a.dtype)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kinds = [context.get_value_type(x) for x in expected.args]
+        function = builder.inttoptr(args[0], ir.FunctionType(_VOID, kinds).as_pointer())
+        builder.call(function, args[1:])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, *expected.args), generate

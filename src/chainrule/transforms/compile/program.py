@@ -1,0 +1,372 @@
+"""A program: the source of a graph, the memory it works in, and the calls that run it.
+
+>>> from chainrule import Spec, ops, trace
+>>> graph = trace(lambda x: ops.sum(ops.exp(x), axis=1), Spec(("rows", 3), float))
+>>> program = Program(graph.inputs, [graph.output])
+>>> print(program.source)
+def loop_1(x0, x1, n0, first, last):
+    apart()
+    for i0 in range(first, last):
+        s0 = float64(0.0)
+        for j in range(n0):
+            t0 = x0[i0 * n0 + j]
+            t1 = exp(t0)
+            s0 = plus(s0, t1)
+        x1[i0] = s0
+...
+"""
+
+import ctypes
+import functools
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from chainrule.dims import Dim, resolve
+from chainrule.errors import GraphError, ShapeError
+from chainrule.graph import Array, Tensor
+from chainrule.ops.loops import Product
+from chainrule.transforms.compile import language
+from chainrule.transforms.compile.frame import base, type_name
+from chainrule.transforms.compile.schedule import Group, Schedule
+from chainrule.transforms.compile.simplify import Node, simplify
+from chainrule.transforms.compile.source import HEAD, Call, Foreign, Products, Text
+
+_MACHINE = "chainrule.transforms.compile.machine"
+
+ALIGN = 64
+"""Bytes of a cache line, where every piece of memory begins."""
+
+KINDS = ("float32", "float64", "int64", "int32", "uint64", "bool_")
+
+
+class Program:
+    """A graph as generated source.
+
+    `inputs` are leaves that get an array for each run, `outputs` what comes out, `updates` leaves
+    and their new values, written in place after everything else. Of `streams`, inputs or outputs,
+    every step takes or gives the next piece. `checks` are numbers that end the run before the
+    updates of a step where they are not finite. `names` are names for leaves.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[Tensor],
+        outputs: Sequence[Tensor],
+        updates: Mapping[Tensor, Tensor] | None = None,
+        *,
+        streams: Sequence[Tensor] = (),
+        checks: Sequence[Tensor] = (),
+        names: Mapping[int, str] | None = None,
+    ) -> None:
+        updates = updates or {}
+        self.inputs = list(inputs)
+        every = [*outputs, *checks, *updates.values(), *updates, *inputs]
+        nodes, roots = simplify(every, [*inputs, *updates])
+        count = len(outputs) + len(checks)
+        self.outputs, self.checks = roots[: len(outputs)], roots[len(outputs) : count]
+        news = roots[count : count + len(updates)]
+        olds = roots[count + len(updates) : count + 2 * len(updates)]
+        self.leaves = dict(zip([x.birth for x in [*updates, *inputs]],
+                               roots[count + len(updates) :], strict=True))  # fmt: skip
+        changed = {x.order for x in olds}
+        if any(base(x).order in changed for x in news):
+            raise GraphError("two leaves exchange their values, which compiled code cannot do")
+        _check_kinds(nodes)
+        self.schedule = Schedule(nodes, [*self.outputs, *self.checks],
+                                 list(zip(olds, news, strict=True)))  # fmt: skip
+        births = {x.birth for x in streams}
+        moving = {node.order for birth, node in self.leaves.items() if birth in births}
+        moving |= {
+            base(node).order
+            for x, node in zip(outputs, self.outputs, strict=True)
+            if x.birth in births
+        }
+        self.text = Text(self.schedule, moving, self.checks, lambda node: _named(node, names or {}))
+        self.moving = moving
+
+    @property
+    def source(self) -> str:
+        """The program as Python that a person can read."""
+        return self.text.source
+
+    def bind(
+        self,
+        sizes: Mapping[str, int],
+        short: Mapping[str, int] | None = None,
+        threads: int = 1,
+        *,
+        plain: bool = False,
+    ) -> "Bound":
+        """Make the memory for named dimensions of these sizes, and the machine code.
+
+        `short` are the sizes of a last step that differs. With `plain` the source runs as it
+        stands, uncompiled.
+        """
+        return Bound(self, dict(sizes), dict(short or sizes), threads, plain)
+
+
+def _check_kinds(nodes: Sequence[Node]) -> None:
+    for node in nodes:
+        if node.number is None and type_name(node.dtype) not in KINDS:
+            raise GraphError(f"compiled code has no {node.dtype}, which {node} gives")
+
+
+def _named(node: Node, names: Mapping[int, str]) -> str | None:
+    return None if node.leaf is None else names.get(node.leaf.birth)
+
+
+class Bound:
+    """A program with its memory: the table of addresses and sizes that it is called with."""
+
+    def __init__(
+        self,
+        program: Program,
+        sizes: dict[str, int],
+        short: dict[str, int],
+        threads: int,
+        plain: bool,
+    ) -> None:
+        self.program, self.text = program, program.text
+        self._machine: Any = None if plain else importlib.import_module(_MACHINE)
+        self.threads = threads
+        self.sizes, self.short = sizes, short
+        self._kept: list[Any] = []
+        self.arrays: dict[int, Array] = {}
+        self._allocate()
+        self._fill()
+        source = program.source
+        self._call = self._machine.machine_code(source) if self._machine else _plain(source)
+
+    def run(self, start: int = 0, stop: int = 1, short: int = -1, threads: int = 1) -> int:
+        """Run steps from start to stop; `short` is the one with the other sizes.
+
+        Gives stop, or the step at which a check failed. The results do not depend on `threads`,
+        of which there may be as many as the memory was made for.
+        """
+        place = self.table.ctypes.data
+        if threads == 1:
+            return self._call(start, stop, short, place, 0, 1)
+        others = [
+            _workers(threads).submit(self._call, start, stop, short, place, thread, threads)
+            for thread in range(1, threads)
+        ]
+        end = self._call(start, stop, short, place, 0, threads)
+        for other in others:
+            other.result()
+        return end
+
+    def _shape(self, node: Node) -> tuple[int, ...]:
+        shape: tuple[int, ...] = resolve(node.shape, self.sizes)
+        return tuple(int(n) for n in shape)
+
+    def _allocate(self) -> None:
+        """Lay out the arena: each piece lives from its first use to its last."""
+        spans = lifetimes(self.text)
+        pieces = {
+            node.order: (node, spans[node.order], _bytes(self._shape(node), node.dtype))
+            for node in self.text.memory
+            if node.op is not None and node.order in spans and not self._is_own(node)
+        }
+        offsets, self.arena_bytes = layout({k: (span, n) for k, (_, span, n) in pieces.items()})
+        self.arena = empty(self.arena_bytes, np.uint8)
+        for order, (node, _, _) in pieces.items():
+            shape = self._shape(node)
+            start, size = offsets[order], int(np.prod(shape)) * node.dtype.itemsize
+            self.arrays[order] = self.arena[start : start + size].view(node.dtype).reshape(shape)
+        scratch = max((self._scratch(c) for c in self.text.calls), default=0)
+        self.scratch_bytes = -(-scratch // ALIGN) * ALIGN
+        self.scratch = empty(self.scratch_bytes * self.threads, np.uint8)
+        self.numbers = np.array(self.text.numbers, np.float64)
+        self.meeting = empty(4 * ALIGN, np.int64)
+        self.meeting[:] = 0
+
+    def _is_own(self, node: Node) -> bool:
+        """Whether the memory outlives a step: outputs, leaves, and what is written over them."""
+        if node.op is None:
+            return True
+        ends = {base(x).order for x in self.program.outputs}
+        return node.order in ends
+
+    def _scratch(self, call: Call) -> int:
+        if not isinstance(call.node.loop, Product) or call.kernel is not None:
+            return 0
+        m, n = self._shape(call.node)[-2:]
+        k = self._shape(call.node.inputs[0])[-2 if call.node.attrs.get("transpose_a") else -1]
+        products = language if self._machine is None else self._machine.products
+        return int(products.scratch_size(m, n, k)) * call.node.dtype.itemsize
+
+    def _fill(self) -> None:
+        """Write the table."""
+        text = self.text
+        moves = text.stream_nodes
+        length = HEAD + len(text.memory) + len(moves) + 2 * len(text.sizes)
+        self.table = empty(8 * length, np.int64)
+        self.table[:] = 0
+        for k, x in enumerate((self.numbers, self.meeting, self.scratch)):
+            self.table[k] = x.ctypes.data
+        self.table[3] = self.scratch_bytes
+        first = HEAD + len(text.memory) + len(moves)
+        for row, given in enumerate((self.sizes, self.short)):
+            for k, n in enumerate(text.sizes):
+                self.table[first + row * len(text.sizes) + k] = self._value(n, given)
+        for node in text.memory:
+            if node.order in self.arrays:
+                self._point(node, self.arrays[node.order])
+            elif node.op is None:
+                self._own_leaf(node)
+            else:
+                self.set(node, room(self._shape(node), node.dtype))
+
+    def _own_leaf(self, node: Node) -> None:
+        """Give a constant its place; inputs get theirs when they are set."""
+        if node.leaf is not None and node.leaf.value is not None:
+            self.set(node, np.ascontiguousarray(node.leaf.value, node.dtype))
+
+    def _value(self, n: Any, sizes: dict[str, int]) -> int:
+        if isinstance(n, Foreign):
+            return self._callback(n.node)
+        if isinstance(n, Products):
+            return 0 if self._machine is None else int(self._machine.products.address(n.dtype))
+        return n.size(sizes) if isinstance(n, Dim) else int(n)
+
+    def _callback(self, node: Node) -> int:
+        """Make a function for compiled code that runs an op through NumPy."""
+        op = node.op
+        assert op is not None
+        text = self.text
+
+        def array(x: Node) -> Array:
+            memory: Array = self.arrays[text.canonical(x).order]
+            return memory.reshape(self._shape(x))
+
+        def call() -> None:
+            with np.errstate(all="ignore"):
+                values = [x.number if x.number is not None else array(x) for x in node.inputs]
+                array(node)[...] = op.run(*values, **resolve_attrs(node.attrs, self.sizes))
+
+        made = ctypes.CFUNCTYPE(None)(call)
+        self._kept.append(made)
+        return ctypes.cast(made, ctypes.c_void_p).value or 0
+
+    def _point(self, node: Node, array: Array) -> None:
+        whole = array.flags.c_contiguous or not node.shape
+        if array.dtype != node.dtype or not whole:
+            raise ShapeError(f"compiled code got {array.dtype} memory for {node.dtype}")
+        self.table[HEAD + self.text.memory.index(node)] = array.ctypes.data
+
+    def set(self, node: Node, array: Array) -> None:
+        """Let a leaf or an output lie in this array, which is kept alive."""
+        self.arrays[node.order] = array
+        if node in self.text.memory:
+            self._point(node, array)
+
+    def result(self, i: int) -> Array:
+        """Give a copy of an output."""
+        node = self.program.outputs[i]
+        shape = self._shape(node)
+        if node.number is not None:
+            return np.full(shape, node.number, node.dtype)[()]
+        array = self.arrays[self.text.canonical(node).order]
+        return np.array(array.reshape(shape))[()]
+
+    def move(self, node: Node, elements: int) -> None:
+        """Say how many elements of an input or output of many steps one step takes."""
+        if node in self.text.stream_nodes:
+            at = HEAD + len(self.text.memory) + self.text.stream_nodes.index(node)
+            self.table[at] = elements * node.dtype.itemsize
+
+
+@functools.cache
+def _workers(threads: int) -> ThreadPoolExecutor:
+    """Threads that wait for work, besides the one that asks."""
+    return ThreadPoolExecutor(threads - 1, thread_name_prefix="chainrule")
+
+
+def _plain(source: str) -> Callable[..., int]:
+    """Give a program as Python that is not compiled."""
+    module = language.module_of(source, "chainrule_plain", "<program>", language.WORDS)
+
+    def program(*arguments: int) -> int:
+        with np.errstate(all="ignore"):
+            return int(module.program(*arguments))
+
+    return program
+
+
+def resolve_attrs(attrs: dict[str, Any], sizes: dict[str, int]) -> dict[str, Any]:
+    """Give the attributes of an op with sizes for names."""
+    return {key: resolve(value, sizes) for key, value in attrs.items()}
+
+
+def empty(count: int, dtype: Any) -> Array:
+    """Make memory for so many bytes at the start of a cache line."""
+    itemsize = np.dtype(dtype).itemsize
+    room = np.empty(max(count, 1) + ALIGN, np.uint8)
+    start = -room.ctypes.data % ALIGN
+    size = -(-max(count, itemsize) // itemsize) * itemsize
+    if start + size > room.size:
+        return empty(size, dtype)
+    return room[start : start + size].view(dtype)
+
+
+def room(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Make an array without contents that begins at a cache line."""
+    count = int(np.prod(shape, dtype=np.int64))
+    return empty(count * dtype.itemsize, dtype)[:count].reshape(shape)
+
+
+def _bytes(shape: Sequence[int], dtype: np.dtype[Any]) -> int:
+    return int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+
+
+# The arena.
+
+
+def lifetimes(text: Text) -> dict[int, tuple[int, int]]:
+    """Give the first and the last call that touches each piece of memory.
+
+    Between two meetings of threads no order is known, so a piece lives for whole stretches.
+    """
+    stretch, stretches = 0, []
+    for i, call in enumerate(text.calls):
+        stretch += call.meets or i == text.check_at
+        stretches.append(stretch)
+    spans: dict[int, tuple[int, int]] = {}
+    for call, now in zip(text.calls, stretches, strict=True):
+        for order in call.reads | call.writes:
+            first, last = spans.get(order, (now, now))
+            spans[order] = min(first, now), max(last, now)
+    for x in text.checks:
+        order = text.canonical(x).order
+        spans[order] = spans[order][0], max(spans[order][1], stretches[-1])
+    return spans
+
+
+def layout(pieces: Mapping[int, tuple[tuple[int, int], int]]) -> tuple[dict[int, int], int]:
+    """Give each piece an offset so that pieces alive together do not overlap: largest first.
+
+    >>> layout({1: ((0, 1), 100), 2: ((1, 2), 64), 3: ((2, 3), 100)})
+    ({1: 0, 3: 0, 2: 128}, 192)
+    """
+    placed: list[tuple[tuple[int, int], int, int]] = []
+    offsets: dict[int, int] = {}
+    for order in sorted(pieces, key=lambda k: (-pieces[k][1], pieces[k][0])):
+        (first, last), size = pieces[order]
+        size = max(-(-size // ALIGN) * ALIGN, ALIGN)
+        start = 0
+        for _, begin, end in sorted(
+            (p for p in placed if p[0][0] <= last and first <= p[0][1]), key=lambda p: p[1]
+        ):
+            if start + size <= begin:
+                break
+            start = max(start, end)
+        offsets[order] = start
+        placed.append(((first, last), start, start + size))
+    return offsets, max((end for _, _, end in placed), default=0)
+
+
+__all__ = ["Bound", "Group", "Program"]

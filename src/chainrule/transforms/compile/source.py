@@ -1,0 +1,422 @@
+"""The text of a program: kernels, and one function that runs them step after step.
+
+Sizes, numbers and addresses are arguments, so that the text depends on the structure of the graph
+alone, and is compiled once for nets of all widths.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from chainrule.dims import Dim, Size
+from chainrule.ops.loops import Along, Product, Reduce, Scatter
+from chainrule.transforms.compile import language
+from chainrule.transforms.compile.emit import (
+    Kernel,
+    along_kernel,
+    copy_kernel,
+    group_kernel,
+    product_size,
+    scatter_kernel,
+)
+from chainrule.transforms.compile.frame import base, squeezed, type_name
+from chainrule.transforms.compile.schedule import Group, Root, Schedule, Step
+from chainrule.transforms.compile.simplify import Node, same_shape
+
+HEAD = 4
+"""Entries of the table before the memory: numbers, meeting point, scratch, bytes of scratch."""
+
+_RESERVED = {
+    *language.WORDS, "first", "last", "meeting", "numbers", "range", "row", "scratch", "short",
+    "start", "step", "stop", "table", "thread", "threads",
+}  # fmt: skip
+
+
+@dataclass
+class Call:
+    """One statement of the program: a kernel, a product, or a function of Python.
+
+    `share` is the size whose range threads share out; `local` are the pieces of memory of which a
+    thread then touches its part alone.
+    """
+
+    node: Node
+    kernel: Kernel | None = None
+    name: str = ""
+    reads: set[int] = field(default_factory=set)
+    writes: set[int] = field(default_factory=set)
+    share: Any = None
+    local: set[int] = field(default_factory=set)
+    meets: bool = False
+
+
+@dataclass(frozen=True)
+class Products:
+    """The address of the machine code that multiplies matrices of a dtype."""
+
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """An op without a loop fact: the program calls Python for it, at an address."""
+
+    node: Node
+
+
+class Text:
+    """The source of a program, and what its table has to hold.
+
+    `streams` are leaves whose memory moves on with every step, `checks` numbers that end the
+    program before the updates when they are not finite.
+    """
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        streams: set[int],
+        checks: Sequence[Node],
+        name_of: Callable[[Node], str | None],
+    ) -> None:
+        self.schedule = schedule
+        self.checks = checks
+        self.shares = sharing(schedule)
+        self.memory: list[Node] = []
+        self.sizes: list[Any] = []
+        self.numbers: list[float] = []
+        self._streams = streams
+        self._name_of = name_of
+        self._memory_names: dict[int, str] = {}
+        self._size_names: list[str] = []
+        self._known_sizes: dict[str, str] = {}
+        self._taken: set[str] = set(_RESERVED)
+        self.calls, self.check_at = self._calls()
+        _set_meetings(self.calls, self.check_at)
+        names: dict[str, str] = {}
+        for call in self.calls:
+            if call.kernel is not None:
+                call.name = names.setdefault(call.kernel.text, f"loop_{len(names) + 1}")
+        self.source = self._program(names)
+
+    def canonical(self, node: Node) -> Node:
+        """Give the node whose memory holds a node."""
+        node = base(node)
+        return self.shares.get(node.order, node)
+
+    @property
+    def stream_nodes(self) -> list[Node]:
+        """Memory that moves on with every step."""
+        return [node for node in self.memory if node.order in self._streams]
+
+    # Calls.
+
+    def _calls(self) -> tuple[list[Call], int]:
+        steps = self.schedule.steps
+        calls = [self._call(step) for step in steps]
+        for leaf, new in self.schedule.updates:
+            if self.canonical(new) is not leaf:
+                kernel = copy_kernel(new, leaf, self.schedule.memory, self.shares)
+                calls.append(self._of_kernel(leaf, kernel))
+        return calls, self.schedule.updates_from
+
+    def _call(self, step: Step) -> Call:
+        memory = self.schedule.memory
+        if isinstance(step, Group):
+            return self._of_kernel(step.roots[-1].node, group_kernel(step, memory, self.shares))
+        node = step.node
+        if isinstance(node.loop, Scatter):
+            return self._of_kernel(node, scatter_kernel(node, memory, self.shares))
+        if isinstance(node.loop, Along):
+            return self._of_kernel(node, along_kernel(node, memory, self.shares))
+        inputs = [self.canonical(x) for x in node.inputs]
+        call = Call(node, reads={x.order for x in inputs}, writes={node.order})
+        if isinstance(node.loop, Product):
+            call.share = node.shape[0] if len(node.shape) == 2 else product_size(node.shape[:-2])
+            call.local = {node.order}
+            if len(node.shape) == 2 and not node.attrs.get("transpose_a"):
+                call.local.add(inputs[0].order)
+            if len(node.shape) > 2:
+                call.local |= {
+                    x.order
+                    for x, y in zip(inputs, node.inputs, strict=True)
+                    if squeezed(y.shape[:-2])
+                }
+        return call
+
+    def _of_kernel(self, node: Node, kernel: Kernel) -> Call:
+        return Call(
+            node,
+            kernel,
+            reads={x.order for x in kernel.pointers},
+            writes={self.canonical(x).order for x in kernel.writes},
+            share=kernel.share,
+            local=kernel.local,
+        )
+
+    # Names in the program.
+
+    def _place(self, node: Node) -> str:
+        """Name of the memory of a node."""
+        node = self.canonical(node)
+        if node.order not in self._memory_names:
+            stem = self._name_of(node) or (node.op.name if node.op else "constant")
+            self._memory_names[node.order] = self._fresh(stem)
+            self.memory.append(node)
+        return self._memory_names[node.order]
+
+    def _fresh(self, stem: str) -> str:
+        stem = re.sub(r"\W", "_", stem)
+        stem = f"x_{stem}" if not stem or stem[0].isdigit() else stem
+        name, count = stem, 1
+        while name in self._taken:
+            count += 1
+            name = f"{stem}_{count}"
+        self._taken.add(name)
+        return name
+
+    def _size(self, n: Any) -> str:
+        """Name of a size; one that has no name of its own gets one for this use alone."""
+        if isinstance(n, int) and not isinstance(n, Size) and n in (0, 1):
+            return str(int(n))
+        key = repr(n) if isinstance(n, Dim) else getattr(n, "name", "")
+        if key in self._known_sizes:
+            return self._known_sizes[key]
+        name = self._fresh(key or "n")
+        if key:
+            self._known_sizes[key] = name
+        self.sizes.append(n)
+        self._size_names.append(name)
+        return name
+
+    def _address(self, dtype: str) -> str:
+        key = f"multiply_{dtype}"
+        if key not in self._known_sizes:
+            self._known_sizes[key] = self._fresh(key)
+            self.sizes.append(Products(dtype))
+            self._size_names.append(self._known_sizes[key])
+        return self._known_sizes[key]
+
+    def _number(self, value: float) -> str:
+        self.numbers.append(value)
+        return f"numbers[{len(self.numbers) - 1}]"
+
+    # Text.
+
+    def _program(self, kernels: dict[str, str]) -> str:
+        steps: list[str] = []
+        shared: dict[str, None] = {}
+        for i, call in enumerate(self.calls):
+            if i == self.check_at:
+                steps += self._check()
+            if call.meets:
+                steps += _MEET
+            steps.append(f"# {comment(call)}")
+            steps += self._statement(call, shared)
+        if self.check_at >= len(self.calls):
+            steps += self._check()
+        if any(call.share is not None for call in self.calls):
+            steps += _MEET
+        body = [*self._head(), "for step in range(start, stop):"]
+        body += ["    " + line for line in [*self._top(shared), *steps] or ["pass"]]
+        body.append("return stop")
+        parts = [f"def {name}{text}" for text, name in kernels.items()]
+        lines = ["def program(start, stop, short, table, thread, threads):"]
+        parts.append("\n".join([*lines, *["    " + line for line in body]]))
+        return "\n\n\n".join(parts) + "\n"
+
+    def _head(self) -> list[str]:
+        """Unpack what is the same in every step."""
+        lines = ["table = int64s(table)"]
+        if self.numbers:
+            lines.append("numbers = float64s(table[0])")
+        if any(call.share is not None for call in self.calls):
+            lines.append("meeting = int64s(table[1])")
+        kinds = sorted({type_name(c.node.dtype) for c in self.calls if _is_product(c)})
+        lines += [f"scratch_{kind} = {kind}s(table[2] + thread * table[3])" for kind in kinds]
+        for k, node in enumerate(self.memory):
+            if node.order not in self._streams:
+                name, kind = self._memory_names[node.order], type_name(node.dtype)
+                lines.append(f"{name} = {kind}s(table[{HEAD + k}])")
+        return lines
+
+    def _top(self, shared: Sequence[str] | dict[str, None]) -> list[str]:
+        """Unpack what differs between steps."""
+        lines = []
+        for k, node in enumerate(self.stream_nodes):
+            place, move = HEAD + self.memory.index(node), HEAD + len(self.memory) + k
+            name, kind = self._memory_names[node.order], type_name(node.dtype)
+            lines.append(f"{name} = {kind}s(table[{place}] + step * table[{move}])")
+        count, first = len(self.sizes), HEAD + len(self.memory) + len(self.stream_nodes)
+        if count:
+            lines.append(f"row = {first + count} if step == short else {first}")
+        lines += [
+            f"{name} = table[row + {k}]" if k else f"{name} = table[row]"
+            for k, name in enumerate(self._size_names)
+        ]
+        for name in shared:
+            lines.append(f"{name}_first = share({name}, thread, threads)")
+            lines.append(f"{name}_last = share({name}, thread + 1, threads)")
+        return lines
+
+    def _check(self) -> list[str]:
+        if not self.checks:
+            return []
+        asked = " and ".join(f"is_finite({self._place(x)}[0])" for x in self.checks)
+        return [*_MEET, f"if not ({asked}):", "    return step"]
+
+    def _statement(self, call: Call, shared: dict[str, None]) -> list[str]:
+        if _is_product(call):
+            return self._product(call, shared)
+        if call.kernel is None:
+            for x in (*call.node.inputs, call.node):
+                self._place(x)
+            name = self._fresh(f"{call.node.op}_in_python")
+            self.sizes.append(Foreign(call.node))
+            self._size_names.append(name)
+            return ["if thread == 0:", f"    call_python({name})"]
+        kernel = call.kernel
+        args = [self._place(x) for x in kernel.pointers]
+        args += [self._size(n) for n in kernel.sizes]
+        args += [self._number(value) for value in kernel.numbers]
+        if kernel.share is None:
+            return ["if thread == 0:", f"    {call.name}({', '.join(args)})"]
+        args += self._part(kernel.share, kernel.stride, shared)
+        return [f"{call.name}({', '.join(args)})"]
+
+    def _part(self, n: Any, stride: Any, shared: dict[str, None]) -> list[str]:
+        """Source of the first and the last of what a thread does of n."""
+        name = self._size(n)
+        if name.isdigit():
+            return [f"share({name}, thread, threads)", f"share({name}, thread + 1, threads)"]
+        shared[name] = None
+        times = "" if isinstance(stride, int) and stride == 1 else f" * {self._size(stride)}"
+        return [f"{name}_first{times}", f"{name}_last{times}"]
+
+    def _product(self, call: Call, shared: dict[str, None]) -> list[str]:
+        node = call.node
+        a, b = node.inputs
+        turned_a = bool(node.attrs.get("transpose_a"))
+        turned_b = bool(node.attrs.get("transpose_b"))
+        m, n, k = (self._size(s) for s in (*node.shape[-2:], a.shape[-2 if turned_a else -1]))
+        lda, ldb = self._size(a.shape[-1]), self._size(b.shape[-1])
+        names = [self._place(x) for x in (a, b, node)]
+        scratch = f"scratch_{type_name(node.dtype)}"
+        address = self._address(type_name(node.dtype))
+        how = f"{address}, {turned_a}, {turned_b}"
+        if len(node.shape) == 2:
+            first, last = self._part(node.shape[0], 1, shared)
+            left = f"at({names[0]}, {first}{'' if turned_a else f' * {lda}'})"
+            out = f"at({names[2]}, {first} * {n})"
+            return [f"product({how}, {last} - {first}, {n}, {k}, {left}, {lda}, {names[1]}, {ldb}, "
+                    f"{out}, {n}, {scratch})"]  # fmt: skip
+        places = []
+        for name, x in zip(names, (a, b, node), strict=True):
+            step = self._size(product_size(x.shape[-2:]))
+            places.append(f"at({name}, stack * {step})" if squeezed(x.shape[:-2]) else name)
+        first, last = self._part(product_size(node.shape[:-2]), 1, shared)
+        return [f"for stack in range({first}, {last}):",
+                f"    product({how}, {m}, {n}, {k}, {places[0]}, {lda}, {places[1]}, {ldb}, "
+                f"{places[2]}, {n}, {scratch})"]  # fmt: skip
+
+
+_MEET = ["if threads > 1:", "    meet(meeting, threads)"]
+
+
+def _is_product(call: Call) -> bool:
+    return call.kernel is None and isinstance(call.node.loop, Product)
+
+
+def comment(call: Call) -> str:
+    """Say which layers and ops a statement computes."""
+    nodes = call.kernel.roots if call.kernel is not None else [call.node]
+    texts: dict[str, None] = {}
+    for node in nodes:
+        where = node.scope.path() if node.scope else ""
+        what = node.op.name if node.op else "copy"
+        texts[f"{where}: {what}" if where else what] = None
+    return ", ".join(texts)
+
+
+def _set_meetings(calls: Sequence[Call], check_at: int) -> None:
+    """Say before which calls threads have to meet: where one needs what another has made."""
+    since: list[Call] = []
+    for i, call in enumerate(calls):
+        if i == check_at:
+            since = []
+        if any(_disturbs(earlier, call) for earlier in since):
+            call.meets = True
+            since = []
+        since.append(call)
+
+
+def _disturbs(earlier: Call, call: Call) -> bool:
+    common = (earlier.writes & (call.reads | call.writes)) | (earlier.reads & call.writes)
+    if not common:
+        return False
+    if earlier.share is None or call.share is None:
+        return not (earlier.share is None and call.share is None)
+    return not (same_shape([earlier.share], [call.share]) and common <= earlier.local & call.local)
+
+
+# Memory that serves two nodes.
+
+
+def sharing(schedule: Schedule) -> dict[int, Node]:
+    """Give the nodes that are written over the memory of another, which nobody reads later."""
+    shares: dict[int, Node] = {}
+    last_use = _last_uses(schedule)
+    leaf_of = {base(new).order: leaf for leaf, new in schedule.updates}
+    fixed = {base(x).order for x in schedule.outputs} | set(leaf_of)
+    for i, step in enumerate(schedule.steps):
+        if not isinstance(step, Group) or step.roots[0].columns:
+            continue
+        taken: set[int] = set()
+        for root in step.roots:
+            node = root.node
+            if node.order not in schedule.memory or isinstance(node.loop, Reduce):
+                continue
+            if node.order in leaf_of:
+                leaf = leaf_of[node.order]
+                if i >= schedule.updates_from and _may_overwrite(leaf, root, step, last_use, i):
+                    shares[node.order] = leaf
+                continue
+            for x, _ in root.frame.loads:
+                if x.op is None or x.order in fixed or x.order in taken or x.order not in last_use:
+                    continue
+                if node.order not in fixed and _may_overwrite(x, root, step, last_use, i):
+                    taken.add(x.order)
+                    shares[node.order] = shares.get(x.order, x)
+                    break
+    return shares
+
+
+def _may_overwrite(x: Node, root: Root, group: Group, last_use: dict[int, int], step: int) -> bool:
+    """Whether a root may be stored over x: same form, and nobody reads x elsewhere or later."""
+    if base(x) is not x or last_use.get(x.order, step) != step or x.dtype != root.node.dtype:
+        return False
+    if not same_shape(squeezed(x.shape), squeezed(root.node.shape)):
+        return False
+    phase = {id(r): p for p, (_, roots) in enumerate(group.phases) for r in roots}
+    home = [i for i in root.home if i != "0"]
+    for other in group.roots:
+        for y, at in other.frame.loads:
+            if base(y) is x and (
+                y is not x or [i for i in at if i != "0"] != home
+                or phase[id(other)] > phase[id(root)]
+            ):  # fmt: skip
+                return False
+    return True
+
+
+def _last_uses(schedule: Schedule) -> dict[int, int]:
+    """Give the last step that loads each node, or a node with the same memory."""
+    last: dict[int, int] = {}
+    for i, step in enumerate(schedule.steps):
+        if isinstance(step, Group):
+            loaded = [base(x) for root in step.roots for x, _ in root.frame.loads]
+        else:
+            loaded = schedule.loaded_by(step.node)
+        for x in loaded:
+            last[x.order] = i
+    return last

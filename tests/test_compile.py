@@ -1,0 +1,181 @@
+"""The verb compile: every op, layer and loss as generated code, plain and by Numba."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import chainrule as cr
+from chainrule import Spec, no_grad, ops, trace
+from chainrule.errors import ShapeError
+from chainrule.graph import OPS, value_of
+from chainrule.ops.kinds import Elementwise
+from chainrule.transforms.compile import Compiled
+from chainrule.transforms.compile.program import layout
+from chainrule.transforms.compile.simplify import simplify
+from tables import LAYER_ROWS, LOSS_ROWS, OP_ROWS, loss_of
+
+TOLERANCE = {np.float64: 1e-12, np.float32: 1e-5}
+
+
+def arrays_of(row, dtype):
+    return [
+        x.astype(dtype) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x
+        for x in row.inputs
+    ]
+
+
+def with_arrays(row, inputs):
+    """Give the op as a function of its arrays alone."""
+
+    def f(*arrays):
+        rest = iter(arrays)
+        filled = [next(rest) if isinstance(x, np.ndarray) else x for x in inputs]
+        return OPS[row.name](*filled, **row.attrs)
+
+    return f, [x for x in inputs if isinstance(x, np.ndarray)]
+
+
+def same(found, expected, tolerance):
+    found, expected = np.asarray(found), np.asarray(expected)
+    assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=1e-300)
+
+
+def compiled_and_run(functions, arrays, tolerance, plain):
+    """Compile many functions of arrays of their own as one program, and compare with NumPy."""
+    counts = np.cumsum([0, *[len(xs) for xs in arrays]])
+
+    def all_of(*xs):
+        return [f(*xs[a:b]) for f, a, b in zip(functions, counts[:-1], counts[1:], strict=True)]
+
+    flat = [x for xs in arrays for x in xs]
+    found = Compiled(trace(all_of, *[Spec(x.shape, x.dtype) for x in flat]), plain=plain)(*flat)
+    with np.errstate(all="ignore"):
+        for f, xs, y in zip(functions, arrays, found, strict=True):
+            same(y, f(*xs), tolerance)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("row", OP_ROWS, ids=str)
+def test_every_op_as_plain_source(row, dtype):
+    f, arrays = with_arrays(row, arrays_of(row, dtype))
+    compiled_and_run([f], [arrays], TOLERANCE[dtype], plain=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_every_op_by_numba(dtype):
+    pytest.importorskip("numba")
+    pairs = [with_arrays(row, arrays_of(row, dtype)) for row in OP_ROWS]
+    compiled_and_run([f for f, _ in pairs], [xs for _, xs in pairs], TOLERANCE[dtype], plain=False)
+
+
+def extremes(row):
+    """Give an op of one or two arrays of numbers that are as far out as can be."""
+    ends = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e4, -1e4, 5e-324, -5e-324, 1e-310, 1.0])
+    first = np.repeat(ends, len(ends))
+    second = np.tile(ends, len(ends))
+    return [first, second][: len(row.inputs)]
+
+
+ELEMENTWISE = {
+    row.name: row
+    for row in OP_ROWS
+    if OPS[row.name].kind in ("elementwise", "discrete") and not row.attrs and row.name != "where"
+}
+
+
+@pytest.mark.parametrize("plain", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_extreme_inputs(plain):
+    if not plain:
+        pytest.importorskip("numba")
+    rows = [r for r in ELEMENTWISE.values() if not r.name.startswith("logical")]
+    functions = [OPS[row.name] for row in rows]
+    compiled_and_run(functions, [extremes(row) for row in rows], 1e-12, plain)
+
+
+def test_every_op_has_a_loop():
+    missing = [name for name, op in OPS.items() if not op.loops and "of_this_page" not in name]
+    assert [name for name in missing if name in {row.name for row in OP_ROWS}] == []
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7])
+def test_named_dimensions_serve_every_size(rows):
+    f = cr.compile(lambda x: ops.softmax(x) * ops.count(x, 0), Spec(("n", 3), float), plain=True)
+    x = np.random.default_rng(0).normal(size=(rows, 3))
+    same(f(x), ops.softmax(x) * rows, 1e-12)
+
+
+def test_no_rows():
+    f = cr.compile(lambda x: (x * 2.0, ops.sum(x, 0)), Spec(("n", 3), float), plain=True)
+    double, total = f(np.zeros((0, 3)))
+    assert double.shape == (0, 3)
+    assert total.tolist() == [0, 0, 0]
+
+
+def test_inputs_of_another_shape_are_refused():
+    f = cr.compile(lambda x: x + 1.0, Spec(("n", 3), float), plain=True)
+    with pytest.raises(ShapeError, match=r"input 0 has shape \(2, 4\), expected \[n, 3\]"):
+        f(np.zeros((2, 4)))
+    with pytest.raises(ShapeError, match=r"input 0 has shape \(3,\)"):
+        f(np.zeros(3))
+
+
+@pytest.mark.parametrize("row", LOSS_ROWS, ids=lambda row: row.name)
+def test_every_loss_with_its_gradient(row):
+    loss, target = loss_of(row), np.asarray(row.target)
+    prediction = np.asarray(row.prediction, float)
+    both = cr.value_and_grad(lambda p: loss.value(p, target))
+    found = cr.compile(both, Spec(prediction.shape, float), plain=True)(prediction)
+    for y, e in zip(found, both(prediction), strict=True):
+        np.testing.assert_allclose(y, e, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("row", LAYER_ROWS, ids=str)
+def test_every_layer_when_predicting(row):
+    layer = row.layer().astype(float).eval()
+    found = cr.compile(layer, *row.inputs, plain=True)(*row.inputs)
+    with no_grad():
+        same(found, value_of(layer(*row.inputs)), 1e-12)
+
+
+def test_what_is_computed_twice_is_computed_once():
+    graph = trace(lambda x: ops.exp(x) * ops.exp(x) + (x + 0.0) * 1.0, Spec(("n",), float))
+    assert [str(node) for node in simplify([graph.output])[0] if node.op] == ["exp", "mul", "add"]
+
+
+def test_the_source_can_be_read():
+    f = cr.compile(lambda x: ops.tanh(x * 2.0) + 0.3, Spec(("n", 3), float))
+    assert "tanh(" in f.source
+    assert "0.3" not in f.source  # numbers and sizes are arguments, but for the commonest
+    assert "float64(2.0)" in f.source
+
+
+def test_an_op_without_a_formula_runs_through_numpy():
+    op = Elementwise("cube_of_this_test", lambda x: x**3, [lambda out, x: 3.0 * x * x])
+    try:
+        f = cr.compile(lambda x: ops.exp(op(x * 2.0)) + 1.0, Spec(("n", 2), float))
+        x = np.array([[0.1, -0.2], [0.3, 0.0]])
+        same(f(x), np.exp((2 * x) ** 3) + 1, 1e-12)
+        assert "call_python" in f.source
+    finally:
+        del OPS[op.name]
+
+
+def test_memory_is_used_again():
+    chain = cr.compile(lambda x: ops.sort(ops.sort(ops.sort(ops.sort(x)))), Spec((100,), float))
+    bound = chain.program.bind({}, plain=True)
+    assert bound.arena_bytes <= 4 * 832
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 4), st.integers(1, 500)), max_size=12))
+def test_pieces_alive_together_do_not_overlap(drawn):
+    pieces = {i: ((first, first + more), size) for i, (first, more, size) in enumerate(drawn)}
+    offsets, total = layout(pieces)
+    for i, (a, n) in pieces.items():
+        assert offsets[i] % 64 == 0
+        assert offsets[i] + n <= total
+        for j, (b, m) in pieces.items():
+            if i < j and a[0] <= b[1] and b[0] <= a[1]:
+                assert offsets[i] + n <= offsets[j] or offsets[j] + m <= offsets[i]

@@ -1,0 +1,169 @@
+"""The products of compiled programs against NumPy's, and what they leave alone."""
+
+import ctypes
+import itertools
+import mmap
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+
+from numba import njit, types
+from numba.extending import intrinsic
+
+from chainrule.transforms.compile.products import address, call_product, scratch_size
+
+FORMS = list(itertools.product([0, 1], [0, 1]))
+FEW = [1, 2, 5, 8, 13, 16, 17, 33]
+SHAPES = [
+    *[(m, n, k) for m in FEW for n in FEW for k in (1, 3, 16, 21) if (m + n + k) % 3 == 0],
+    *[(32, 64, 20), (32, 64, 64), (64, 20, 32), (100, 52, 40), (7, 70, 70), (97, 3, 70)],
+    *[(1, 200, 530), (200, 1, 530), (3, 66, 1100), (970, 40, 5), (25, 33, 513), (130, 600, 520)],
+]
+
+
+@intrinsic
+def pointer(context, number, like):
+    def generate(context, builder, sig, args):
+        return builder.inttoptr(args[0], context.get_value_type(sig.return_type))
+
+    return types.CPointer(like.dtype)(types.int64, like), generate
+
+
+@njit
+def run(function, flags, sizes, a, b, c, strides, scratch):
+    call_product(
+        function, flags[0], flags[1], sizes[0], sizes[1], sizes[2],
+        pointer(a, scratch), strides[0], pointer(b, scratch), strides[1],
+        pointer(c, scratch), strides[2], pointer(scratch.ctypes.data, scratch),
+    )  # fmt: skip
+
+
+def multiply(form, a, b, c):
+    """Write op(a) op(b) to c."""
+    m, n, k = *c.shape, a.shape[0 if form[0] else 1]
+    space = np.full(scratch_size(m, n, k) + 32, np.nan, c.dtype)
+    start = -space.ctypes.data % 64 // c.itemsize
+    scratch, rest = np.split(space[start:], [scratch_size(m, n, k)])
+    strides = tuple(x.strides[0] // x.itemsize for x in (a, b, c))
+    run(
+        address(c.dtype), form, (m, n, k), a.ctypes.data, b.ctypes.data, c.ctypes.data, strides,
+        scratch,
+    )  # fmt: skip
+    assert np.isnan(rest).all()
+
+
+def inside(shape, dtype):
+    """Give a matrix inside a larger one, all NaN."""
+    outer = np.full((shape[0] + 2, shape[1] + 5), np.nan, dtype)
+    return outer, outer[1:-1, 2:-3]
+
+
+def operands(form, m, n, k, dtype, make=inside):
+    """Give random matrices whose op(a) is m x k and op(b) is k x n."""
+    rng = np.random.default_rng(m + n + k)
+    _, a = make((k, m) if form[0] else (m, k), dtype)
+    _, b = make((n, k) if form[1] else (k, n), dtype)
+    a[:], b[:] = rng.standard_normal(a.shape), rng.standard_normal(b.shape)
+    return a, b
+
+
+def plain(form, a, b):
+    return (a.T if form[0] else a), (b.T if form[1] else b)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("form", FORMS)
+def test_equals_numpy_and_writes_nothing_else(form, dtype):
+    for m, n, k in SHAPES:
+        a, b = operands(form, m, n, k, dtype)
+        outer, c = inside((m, n), dtype)
+        multiply(form, a, b, c)
+        x, y = (z.astype(np.float64) for z in plain(form, a, b))
+        assert np.all(abs(c - x @ y) <= k * np.finfo(dtype).eps * (abs(x) @ abs(y)))
+        if dtype == np.float64:
+            np.testing.assert_allclose(c, x @ y, rtol=1e-13, atol=1e-13 * np.sqrt(k))
+        assert np.isnan(outer).sum() == outer.size - c.size
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_part_of_the_rows_or_columns_has_the_same_bits(form):
+    m, n, k = 61, 75, 600
+    a, b = operands(form, m, n, k, np.float32)
+    whole = np.empty((m, n), np.float32)
+    multiply(form, a, b, whole)
+    for rows, columns in [(slice(0, 30), slice(None)), (slice(30, 61), slice(None)),
+                          (slice(None), slice(0, 40)), (slice(None), slice(40, 75)),
+                          (slice(7, 8), slice(None)), (slice(None), slice(7, 8)),
+                          (slice(2, 60), slice(3, 8)), (slice(9, 12), slice(8, 73))]:  # fmt: skip
+        part = np.empty_like(whole[rows, columns], order="C")
+        x = a[:, rows] if form[0] else a[rows]
+        y = b[columns] if form[1] else b[:, columns]
+        multiply(form, x, y, part)
+        np.testing.assert_array_equal(part, whole[rows, columns])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_sizes_of_zero(form):
+    for m, n, k in [(0, 3, 2), (3, 0, 2), (0, 0, 0), (1, 0, 0)]:
+        a, b = operands(form, m, n, k, np.float32)
+        multiply(form, a, b, np.empty((m, n), np.float32))
+    a, b = operands(form, 3, 4, 0, np.float32)
+    c = np.full((3, 4), np.nan, np.float32)
+    multiply(form, a, b, c)
+    np.testing.assert_array_equal(c, 0)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("n", [3, 40])
+def test_nan_and_infinity_stay_in_their_rows(form, n):
+    a, b = operands(form, 20, n, 30, np.float32)
+    c = np.empty((20, n), np.float32)
+    x, y = plain(form, a, b)
+    x[3, 4], x[5, 6], y[6, 1] = np.nan, np.inf, 0
+    multiply(form, a, b, c)
+    finite = np.isfinite(c)
+    assert not finite[[3, 5]].any()
+    assert np.delete(finite, [3, 5], axis=0).all()
+    assert np.isnan(c[3]).all()
+    assert np.isnan(c[5, 1])
+    assert np.isinf(np.delete(c[5], 1)).all()
+
+
+def between_guards(shape, dtype, last):
+    """Give a matrix whose first or last byte touches a page that may not be touched."""
+    page, size = mmap.PAGESIZE, int(np.prod(shape)) * np.dtype(dtype).itemsize
+    count = -(-size // page)
+    pages = mmap.mmap(-1, (count + 2) * page)
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    whole = np.frombuffer(pages, np.uint8)
+    for guard in (whole.ctypes.data, whole.ctypes.data + (count + 1) * page):
+        assert libc.mprotect(guard, page, 0) == 0
+    start = (count + 1) * page - size if last else page
+    return whole, whole[start : start + size].view(dtype).reshape(shape)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="uses mprotect")
+@pytest.mark.parametrize("form", FORMS)
+def test_reads_nothing_outside(form):
+    for (m, n, k), last in itertools.product(
+        [(1, 1, 1), (5, 3, 7), (13, 17, 19), (3, 50, 9), (100, 9, 33), (100, 530, 20)],
+        [False, True],
+    ):
+
+        def guarded(shape, dtype, last=last):
+            return between_guards(shape, dtype, last)
+
+        a, b = operands(form, m, n, k, np.float32, guarded)
+        _, c = guarded((m, n), np.float32)
+        multiply(form, a, b, c)
+        x, y = plain(form, a, b)
+        np.testing.assert_allclose(c, x @ y, rtol=1e-4, atol=1e-4)
+
+
+def test_other_types_have_no_product():
+    with pytest.raises(KeyError):
+        address("int64")

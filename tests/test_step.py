@@ -1,0 +1,222 @@
+"""The training step as a program: the same numbers as the eager step, whatever it is made of."""
+
+import numpy as np
+import pytest
+
+from chainrule import Callback, losses, nn, ops, optim, train
+from chainrule.data import Rows
+from chainrule.errors import ConfigError, DivergedError, ShapeError
+from chainrule.nn.tabular import TabularNet
+from chainrule.step import Step, StepGraph
+from chainrule.transforms.compile.executor import NumpyProgram
+from chainrule.transforms.compile.program import Program
+from chainrule.updating import Updater
+from tables import LAYER_ROWS, OPTIMIZER_ROWS
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(50, 3))
+Y = RNG.normal(size=(50, 2))
+
+
+class PlainProgram(Program):
+    """A program whose source runs as it stands, without a compiler."""
+
+    def bind(self, *args, **kwargs):
+        return super().bind(*args, **kwargs, plain=True)
+
+
+def eager(model, loss, x, y, **plan):
+    recorder = Recorder()
+    train(model, loss, x, y, seed=0, compile=False, callbacks=[recorder], **plan)
+    return recorder.losses, model.arrays()
+
+
+class Recorder(Callback):
+    def __init__(self):
+        self.losses = []
+
+    def on_step_end(self, event):
+        self.losses.append((event.loss, event.gradient_norm, event.learning_rate))
+
+
+def programmed(kind, model, loss, x, y, weight=None, **plan):
+    """Train by a program of a kind, as `train` does."""
+    recorder = Recorder()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("chainrule.training.Program", kind)
+        how = "numpy" if kind is NumpyProgram else "numba"
+        train(model, loss, x, y, weight=weight, seed=0, compile=how, callbacks=[recorder], **plan)
+    return recorder.losses, model.arrays()
+
+
+def agree(found, expected, tolerance=1e-11):
+    np.testing.assert_allclose(found[0], expected[0], rtol=tolerance)
+    for name, value in expected[1].items():
+        np.testing.assert_allclose(found[1][name], value, rtol=tolerance, atol=1e-13, err_msg=name)
+
+
+KINDS = pytest.mark.parametrize("kind", [NumpyProgram, PlainProgram])
+
+
+def net(dtype=float):
+    return nn.mlp([3, 4, 2], "tanh", seed=0).astype(dtype)
+
+
+@KINDS
+@pytest.mark.parametrize("row", OPTIMIZER_ROWS, ids=lambda row: repr(row.optimizer))
+def test_every_optimizer(kind, row):
+    plan = {"optimizer": row.optimizer, "epochs": 3, "batch_size": 16, "average": 0.9}
+    agree(programmed(kind, net(), "mse", X, Y, **plan), eager(net(), "mse", X, Y, **plan), 1e-9)
+
+
+def target_like(layer, inputs):
+    return np.full(layer(*inputs).shape, 0.3)
+
+
+@KINDS
+@pytest.mark.parametrize("row", [r for r in LAYER_ROWS if r.parameters], ids=str)
+def test_every_layer(kind, row):
+    inputs = tuple(np.repeat(x, 3, axis=0) for x in row.inputs)
+    if row.name == "StackedLinear":
+        pytest.skip("its first axis is no batch")
+    models = [row.layer().astype(float) for _ in range(2)]
+    y = target_like(row.layer().astype(float), inputs)
+    plan = {"optimizer": optim.Adam(0.01), "epochs": 2, "batch_size": 5}
+    agree(
+        programmed(kind, models[0], "mse", inputs, y, **plan),
+        eager(models[1], "mse", inputs, y, **plan),
+        1e-9,
+    )
+
+
+PLANS = {
+    "clip_norm": {"clip_norm": 0.1},
+    "clip_value": {"clip_value": 0.01},
+    "schedule": {"schedule": "cosine"},
+    "by epoch": {"schedule": "exponential", "schedule_by": "epoch"},
+    "penalty": {"penalty": lambda rows: ops.div(0.1, rows)},
+    "unshuffled": {"shuffle": False},
+    "all rows": {"batch_size": None},
+    "one row": {"batch_size": 1, "epochs": 1},
+    "weights": {"weight": np.arange(50.0)},
+}
+
+
+@KINDS
+@pytest.mark.parametrize("name", PLANS)
+def test_every_way_to_train(kind, name):
+    plan = {"epochs": 2, "batch_size": 16} | PLANS[name]
+    agree(programmed(kind, net(), "mse", X, Y, **plan), eager(net(), "mse", X, Y, **plan), 1e-10)
+
+
+@KINDS
+def test_groups_have_their_own_settings(kind):
+    def groups(model):
+        return [([model[0].bias], {"lr": 0.1, "weight_decay": 0.5})]
+
+    a, b = net(), net()
+    agree(
+        programmed(kind, a, "mse", X, Y, epochs=2, groups=groups(a), optimizer=optim.NAdam()),
+        eager(b, "mse", X, Y, epochs=2, groups=groups(b), optimizer=optim.NAdam()),
+        1e-9,
+    )
+
+
+@KINDS
+def test_frozen_parameters_stay(kind):
+    model = net()
+    model[0].freeze()
+    before = model[0].weight.numpy() if not model[0].weight.requires_grad else None
+    programmed(kind, model, "mse", X, Y, epochs=1)
+    assert np.array_equal(model[0].weight.value, before)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_machine_code_with_one_and_two_threads(dtype):
+    pytest.importorskip("numba")
+    rows = Rows((X.astype(dtype),), Y.astype(dtype))
+    found = []
+    for threads in (1, 2):
+        model = net(dtype)
+        updater = Updater(model.parameters(), optim.Adam(0.01))
+        step = Step(StepGraph(model, losses.mse, updater, rows), 16, Program, threads=threads)
+        step.load(updater)
+        step.order(None)
+        step.numbers[:] = [[t + 1, 1, 0] for t in range(step.count)]
+        assert step.run(0, step.count, threads) == step.count
+        found.append((step.losses, model.arrays()))
+    assert np.array_equal(found[0][0], found[1][0])
+    for name, value in found[0][1].items():
+        assert np.array_equal(value, found[1][1][name]), name
+    plan = {"optimizer": optim.Adam(0.01), "epochs": 1, "batch_size": 16, "shuffle": False}
+    expected = eager(net(dtype), "mse", *[x.astype(dtype) for x in (X, Y)], **plan)
+    tolerance = 1e-11 if dtype is np.float64 else 1e-4
+    np.testing.assert_allclose(found[0][0], [x[0] for x in expected[0]], rtol=tolerance)
+
+
+@pytest.mark.slow
+def test_other_widths_batches_and_rows_compile_nothing():
+    pytest.importorskip("numba")
+    from chainrule.transforms.compile import machine
+
+    def fit(width, batch, rows, rate):
+        model = nn.mlp([3, width, width + 1, 2], "relu", seed=0)
+        train(
+            model, "mse", X[:rows].astype("f4"), Y[:rows].astype("f4"), epochs=1,
+            optimizer=optim.Adam(rate), batch_size=batch, compile="numba",
+        )  # fmt: skip
+
+    fit(4, 16, 50, 0.01)
+    before = machine.compilations
+    for width, batch, rows, rate in ((5, 16, 50, 0.01), (64, 7, 43, 0.003), (33, 20, 40, 1e-4)):
+        fit(width, batch, rows, rate)
+    assert machine.compilations == before
+
+
+@KINDS
+def test_a_loss_that_is_not_finite_changes_nothing_and_is_named(kind):
+    class Log(nn.Module):
+        def __init__(self):
+            self.inner = nn.Linear(3, 2, seed=0)
+
+        def forward(self, x):
+            return ops.log(self.inner(x) * 0.0 - 1.0)
+
+    model = Log()
+    before = model.arrays()["inner.weight"].copy()
+    with pytest.raises(DivergedError, match=r"step 1 .*first not finite was the result of log"):
+        programmed(kind, model, "mse", X, Y, epochs=1)
+    assert np.array_equal(model.arrays()["inner.weight"], before)
+
+
+@KINDS
+@pytest.mark.parametrize(("code", "row"), [(7, 4), (-9, 3)])
+def test_an_index_outside_of_the_embedding_is_named(kind, code, row):
+    codes = np.tile(np.array([[0, 3], [4, 1]]), (10, 1))
+    codes[row, 1] = code
+    model = TabularNet(3, [5, 4], outputs=2, members=2, hidden=(4,)).initialize(0)
+    target = np.zeros((20, 2, 2), np.float32)
+    with pytest.raises(ShapeError, match=rf"got the index {code} in row {row}; expected 0 to 3"):
+        programmed(kind, model, "mse", (X[:20].astype("f4"), codes), target, epochs=1)
+
+
+def test_a_model_that_cannot_be_traced_is_trained_as_it_is_written():
+    class Branches(nn.Module):
+        def __init__(self):
+            self.inner = nn.Linear(3, 2, seed=0)
+
+        def forward(self, x):
+            return self.inner(x) if float(ops.sum(x)) > 0 else ops.neg(self.inner(x))
+
+    _, state = eager(Branches(), "mse", X, Y, epochs=1)
+    model = Branches()
+    train(model, "mse", X, Y, epochs=1, seed=0, compile="auto")
+    assert np.array_equal(model.arrays()["inner.weight"], state["inner.weight"])
+    with pytest.raises(Exception, match="traced tensor has no value"):
+        train(Branches(), "mse", X, Y, epochs=1, compile="numpy")
+
+
+def test_wrong_word_for_compile():
+    with pytest.raises(ConfigError, match="compile='fast': expected 'auto', 'numba', 'numpy'"):
+        train(net(), "mse", X, Y, compile="fast")
