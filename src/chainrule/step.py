@@ -24,7 +24,7 @@ import numpy as np
 from chainrule import ops
 from chainrule.data import Rows
 from chainrule.dims import Size
-from chainrule.errors import GraphError, ShapeError
+from chainrule.errors import ConfigError, GraphError, ShapeError
 from chainrule.graph import (
     Array,
     Tensor,
@@ -39,9 +39,13 @@ from chainrule.losses import Loss
 from chainrule.nn.module import Module
 from chainrule.transforms.compile.executor import NumpyBound, NumpyProgram
 from chainrule.transforms.compile.program import Bound, Program, room
+from chainrule.transforms.compile.report import Profile, plan, profile, work
 from chainrule.transforms.compile.simplify import Node
 from chainrule.transforms.reverse import reverse
 from chainrule.updating import Updater
+
+_WRITTEN_OUT = 1_000_000
+"""Numbers of sparse rows that are written out at a time."""
 
 NUMBERS = ("t", "factor", "keep")
 """What a step is told: its number, a factor for the rate, and how much averages keep."""
@@ -190,6 +194,8 @@ class StepGraph:
     def check_indices(self) -> None:
         """Raise if data names a place that does not exist: compiled code does not look."""
         data = {*self.data, self.target, self.index}
+        if not all(isinstance(x, np.ndarray) for x in self.rows.inputs):
+            return  # sparse rows hold numbers, which are no places
         for node in ancestors([self.loss]):
             if node.op is None or not any(getattr(f, "picks", False) for f in node.op.loops):
                 continue
@@ -259,6 +265,47 @@ def _scale(norm: Tensor, limit: float) -> Tensor:
         return ops.where(ops.less(limit, norm), ops.div(limit, norm), 1.0)  # type: ignore[no-any-return]
 
 
+class Pace:
+    """How many steps to run at a time, and with how many threads: what was fastest lately.
+
+    A turn takes about `turn` seconds. Every now and then, and when the present number of threads
+    gets slower than the other was, a short turn tries the other. Results do not depend on it.
+
+    >>> pace = Pace(most=2)
+    >>> for _ in range(5):  # a step costs 1 ms, with two threads 2 ms
+    ...     steps, threads = pace.next(1000)
+    ...     pace.tell(steps * threads * 1e-3)
+    >>> pace.next(1000)
+    (50, 1)
+    """
+
+    def __init__(self, most: int = 1, turn: float = 0.05) -> None:
+        self.most, self.turn = most, turn
+        self.cost: dict[int, float] = {}
+        self._turns = 0
+        self._last = (1, 1)
+
+    def next(self, left: int) -> tuple[int, int]:
+        """Give the number of steps and of threads of the next turn."""
+        best = min(self.cost, key=lambda n: self.cost[n], default=1)
+        other = self.most + 1 - best if best in (1, self.most) else 1
+        trying = self.most > 1 and self._turns > 1 and (
+            other not in self.cost or self._turns % 50 == 0
+        )  # fmt: skip
+        threads = other if trying else best
+        guess = self.cost.get(threads, self.cost.get(best, self.turn))
+        share = 0.1 if trying or self._turns < 2 else 1.0
+        steps = int(np.clip(share * self.turn / guess, 1, left))
+        self._last = steps, threads
+        return self._last
+
+    def tell(self, seconds: float) -> None:
+        """Say how long the turn took."""
+        steps, threads = self._last
+        self.cost[threads] = max(seconds / steps, 1e-9)
+        self._turns += 1
+
+
 class Step:
     """The steps of an epoch as a program, with the memory that they change.
 
@@ -276,6 +323,8 @@ class Step:
     ) -> None:
         self.graph = graph
         self.program = graph.program(kind)
+        self.threads = threads
+        self._order: Array | None = None
         n = len(graph.rows)
         self.batch_size = batch_size
         self.count = -(-n // batch_size)
@@ -293,17 +342,49 @@ class Step:
         self._set_data()
         self._set_memory()
 
+    @property
+    def source(self) -> str:
+        """The program as Python that a person can read."""
+        return self.program.source
+
+    def plan(self) -> str:
+        """Give a table of the statements: shapes, operations, bytes, and the memory they share."""
+        if isinstance(self.bound, NumpyBound):
+            return self.bound.plan()
+        return plan(self.bound)
+
+    def profile(self, seconds: float = 0.5) -> Profile:
+        """Measure how long each statement of a step takes; nothing is learned from it."""
+        if isinstance(self.bound, NumpyBound):
+            raise ConfigError('steps run by NumPy have no profile: ask with compile="numba"')
+        if not self.numbers.any():
+            self.numbers[:, :2] = 1
+        if self._order is None:
+            self.order(None)
+        return profile(self.bound, seconds=seconds, short=self.short)
+
+    @property
+    def operations(self) -> float:
+        """How many operations a step takes; 0 where NumPy runs it."""
+        return 0.0 if isinstance(self.bound, NumpyBound) else work(self.bound)
+
     def _set_data(self) -> None:
-        rows, graph = self.graph.rows, self.graph
-        for node, array in zip(graph.data, rows.inputs, strict=True):
-            self._set(node, np.ascontiguousarray(array))
-        self._set(graph.target, np.ascontiguousarray(rows.target))
-        if graph.weight is not None and rows.weight is not None:
-            self._set(graph.weight, np.ascontiguousarray(rows.weight))
+        graph = self.graph
+        self.sparse = not all(isinstance(x, np.ndarray) for x in graph.rows.inputs)
+        if not self.sparse:
+            self._set_rows(graph.rows)
         for k, x in enumerate(graph.numbers):
             self._stream(self.program.leaves[x.birth], self.numbers[:, k], len(NUMBERS))
         for end, array in zip(self.program.outputs, (self.losses, self.norms), strict=True):
             self._stream(end, array, 1)
+
+    def _set_rows(self, rows: Rows) -> None:
+        """Let the program pick its batches from these rows."""
+        for node, array in zip(self.graph.data, rows.inputs, strict=True):
+            self._set(node, np.ascontiguousarray(array))
+        self._set(self.graph.target, np.ascontiguousarray(rows.target))
+        if self.graph.weight is not None and rows.weight is not None:
+            self._set(self.graph.weight, np.ascontiguousarray(rows.weight))
 
     def _set_memory(self) -> None:
         """Move all that changes into memory of the program."""
@@ -346,17 +427,44 @@ class Step:
     def order(self, order: Array | None) -> None:
         """Take the rows of the next epoch in this order."""
         n = len(self.graph.rows)
-        rows = np.arange(n) if order is None else np.ascontiguousarray(order, np.int64)
+        self._order = np.arange(n) if order is None else np.ascontiguousarray(order, np.int64)
+        self._index(self._order)
+
+    def _index(self, rows: Array) -> None:
         self._stream(self.program.leaves[self.graph.index.birth], rows, self.batch_size)
 
-    def run(self, start: int, stop: int, threads: int = 1) -> int:
-        """Run steps of an epoch; gives stop, or the step whose loss or norm is not finite.
+    def _write_out(self, start: int, stop: int) -> None:
+        """Make the rows of some steps dense, and let the program take them in their order."""
+        assert self._order is not None
+        chosen = self._order[start * self.batch_size : stop * self.batch_size]
+        rows = self.graph.rows
+        dense = Rows(
+            tuple(x[chosen] for x in rows.inputs),
+            rows.target[chosen],
+            None if rows.weight is None else rows.weight[chosen],
+        )
+        self._set_rows(dense)
+        self._index(np.arange(len(rows)) - start * self.batch_size)
 
-        Such a step changes nothing.
+    def run(self, start: int, stop: int, threads: int = 1) -> int:
+        """Run steps of an epoch; gives the step to go on with.
+
+        That is before `stop` if the loss or norm of this step is not finite (`failed` is then
+        true, and the step has changed nothing), or if sparse rows are written out in parts.
         """
+        if self.sparse:
+            stop = min(stop, start + self._steps_at_once)
+            self._write_out(start, stop)
         end = self.bound.run(start, stop, self.short, threads)
+        self.failed = end < stop
         self._renew()
         return end
+
+    @property
+    def _steps_at_once(self) -> int:
+        """Steps whose sparse rows are written out together."""
+        width = sum(int(np.prod(x.shape[1:], dtype=int)) for x in self.graph.rows.inputs)
+        return max(int(_WRITTEN_OUT / max(self.batch_size * width, 1)), 1)
 
     def load(self, updater: Updater, averages: Sequence[Array] | None = None) -> None:
         """Take the optimizer's state over, and averages of the parameters."""

@@ -1,7 +1,9 @@
-"""How many threads a matrix product may use while a net is trained.
+"""How many threads may work while a net is trained or used.
 
 >>> with blas_threads(largest_product=1e6):
 ...     pass
+>>> usable_threads(1)
+1
 
 A product of two small matrices takes tens of microseconds; to share it between threads costs more
 than it saves, and a hundred times as much when another process wants the core. So small nets are
@@ -9,11 +11,24 @@ trained with one thread for the products, large ones with all.
 """
 
 import importlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 WORTH_SHARING = 1e8
 """Multiplications in one product above which all threads are used."""
+
+
+def usable_threads(asked: int | None = None) -> int:
+    """Give the threads that may be used: those asked for, or one per core that is ours.
+
+    OMP_NUM_THREADS, by which process pools share the cores out, is heeded.
+    """
+    if asked is not None:
+        return asked
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    limit = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    return max(min(cores or 1, int(limit) if limit.isdigit() else cores or 1), 1)
 
 
 @contextmanager

@@ -37,17 +37,16 @@ from chainrule.nn.module import Module
 from chainrule.optim import Adam, Optimizer, Updater, clip_by_norm, clip_by_value, global_norm
 from chainrule.progress import Progress
 from chainrule.schedules import Schedule, get_schedule
-from chainrule.step import Step, StepGraph
+from chainrule.step import Pace, Step, StepGraph
 from chainrule.stopping import EarlyStopping, ReduceOnPlateau
-from chainrule.threads import blas_threads
+from chainrule.threads import blas_threads, usable_threads
 from chainrule.transforms.compile.executor import NumpyProgram
 from chainrule.transforms.compile.program import Program
+from chainrule.transforms.compile.report import WORTH_SHARING
 from chainrule.transforms.reverse import reverse
 
 WORTH_COMPILING = 1.0
 """Estimated seconds of training without a compiler from which on it is used."""
-
-_TURN = 0.05  # seconds that a program runs before it is asked whether to go on
 
 Score = Callable[[Array, Array], float]
 
@@ -80,7 +79,8 @@ class Plan:
     * `score` is a function of predictions and targets for the validation rows, which are looked
       at after every `validate_every` epochs and after the last.
     * `compile` says how the step runs: "numba" (or True) as machine code, "numpy" as a list of
-      NumPy calls, False as written; "auto" takes machine code where that pays.
+      NumPy calls, False as written; "auto" takes machine code where that pays. It uses at most
+      `threads` threads, by default one per core, and only where that is faster.
     * `checkpoint` keeps the state in a file after each epoch, and goes on from it.
     """
 
@@ -104,15 +104,16 @@ class Plan:
     callbacks: Sequence[Any] = ()
     progress: bool = False
     compile: bool | str = "auto"
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         for name, (kind, example) in _KINDS.items():
             value = getattr(self, name)
             if not (isinstance(value, kind) or (value is None and name != "optimizer")):
                 raise ConfigError(f"{name}={value!r}: expected an object such as {example}")
-        for name in ("epochs", "batch_size", "validate_every"):
+        for name in ("epochs", "batch_size", "validate_every", "threads"):
             value = getattr(self, name)
-            if value is None and name == "batch_size":
+            if value is None and name in ("batch_size", "threads"):
                 continue
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
                 raise ConfigError(f"{name}={value!r}: expected a whole number of at least 1")
@@ -254,10 +255,10 @@ class Training:
     def _compile(self) -> None:
         """Make a program of the step: by Numba where that pays, else by NumPy.
 
-        A model that cannot be traced, and sparse rows, are trained step by step as written.
+        A model that cannot be traced is trained step by step as written.
         """
         wanted = compiling(self.plan.compile)
-        if wanted is False or not all(isinstance(x, np.ndarray) for x in self.rows.inputs):
+        if wanted is False:
             return
         kinds: list[Any] = [NumpyProgram]
         if wanted in (True, "numba"):
@@ -274,6 +275,8 @@ class Training:
                     raise
         if self.compiled is not None:
             self.compiled.load(self.updater, self.mean)
+            shared = self.compiled.operations > WORTH_SHARING
+            self.pace = Pace(self.compiled.threads if shared else 1)
 
     def _made(self, kind: type[Program] | type[NumpyProgram]) -> Step:
         with _training_mode(self.model):
@@ -289,7 +292,7 @@ class Training:
                 flat=kind is NumpyProgram,
             )
         graph.check_indices()
-        return Step(graph, self.batch_size, kind)
+        return Step(graph, self.batch_size, kind, usable_threads(self.plan.threads))
 
     def _pays(self, step: Step) -> bool:
         """Whether so much is to be done that compiling it is worth the wait."""
@@ -336,21 +339,21 @@ class Training:
     def _run_program(self, step: Step, epoch: int, order: Array | None) -> Iterator[Steps]:
         """Run the program for a short time at once, so that Ctrl-C and progress are noticed."""
         step.order(order)
-        done, span = 0, 1
+        done = 0
         while done < self.steps_per_epoch and not self.interrupted:
-            stop = min(done + span, self.steps_per_epoch)
+            steps, threads = self.pace.next(self.steps_per_epoch - done)
+            stop = done + steps
             factors = self._tell_program(step, done, stop, epoch)
             started = time.perf_counter()
-            end = step.run(done, stop)
-            seconds = max(time.perf_counter() - started, 1e-6)
-            span = int(np.clip((stop - done) * _TURN / seconds, 1, 4 * (stop - done)))
+            end = step.run(done, stop, threads)
+            self.pace.tell(time.perf_counter() - started)
             if end > done:
                 chosen = slice(done, end)
                 self.updater.t += end - done
                 rates = self.plan.optimizer.lr * factors[: end - done]
                 yield Steps(self.updater.t - (end - done) + 1, step.losses[chosen],
                             step.norms[chosen], rates, step.counts[chosen])  # fmt: skip
-            if end < stop:
+            if step.failed:
                 rows = np.arange(len(self.rows)) if order is None else order
                 self._fail(self.rows.take(rows[end * self.batch_size :][: self.batch_size]), epoch)
             done = end

@@ -123,6 +123,11 @@ class NumpyBound:
         """Give a copy of an output of the last step."""
         return np.array(self.slots[self.program.outputs[i].order])[()]
 
+    def plan(self) -> str:
+        """Give the NumPy calls of a step, one a line."""
+        lines = [str(node) for node in self.program.nodes if node.op is not None]
+        return "run by NumPy, op by op:\n" + "\n".join(lines)
+
     def run(self, start: int = 0, stop: int = 1, short: int = -1, threads: int = 1) -> int:
         """Run steps; gives stop, or the step at which a check failed. NumPy minds the threads."""
         program, slots = self.program, self.slots

@@ -9,6 +9,7 @@ import ctypes
 import importlib.abc
 import importlib.util
 import sys
+import time
 from types import ModuleType
 from typing import Any
 
@@ -76,6 +77,13 @@ def share(n: int, thread: int, threads: int) -> int:
 
 def meet(meeting: Any, threads: int) -> None:
     """Wait until every thread has come here."""
+
+
+def tick(clocks: Any, i: int, count: int) -> None:
+    """Add the time since the last tick to clock i of so many."""
+    now = time.perf_counter_ns()
+    clocks[i] += now - clocks[count]
+    clocks[count] = now
 
 
 def call_python(address: int) -> None:
@@ -163,7 +171,7 @@ WORDS: dict[str, Any] = {
     function.__name__: function
     for function in (
         apart, argsort, at, bool_s, call_python, cumsum, cumsum_reversed, float32s, float64s,
-        int32s, int64s, meet, product, share, uint64s,
+        int32s, int64s, meet, product, share, tick, uint64s,
         maths.absolute, maths.cos, maths.exp, maths.expm1, maths.floor, maths.is_finite, maths.log,
         maths.log1p, maths.maximum, maths.minimum, maths.ndtr, maths.plus, maths.power,
         maths.sigmoid, maths.sign, maths.silu, maths.sin, maths.softplus, maths.sqrt, maths.tanh,

@@ -4,6 +4,7 @@ The words of `language` get their meaning as machine code here; what they comput
 This module imports Numba, and is imported when the first program is compiled.
 """
 
+import ctypes
 import hashlib
 import os
 import shutil
@@ -19,7 +20,12 @@ from llvmlite import ir
 from numba import extending, njit, types
 
 from chainrule.atomic import atomic_write
+from chainrule.errors import ConfigError
 from chainrule.transforms.compile import language, maths, number, products, vector
+
+if tuple(int(n) for n in numba.__version__.split(".")[:2]) < (0, 62):
+    need = f"compiled steps need numba 0.62 or newer, here is {numba.__version__}"
+    raise ConfigError(f'{need}: pip install -U "chainrule[fast]"')
 
 intrinsic: Any = extending.intrinsic
 register_jitable: Any = extending.register_jitable
@@ -106,6 +112,25 @@ def _look(context: Any, memory: Any) -> Any:
     return types.int64(pointer(types.int64)), generate
 
 
+@intrinsic
+def _cycles(context: Any) -> Any:
+    """Read the clock of the processor."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = ir.FunctionType(ir.IntType(64), [])
+        name = "llvm.readcyclecounter"
+        return builder.call(builder.module.declare_intrinsic(name, fnty=kind), [])
+
+    return types.int64(), generate
+
+
+@register_jitable
+def _tick(clocks: Any, i: int, count: int) -> None:
+    now: Any = _cycles()
+    clocks[i] += now - clocks[count]
+    clocks[count] = now
+
+
 _yield = types.ExternalFunction("sched_yield", types.int32())
 _PATIENCE = 4000
 
@@ -139,9 +164,25 @@ _WORDS: dict[str, Any] = language.WORDS | {
     "int64s": _memory(types.int64),
     "meet": _meet,
     "product": products.call_product,
+    "tick": _tick,
     "share": register_jitable(language.share),
     "uint64s": _memory(types.uint64),
 }
+
+
+def multiply(a: Any, times: int) -> None:
+    """Multiply the first two of three square matrices into the third, so many times."""
+    n = a.shape[1]
+    scratch = np.empty(products.scratch_size(n, n, n) + 16, a.dtype)
+    start = -scratch.ctypes.data % 64 // a.itemsize
+    whole, place = ctypes.c_int64, ctypes.c_void_p
+    kind = ctypes.CFUNCTYPE(
+        None, whole, whole, whole, whole, whole, place, whole, place, whole, place, whole, place
+    )
+    function = kind(products.address(a.dtype.name))
+    first, second, third = (x.ctypes.data for x in a)
+    for _ in range(times):
+        function(0, 0, n, n, n, first, n, second, n, third, n, scratch[start:].ctypes.data)
 
 
 def cache_folder() -> Path:

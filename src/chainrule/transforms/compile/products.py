@@ -443,13 +443,21 @@ def _signature(scalar: Any) -> Any:
 
 
 @cache
+def _compiled(name: str) -> Any:
+    """Compile the product for a dtype, or read it from the disk; the cache keeps it alive."""
+    signature = _signature({"float32": types.float32, "float64": types.float64}[name])
+    try:
+        return cfunc(signature, cache=True, **_options)(_product)
+    except RuntimeError:  # no folder to write to
+        return cfunc(signature, **_options)(_product)
+
+
 def address(dtype: Any) -> int:
     """Give the address of the product of float32 or float64 matrices, for `call_product`.
 
     It holds in this process; the machine code there comes from the disk if it was compiled before.
     """
-    scalar = {"float32": types.float32, "float64": types.float64}[np.dtype(dtype).name]
-    return int(cfunc(_signature(scalar), cache=True, **_options)(_product).address)
+    return int(_compiled(np.dtype(dtype).name).address)
 
 
 @intrinsic

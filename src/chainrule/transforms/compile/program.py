@@ -85,8 +85,16 @@ class Program:
             for x, node in zip(outputs, self.outputs, strict=True)
             if x.birth in births
         }
-        self.text = Text(self.schedule, moving, self.checks, lambda node: _named(node, names or {}))
-        self.moving = moving
+        self._names = names or {}
+        self._moving = moving
+        self.text = self.write()
+
+    def write(self, *, timed: bool = False) -> Text:
+        """Write the source; with `timed`, clocks stand between the statements."""
+        return Text(self.schedule, self._moving, self.checks, self._name, timed)
+
+    def _name(self, node: Node) -> str | None:
+        return None if node.leaf is None else self._names.get(node.leaf.birth)
 
     @property
     def source(self) -> str:
@@ -106,7 +114,7 @@ class Program:
         `short` are the sizes of a last step that differs. With `plain` the source runs as it
         stands, uncompiled.
         """
-        return Bound(self, dict(sizes), dict(short or sizes), threads, plain)
+        return Bound(self, self.text, dict(sizes), dict(short or sizes), threads, plain)
 
 
 def _check_kinds(nodes: Sequence[Node]) -> None:
@@ -115,22 +123,19 @@ def _check_kinds(nodes: Sequence[Node]) -> None:
             raise GraphError(f"compiled code has no {node.dtype}, which {node} gives")
 
 
-def _named(node: Node, names: Mapping[int, str]) -> str | None:
-    return None if node.leaf is None else names.get(node.leaf.birth)
-
-
 class Bound:
     """A program with its memory: the table of addresses and sizes that it is called with."""
 
     def __init__(
         self,
         program: Program,
+        text: Text,
         sizes: dict[str, int],
         short: dict[str, int],
         threads: int,
         plain: bool,
     ) -> None:
-        self.program, self.text = program, program.text
+        self.program, self.text = program, text
         self._machine: Any = None if plain else importlib.import_module(_MACHINE)
         self.threads = threads
         self.sizes, self.short = sizes, short
@@ -138,7 +143,7 @@ class Bound:
         self.arrays: dict[int, Array] = {}
         self._allocate()
         self._fill()
-        source = program.source
+        source = text.source
         self._call = self._machine.machine_code(source) if self._machine else _plain(source)
 
     def run(self, start: int = 0, stop: int = 1, short: int = -1, threads: int = 1) -> int:
@@ -183,6 +188,7 @@ class Bound:
         self.numbers = np.array(self.text.numbers, np.float64)
         self.meeting = empty(4 * ALIGN, np.int64)
         self.meeting[:] = 0
+        self.clocks = np.zeros(len(self.text.calls) + 1, np.int64)
 
     def _is_own(self, node: Node) -> bool:
         """Whether the memory outlives a step: outputs, leaves, and what is written over them."""
@@ -209,10 +215,11 @@ class Bound:
         for k, x in enumerate((self.numbers, self.meeting, self.scratch)):
             self.table[k] = x.ctypes.data
         self.table[3] = self.scratch_bytes
-        first = HEAD + len(text.memory) + len(moves)
-        for row, given in enumerate((self.sizes, self.short)):
-            for k, n in enumerate(text.sizes):
-                self.table[first + row * len(text.sizes) + k] = self._value(n, given)
+        self.table[4] = self.clocks.ctypes.data
+        self._first = HEAD + len(text.memory) + len(moves)
+        for k, n in enumerate(text.sizes):
+            self.table[self._first + k] = self._value(n, self.sizes)
+        self.reshape(self.short)
         for node in text.memory:
             if node.order in self.arrays:
                 self._point(node, self.arrays[node.order])
@@ -220,6 +227,40 @@ class Bound:
                 self._own_leaf(node)
             else:
                 self.set(node, room(self._shape(node), node.dtype))
+
+    def reshape(self, short: Mapping[str, int]) -> None:
+        """Give the last, shorter step other sizes."""
+        self.short = self.short | dict(short)
+        for k, n in enumerate(self.text.sizes):
+            place = self._first + k
+            own = n.size(self.short) if isinstance(n, Dim) else self.table[place]
+            self.table[place + len(self.text.sizes)] = own
+
+    def timed(self) -> "Bound":
+        """Give the same program with clocks, on a copy of all that it changes."""
+        text = self.program.write(timed=True)
+        plain = self._machine is None
+        other = Bound(self.program, text, self.sizes, self.short, self.threads, plain)
+        fixed = {node.order for node in self.program.leaves.values()} - {
+            leaf.order for leaf, _ in self.program.schedule.updates
+        }
+        for node in text.memory:
+            if node.order in self.arrays and (node.op is None or self._is_own(node)):
+                array = self.arrays[node.order]
+                other.set(node, array if node.order in fixed else array.copy())
+        moves = len(text.stream_nodes)
+        place = HEAD + len(text.memory)
+        other.table[place : place + moves] = self.table[place : place + moves]
+        return other
+
+    def multiply(self, n: int, times: int) -> None:
+        """Multiply two matrices of n rows and columns, as the program does."""
+        a = np.ones((3, n, n), np.float32)
+        if self._machine is None:
+            for _ in range(times):
+                np.matmul(a[0], a[1], out=a[2])
+            return
+        self._machine.multiply(a, times)
 
     def _own_leaf(self, node: Node) -> None:
         """Give a constant its place; inputs get theirs when they are set."""

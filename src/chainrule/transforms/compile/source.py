@@ -24,12 +24,12 @@ from chainrule.transforms.compile.frame import base, squeezed, type_name
 from chainrule.transforms.compile.schedule import Group, Root, Schedule, Step
 from chainrule.transforms.compile.simplify import Node, same_shape
 
-HEAD = 4
-"""Entries of the table before the memory: numbers, meeting point, scratch, bytes of scratch."""
+HEAD = 5
+"""Entries of the table before the memory: numbers, meeting point, scratch and its bytes, clocks."""
 
 _RESERVED = {
-    *language.WORDS, "first", "last", "meeting", "numbers", "range", "row", "scratch", "short",
-    "start", "step", "stop", "table", "thread", "threads",
+    *language.WORDS, "clocks", "first", "last", "meeting", "numbers", "range", "row", "scratch",
+    "short", "start", "step", "stop", "table", "thread", "threads",
 }  # fmt: skip
 
 
@@ -69,7 +69,8 @@ class Text:
     """The source of a program, and what its table has to hold.
 
     `streams` are leaves whose memory moves on with every step, `checks` numbers that end the
-    program before the updates when they are not finite.
+    program before the updates when they are not finite. With `timed`, clocks stand between the
+    statements.
     """
 
     def __init__(
@@ -78,7 +79,9 @@ class Text:
         streams: set[int],
         checks: Sequence[Node],
         name_of: Callable[[Node], str | None],
+        timed: bool = False,
     ) -> None:
+        self.timed = timed
         self.schedule = schedule
         self.checks = checks
         self.shares = sharing(schedule)
@@ -213,6 +216,8 @@ class Text:
                 steps += _MEET
             steps.append(f"# {comment(call)}")
             steps += self._statement(call, shared)
+            if self.timed:
+                steps.append(f"tick(clocks, {i}, {len(self.calls)})")
         if self.check_at >= len(self.calls):
             steps += self._check()
         if any(call.share is not None for call in self.calls):
@@ -228,6 +233,8 @@ class Text:
     def _head(self) -> list[str]:
         """Unpack what is the same in every step."""
         lines = ["table = int64s(table)"]
+        if self.timed:
+            lines += ["clocks = int64s(table[4])", f"tick(clocks, 0, {len(self.calls)})"]
         if self.numbers:
             lines.append("numbers = float64s(table[0])")
         if any(call.share is not None for call in self.calls):
