@@ -414,14 +414,14 @@ def test_sparse_rows_of_every_format(cls, form):
     ],
 )
 def test_sparse_rows_become_dense_by_batches_only(model):
-    rows = sp.random(4000, 2500, density=0.001, format="csr", random_state=0)
+    rows = sp.random(8000, 5000, density=0.001, format="csr", random_state=0)
     tracemalloc.start()
     try:
-        model.fit(rows, np.arange(4000) % 2)
+        model.fit(rows, np.arange(8000) % 2)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 4000 * 2500 * 8 / 2
+    assert peak < 8000 * 5000 * 8 / 2
 
 
 def test_sparse_rows_that_make_too_large_a_table():

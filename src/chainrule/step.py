@@ -44,7 +44,7 @@ from chainrule.transforms.compile.simplify import Node
 from chainrule.transforms.reverse import reverse
 from chainrule.updating import Updater
 
-_WRITTEN_OUT = 1_000_000
+_WRITTEN_OUT = 250_000
 """Numbers of sparse rows that are written out at a time."""
 
 NUMBERS = ("t", "factor", "keep")

@@ -22,7 +22,8 @@ from chainrule.graph import Array, Tensor
 from chainrule.ops.loops import Product
 from chainrule.transforms.compile.simplify import Node, above, simplify
 
-Instruction = tuple[Callable[..., Any], tuple[int, ...], int, dict[str, Any]]
+Instruction = tuple[Callable[..., Any], tuple[int, ...], int, dict[str, Any], tuple[int, ...]]
+"""What to call, on which results, where to put its own, its attributes, and what is over then."""
 
 
 class NumpyProgram:
@@ -85,10 +86,11 @@ class NumpyBound:
         self.arrays: dict[int, Array] = {}
         self.moves: dict[int, int] = {}
         first = above([*program.outputs, *program.checks])
+        ends = {x.order for x in [*program.outputs, *program.checks, *program.news]}
         ops = [node for node in program.nodes if node.op is not None]
         self.parts = [
-            [self._listed([n for n in ops if (n.order in first) is early], given)
-             for early in (True, False)]
+            _instructions([n for n in ops if n.order in first],
+                          [n for n in ops if n.order not in first], ends, given)
             for given in (sizes, short)
         ]  # fmt: skip
         self.rows = [
@@ -100,14 +102,6 @@ class NumpyBound:
             for node in program.nodes
             if node.op is None
         }
-
-    @staticmethod
-    def _listed(nodes: Sequence[Node], sizes: dict[str, int]) -> list[Instruction]:
-        return [
-            (node.op.run, tuple(x.order for x in node.inputs), node.order,
-             {key: resolve(value, sizes) for key, value in node.attrs.items()})
-            for node in nodes if node.op is not None
-        ]  # fmt: skip
 
     def set(self, node: Node, array: Array) -> None:
         """Let a leaf or an output be this array."""
@@ -159,9 +153,31 @@ class NumpyBound:
                 self.slots[node.order] = array[begin : begin + shape[0]]
 
 
+def _instructions(
+    early: Sequence[Node], late: Sequence[Node], ends: set[int], sizes: dict[str, int]
+) -> list[list[Instruction]]:
+    """Write the calls of both parts of a step; a result is dropped after its last reader."""
+    last = {x.order: node.order for node in [*early, *late] for x in node.inputs}
+    parts: list[list[Instruction]] = []
+    for nodes in (early, late):
+        parts.append([])
+        for node in nodes:
+            assert node.op is not None
+            inputs = tuple(x.order for x in node.inputs)
+            over = {
+                x.order for x in node.inputs
+                if x.op is not None and last[x.order] == node.order and x.order not in ends
+            }  # fmt: skip
+            attrs = {key: resolve(value, sizes) for key, value in node.attrs.items()}
+            parts[-1].append((node.op.run, inputs, node.order, attrs, tuple(over)))
+    return parts
+
+
 def _execute(instructions: Sequence[Instruction], slots: dict[int, Any]) -> None:
-    for run, inputs, output, attrs in instructions:
+    for run, inputs, output, attrs, over in instructions:
         slots[output] = run(*[slots[i] for i in inputs], **attrs)
+        for i in over:
+            slots[i] = None
 
 
 def _number(node: Node) -> Any:
