@@ -4,7 +4,8 @@
 line of JSON. So every library is imported in its own process, no thread pool disturbs another,
 and times are taken here, without the pipe. How each contestant is set up:
 
-* chainrule: `chainrule.train`, and `Module.predict`.
+* chainrule: `chainrule.train` on modules, whose step is compiled; `chainrule.compile` of the model
+  and `Module.predict` for predictions.
 * scikit-learn: one `fit` of the estimator with `max_iter` epochs, `alpha=0`, no shuffling and no
   stopping; `_init_coef`, the method that draws the first weights, is overridden to give ours. Its
   loss is half of the mean squared error, so it is doubled; Adam does not mind the factor in the
@@ -14,7 +15,7 @@ and times are taken here, without the pipe. How each contestant is set up:
 * JAX: an epoch is one `jit` of `lax.scan` with `optax.adam`; weights and state are donated.
 
 A training starts from the given weights with a new Adam; that is made before the clock runs, except
-where the library makes it inside the call that is timed (chainrule's Adam, scikit-learn's nets).
+where the library makes it inside the call that is timed (scikit-learn's nets).
 Inputs and outputs of predictions are arrays of the library itself. Where several ways to predict
 are offered, the fastest counts.
 """
@@ -27,13 +28,14 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 RATE = 1e-3
 CHUNK = 4000  # rows predicted at once, where a contestant predicts piece by piece
-CHAINRULE_OPTIONS: dict[str, Any] = {}
+CHAINRULE_OPTIONS: dict[str, Any] = {"compile": "numba"}
 """What `chainrule.train` is given beyond the data and Adam, such as `{"compile": "numba"}`."""
 
 Weights = list[tuple[np.ndarray, np.ndarray]]  # per layer: matrix (inputs, outputs), bias
@@ -72,24 +74,29 @@ class Chainrule(Peer):
     def start(self, rows: int) -> Run:
         """Prepare a call of `train`."""
         import chainrule
+        from chainrule.data import Rows
+        from chainrule.training import Plan, Training
 
-        model = self.model()
-        x, y = self.x[:rows], self.y[:rows]
-        loss = "cross_entropy" if self.classes else "mse"
+        loss = chainrule.losses.cross_entropy if self.classes else chainrule.losses.mse
+        plan = Plan(
+            chainrule.optim.Adam(RATE), batch_size=self.batch, shuffle=False, **CHAINRULE_OPTIONS
+        )
+        training = Training(self.model(), loss, Rows((self.x[:rows],), self.y[:rows]), None, plan)
+        training.prepare()
 
         def run(epochs: int) -> float:
-            history = chainrule.train(
-                model, loss, x, y, optimizer=chainrule.optim.Adam(RATE), epochs=epochs,
-                batch_size=self.batch, shuffle=False, **CHAINRULE_OPTIONS,
-            )  # fmt: skip
-            return history["loss"][0]
+            training.plan = replace(plan, epochs=epochs)
+            return training.run()["loss"][0]
 
         return run
 
     def predictors(self, x: np.ndarray) -> list[Callable[[], Any]]:
-        """Give `Module.predict`."""
+        """Give the compiled model, and `Module.predict`."""
+        import chainrule
+
         model = self.model().eval()
-        return [lambda: model.predict(x)]
+        compiled = chainrule.compile(model, chainrule.Spec(("rows", x.shape[1]), x.dtype))
+        return [lambda: compiled(x), lambda: model.predict(x)]
 
 
 class ScikitLearn(Peer):

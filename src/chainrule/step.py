@@ -289,9 +289,8 @@ class Pace:
         """Give the number of steps and of threads of the next turn."""
         best = min(self.cost, key=lambda n: self.cost[n], default=1)
         other = self.most + 1 - best if best in (1, self.most) else 1
-        trying = self.most > 1 and self._turns > 1 and (
-            other not in self.cost or self._turns % 50 == 0
-        )  # fmt: skip
+        early = self._turns in (2, 4)  # the first time, memory and threads are cold
+        trying = self.most > 1 and (early or self._turns % 20 == 19)
         threads = other if trying else best
         guess = self.cost.get(threads, self.cost.get(best, self.turn))
         share = 0.1 if trying or self._turns < 2 else 1.0

@@ -206,6 +206,7 @@ class Training:
         self.watch = plan.early_stopping.start(columns) if plan.early_stopping else None
         self.best: list[Any] | None = None
         self.compiled: Step | None = None
+        self.first_epoch = 0
         self.tensors = [*model.parameters(), *(b for _, b in model.named_buffers())]
         self.good = self._weights()
         self.mean: list[Array] | None = None
@@ -226,16 +227,21 @@ class Training:
         total = self.plan.epochs * (self.steps_per_epoch if by_step else 1)
         return schedule.over(total) if isinstance(schedule, Schedule) else schedule
 
-    def run(self) -> History:
-        """Train until an end is reached, and restore the best weights."""
+    def prepare(self) -> None:
+        """Check that all fits together, go on from a checkpoint, and make a program of the step."""
+        if self.first_epoch:
+            return
         check_contract(self.model, self.loss, self.rows, self.batch_size)
         if self.validation is not None:
             check_rows(self.validation, "validation ")
-        first = self._resume()
+        self.first_epoch = self._resume()
         self._compile()
-        self._tell(
-            TrainStart(self.model, self.plan.epochs, self.steps_per_epoch, len(self.rows), first)
-        )
+
+    def run(self) -> History:
+        """Train until an end is reached, and restore the best weights."""
+        self.prepare()
+        first, rows = self.first_epoch, len(self.rows)
+        self._tell(TrainStart(self.model, self.plan.epochs, self.steps_per_epoch, rows, first))
         self.history.reason = "epochs"
         try:
             work = blas_threads(self.batch_size * _largest_matrix(self.parameters))

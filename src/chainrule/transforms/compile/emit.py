@@ -116,8 +116,8 @@ class _Rows:
         return kernel
 
     def _outer_loops(self, outer: Sequence[Any]) -> None:
-        for depth in range(len(outer)):
-            self.frame.loop(f"i{depth}", OUTER)
+        for depth, span in enumerate(outer):
+            self.frame.loop(f"i{depth}", OUTER, span)
 
     def can_be_flat(self, kernel: Kernel) -> bool:
         """Whether every array is read and written in its order, so that one loop serves."""
@@ -140,10 +140,10 @@ class _Rows:
 
     def _phase(self, inner: Sequence[Any], roots: Sequence[Root], split: bool) -> None:
         frame = self.frame
-        for name in roots[0].inner_names:
-            frame.loop(name, INNER)
+        for name, span in zip(roots[0].inner_names, roots[0].inner, strict=True):
+            frame.loop(name, INNER, span)
         if self.flat:
-            frame.loop("k", INNER)
+            frame.loop("k", INNER, 1)
             for name in (*roots[0].outer_names, *roots[0].inner_names):
                 frame.levels[name] = INNER
         starts: list[str] = []
@@ -247,9 +247,9 @@ def scatter_kernel(node: Node, memory: set[int], shares: dict[int, Node]) -> Ker
     for part in loop.parts(len(node.inputs)):
         x = node.inputs[part]
         index = ["0" if is_one(n) else f"i{k}" for k, n in enumerate(x.shape)]
-        for name in index:
+        for name, span in zip(index, x.shape, strict=True):
             if name != "0":
-                frame.loop(name, INNER)
+                frame.loop(name, INNER, span)
         here = frame.here(node, index)
         value = frame.read(x, index, node.dtype)
         place = f"{out}[{frame.address(node.shape, loop.target(here, part, index))}]"

@@ -84,7 +84,7 @@ class Frame:
         self.shares: dict[int, Node] = {}
         self.lines: list[list[str]] = [[], [], []]
         self.levels: dict[str, int] = {}
-        self.loops: set[str] = set()
+        self.loops: dict[str, Any] = {}
         self.memo: dict[tuple[int, tuple[str, ...]], str] = {}
         self.local: dict[int, tuple[tuple[str, ...], str]] = {}
         self.pointers: dict[int, tuple[str, Node]] = {}
@@ -97,11 +97,10 @@ class Frame:
 
     # Names.
 
-    def loop(self, name: str, level: int) -> str:
-        """Take the variable of a loop in."""
+    def loop(self, name: str, level: int, span: Any) -> None:
+        """Take the variable of a loop in, which counts to `span`."""
         self.levels[name] = level
-        self.loops.add(name)
-        return name
+        self.loops[name] = span
 
     def pointer(self, node: Node) -> str:
         """Name of the memory of a node, which another may share."""
@@ -153,13 +152,18 @@ class Frame:
     # Elements.
 
     def address(self, shape: Sequence[Any], index: Sequence[str]) -> str:
-        """Source of the position of an element among all, the last axis running fastest."""
+        """Source of the position of an element among all, the last axis running fastest.
+
+        An axis that a loop runs along from end to end goes by the name of the loop's size: LLVM
+        then sees that rows of different arrays are equally long.
+        """
         if self.flat is not None and squeezed(shape):
             return "k"
         source = ""
         for n, i in zip(shape, index, strict=True):
             if isinstance(n, int) and n == 1:
                 continue
+            n = self.loops[i] if self.loops.get(i) == n else n
             i = i if _WORD.fullmatch(i) or i.isdigit() or not source else f"({i})"
             source = f"({source}) * {self.size(n)} + {i}" if source else i
             source = re.sub(r"^\((\w+)\)", r"\1", source)

@@ -327,10 +327,10 @@ def _as_reduction(node: Node) -> Root:
 
 def write(root: Root, frame: Frame, stored: set[int]) -> str:
     """Write the element of a root into a frame; for a reduction the element that it takes in."""
-    for name in root.outer_names:
-        frame.loop(name, OUTER)
-    for name in root.inner_names:
-        frame.loop(name, INNER)
+    for name, span in zip(root.outer_names, root.outer, strict=True):
+        frame.loop(name, OUTER, span)
+    for name, span in zip(root.inner_names, root.inner, strict=True):
+        frame.loop(name, INNER, span)
     frame.stored = stored
     node = root.node
     if isinstance(node.loop, Reduce):

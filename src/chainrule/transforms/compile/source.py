@@ -38,7 +38,7 @@ class Call:
     """One statement of the program: a kernel, a product, or a function of Python.
 
     `share` is the size whose range threads share out; `local` are the pieces of memory of which a
-    thread then touches its part alone.
+    thread then touches its part alone. What is not shared is done by thread `owner`.
     """
 
     node: Node
@@ -48,6 +48,8 @@ class Call:
     writes: set[int] = field(default_factory=set)
     share: Any = None
     local: set[int] = field(default_factory=set)
+    owner: int = 0
+    by_columns: bool = False
     meets: bool = False
 
 
@@ -95,6 +97,7 @@ class Text:
         self._known_sizes: dict[str, str] = {}
         self._taken: set[str] = set(_RESERVED)
         self.calls, self.check_at = self._calls()
+        _set_owners(self.calls)
         _set_meetings(self.calls, self.check_at)
         names: dict[str, str] = {}
         for call in self.calls:
@@ -134,7 +137,9 @@ class Text:
             return self._of_kernel(node, along_kernel(node, memory, self.shares))
         inputs = [self.canonical(x) for x in node.inputs]
         call = Call(node, reads={x.order for x in inputs}, writes={node.order})
-        if isinstance(node.loop, Product):
+        if isinstance(node.loop, Product) and _splits_columns(node):
+            call.share, call.by_columns = node.shape[1], True
+        elif isinstance(node.loop, Product):
             call.share = node.shape[0] if len(node.shape) == 2 else product_size(node.shape[:-2])
             call.local = {node.order}
             if len(node.shape) == 2 and not node.attrs.get("transpose_a"):
@@ -234,7 +239,10 @@ class Text:
         """Unpack what is the same in every step."""
         lines = ["table = int64s(table)"]
         if self.timed:
-            lines += ["clocks = int64s(table[4])", f"tick(clocks, 0, {len(self.calls)})"]
+            lines += [
+                "clocks = int64s(table[4])",
+                f"tick(clocks, {len(self.calls)}, {len(self.calls)})",
+            ]
         if self.numbers:
             lines.append("numbers = float64s(table[0])")
         if any(call.share is not None for call in self.calls):
@@ -287,7 +295,8 @@ class Text:
         args += [self._size(n) for n in kernel.sizes]
         args += [self._number(value) for value in kernel.numbers]
         if kernel.share is None:
-            return ["if thread == 0:", f"    {call.name}({', '.join(args)})"]
+            owner = f"{call.owner} % threads" if call.owner else "0"
+            return [f"if thread == {owner}:", f"    {call.name}({', '.join(args)})"]
         args += self._part(kernel.share, kernel.stride, shared)
         return [f"{call.name}({', '.join(args)})"]
 
@@ -311,20 +320,31 @@ class Text:
         scratch = f"scratch_{type_name(node.dtype)}"
         address = self._address(type_name(node.dtype))
         how = f"{address}, {turned_a}, {turned_b}"
+        if call.by_columns:
+            first, last = self._part(node.shape[1], 1, shared)
+            right = f"at({names[1]}, {first}{f' * {ldb}' if turned_b else ''})"
+            return self._multiply(
+                how, m, f"{last} - {first}", k, names[0], lda, right, ldb,
+                f"at({names[2]}, {first})", n, scratch,
+            )  # fmt: skip
         if len(node.shape) == 2:
             first, last = self._part(node.shape[0], 1, shared)
             left = f"at({names[0]}, {first}{'' if turned_a else f' * {lda}'})"
             out = f"at({names[2]}, {first} * {n})"
-            return [f"product({how}, {last} - {first}, {n}, {k}, {left}, {lda}, {names[1]}, {ldb}, "
-                    f"{out}, {n}, {scratch})"]  # fmt: skip
+            return self._multiply(
+                how, f"{last} - {first}", n, k, left, lda, names[1], ldb, out, n, scratch
+            )
         places = []
         for name, x in zip(names, (a, b, node), strict=True):
             step = self._size(product_size(x.shape[-2:]))
             places.append(f"at({name}, stack * {step})" if squeezed(x.shape[:-2]) else name)
         first, last = self._part(product_size(node.shape[:-2]), 1, shared)
-        return [f"for stack in range({first}, {last}):",
-                f"    product({how}, {m}, {n}, {k}, {places[0]}, {lda}, {places[1]}, {ldb}, "
-                f"{places[2]}, {n}, {scratch})"]  # fmt: skip
+        line = self._multiply(how, m, n, k, places[0], lda, places[1], ldb, places[2], n, scratch)
+        return [f"for stack in range({first}, {last}):", f"    {line[0]}"]
+
+    @staticmethod
+    def _multiply(*arguments: str) -> list[str]:
+        return [f"product({', '.join(arguments)})"]
 
 
 _MEET = ["if threads > 1:", "    meet(meeting, threads)"]
@@ -345,6 +365,29 @@ def comment(call: Call) -> str:
     return ", ".join(texts)
 
 
+def _splits_columns(node: Node) -> bool:
+    """Whether threads share the columns of a product: then each reads only its part of B.
+
+    That pays where B is large and there are few rows, as in the wide layer of a small batch.
+    """
+    m, n = node.shape[-2:]
+    rows = 256 if isinstance(m, Dim) else int(m)
+    return len(node.shape) == 2 and isinstance(n, int) and n >= 1000 and n >= 2 * rows
+
+
+def _set_owners(calls: Sequence[Call]) -> None:
+    """Deal sums over whole matrices, such as those of the gradient norm, to the threads in turn."""
+    dealt = 0
+    for call in calls:
+        kernel = call.kernel
+        if kernel is not None and kernel.share is None and all(
+            isinstance(x.loop, Reduce) and len(squeezed(x.inputs[0].shape)) > 1 and not x.shape
+            for x in kernel.roots
+        ):  # fmt: skip
+            call.owner = dealt
+            dealt += 1
+
+
 def _set_meetings(calls: Sequence[Call], check_at: int) -> None:
     """Say before which calls threads have to meet: where one needs what another has made."""
     since: list[Call] = []
@@ -362,7 +405,8 @@ def _disturbs(earlier: Call, call: Call) -> bool:
     if not common:
         return False
     if earlier.share is None or call.share is None:
-        return not (earlier.share is None and call.share is None)
+        both = earlier.share is None and call.share is None
+        return not (both and earlier.owner == call.owner)
     return not (same_shape([earlier.share], [call.share]) and common <= earlier.local & call.local)
 
 
