@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from chainrule.stopping import EarlyStopping, ReduceOnPlateau
     from chainrule.table import TableEncoder
     from chainrule.testing import check_gradient
-    from chainrule.training import train
+    from chainrule.training import train, training_step
     from chainrule.transforms.compile import compile  # noqa: A004
 
 __version__ = "0.1.0"
@@ -54,6 +54,7 @@ _LATER = {
     "compile": "transforms.compile",
     "load": "loading",
     "train": "training",
+    "training_step": "training",
 }
 _MODULES = ("functional", "losses", "metrics", "nn", "optim", "schedules", "testing")
 
@@ -63,7 +64,7 @@ __all__ = [
     "TableEncoder", "TabularClassifier", "TabularRegressor", "Tensor", "check_gradient", "compile",
     "functional", "grad", "hessian", "hvp", "jacobian", "jvp", "load", "losses", "metrics", "nn",
     "no_grad", "ops", "optim", "run", "schedules", "tensor", "testing", "trace", "train",
-    "value_and_grad", "vjp",
+    "training_step", "value_and_grad", "vjp",
 ]  # fmt: skip
 
 

@@ -160,6 +160,34 @@ def train(
     return Training(model, get_loss(loss), rows, held_out, settings).run()
 
 
+def training_step(
+    model: Module,
+    loss: str | Loss,
+    inputs: Any,
+    target: Any,
+    *,
+    weight: Any = None,
+    **plan: Any,
+) -> Step:
+    """Compile the step that `train` would run with these arguments, without training.
+
+    `source` of what it gives is the generated program, `plan()` a table of its statements, and
+    `profile()` measures them. It is compiled by Numba unless `compile="numpy"` is given.
+
+    >>> from chainrule import nn
+    >>> x = np.zeros((64, 2), np.float32)
+    >>> step = training_step(nn.mlp([2, 8, 1], "tanh", seed=0), "mse", x, x[:, :1])
+    >>> [line.strip() for line in step.source.splitlines() if "tanh" in line][0]
+    't3 = tanh(t2)'
+    """
+    settings = Plan(**({"compile": "numba"} | plan))
+    training = Training(model, get_loss(loss), as_rows(inputs, target, weight), None, settings)
+    training.prepare()
+    if training.compiled is None:
+        raise ConfigError(f"compile={settings.compile!r}: expected 'numba' or 'numpy'")
+    return training.compiled
+
+
 def as_rows(inputs: Any, target: Any, weight: Any = None) -> Rows:
     """Put inputs, targets and weights together; inputs may be an array or a tuple of arrays."""
     parts = inputs if isinstance(inputs, tuple) else (inputs,)
