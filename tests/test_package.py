@@ -37,6 +37,7 @@ LEVELS = [
     ["nn"],
     ["testing", "contract", "progress", "loading"],
     ["checkpoint", "step"],
+    ["plan"],
     ["training"],
     ["advise", "report"],
     ["estimators"],

@@ -104,6 +104,8 @@ class StepGraph:
             self.norm = _norm([unit.gradient for unit in self.units])
             scale = None if clip_norm is None else _scale(self.norm, clip_norm)
             self.updates = dict(buffers)
+            self._named(self.loss, "loss")
+            self._named(self.norm, "gradient_norm")
             for unit in self.units:
                 self._update(updater, unit, scale)
                 if average:
@@ -140,6 +142,8 @@ class StepGraph:
                 constant(np.zeros(p.shape, p.dtype)) if g is None else g
                 for g, p in zip(found, self.parameters, strict=True)
             ]
+            for g, p in zip(gradients, self.parameters, strict=True):
+                self._named(g, f"{self.names[p.birth]}_gradient")
             if clip_value is not None:
                 gradients = [ops.clip(g, -clip_value, clip_value) for g in gradients]
             units = []

@@ -28,8 +28,9 @@ from chainrule.history import History
 from chainrule.losses import Loss
 from chainrule.nn.layers import Dropout, Linear, mlp
 from chainrule.optim import SGD, Adam, AdamW, Optimizer, get_optimizer
+from chainrule.plan import Plan
 from chainrule.stopping import EarlyStopping, ReduceOnPlateau
-from chainrule.training import Plan, Training, predict
+from chainrule.training import Training, predict
 
 
 class BaseMLP(Saved, BaseEstimator):  # type: ignore[misc]

@@ -35,7 +35,8 @@ from chainrule.graph import Array, shape_of, value_of
 from chainrule.nn.layers import mlp
 from chainrule.nn.module import Module
 from chainrule.optim import get_optimizer
-from chainrule.training import Plan, Training, predict
+from chainrule.plan import Plan
+from chainrule.training import Training, predict
 
 
 def default_module(inputs: int, outputs: int) -> Module:

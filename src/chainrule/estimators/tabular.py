@@ -47,11 +47,12 @@ from chainrule.graph import Array
 from chainrule.losses import Loss
 from chainrule.nn.tabular import TabularNet
 from chainrule.optim import AdamW
+from chainrule.plan import Plan
 from chainrule.schedules import Cosine, WarmUp
 from chainrule.stopping import EarlyStopping
 from chainrule.table import TableEncoder
 from chainrule.targets import TargetScaler
-from chainrule.training import Plan, Training, predict
+from chainrule.training import Training, predict
 
 _MOST_GIB = 4  # of a sparse matrix that is written out
 _TOO_FEW = 24  # rows; with fewer, every member sees all of them

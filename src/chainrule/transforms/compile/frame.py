@@ -133,6 +133,8 @@ class Frame:
 
     def put(self, source: str) -> str:
         """Write a statement at the outermost level possible, and give the name of its result."""
+        if source in self.levels and source not in self.loops:
+            return source  # a name already
         known = self.memo.get((-1, (source,)))
         if known is not None:
             return known
@@ -260,7 +262,8 @@ class _Here:
         return self.frame.address(self.node.shape, self.index)
 
     def wrap(self, i: str, n: Any) -> str:
-        i = self.frame.put(f"int64({i})")
+        if self.node.inputs[1].dtype != np.int64:
+            i = self.frame.put(f"int64({i})")
         return self.frame.put(f"{i} if {i} >= 0 else {i} + {self.size(n)}")
 
     @property

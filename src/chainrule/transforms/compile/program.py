@@ -49,7 +49,8 @@ class Program:
     `inputs` are leaves that get an array for each run, `outputs` what comes out, `updates` leaves
     and their new values, written in place after everything else. Of `streams`, inputs or outputs,
     every step takes or gives the next piece. `checks` are numbers that end the run before the
-    updates of a step where they are not finite. `names` are names for leaves.
+    updates of a step where they are not finite. `names` are names of tensors, by
+    their birth, for the source.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class Program:
         updates = updates or {}
         self.inputs = list(inputs)
         every = [*outputs, *checks, *updates.values(), *updates, *inputs]
-        nodes, roots = simplify(every, [*inputs, *updates])
+        nodes, roots = simplify(every, [*inputs, *updates], names=names)
         count = len(outputs) + len(checks)
         self.outputs, self.checks = roots[: len(outputs)], roots[len(outputs) : count]
         news = roots[count : count + len(updates)]
@@ -85,16 +86,12 @@ class Program:
             for x, node in zip(outputs, self.outputs, strict=True)
             if x.birth in births
         }
-        self._names = names or {}
         self._moving = moving
         self.text = self.write()
 
     def write(self, *, timed: bool = False) -> Text:
         """Write the source; with `timed`, clocks stand between the statements."""
-        return Text(self.schedule, self._moving, self.checks, self._name, timed)
-
-    def _name(self, node: Node) -> str | None:
-        return None if node.leaf is None else self._names.get(node.leaf.birth)
+        return Text(self.schedule, self._moving, self.checks, timed)
 
     @property
     def source(self) -> str:

@@ -9,7 +9,7 @@ twice is computed once, arithmetic of known numbers is done, and what changes no
 ['exp', 'add']
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,12 +30,12 @@ class Node:
     """A node of the simplified graph: an op on nodes, or a leaf (`op` is None).
 
     A leaf is a number (`number`), or what `leaf` holds or will hold. `loop` is the fact by which
-    the op is compiled, None where it has none that holds here.
+    the op is compiled, None where it has none that holds here; `name` what a person calls it.
     """
 
     __slots__ = (
-        "attrs", "dtype", "inputs", "leaf", "loop", "number", "op", "order", "scope", "shape",
-        "weak",
+        "attrs", "dtype", "inputs", "leaf", "loop", "name", "number", "op", "order", "scope",
+        "shape", "weak",
     )  # fmt: skip
 
     op: Op | None
@@ -48,6 +48,7 @@ class Node:
     leaf: Tensor | None
     number: Any
     loop: Any
+    name: str | None
     order: int
 
     def __str__(self) -> str:
@@ -55,15 +56,22 @@ class Node:
 
 
 def simplify(
-    outputs: Sequence[Tensor], changing: Sequence[Tensor] = (), *, parts: bool = True
+    outputs: Sequence[Tensor],
+    changing: Sequence[Tensor] = (),
+    *,
+    parts: bool = True,
+    names: Mapping[int, str] | None = None,
 ) -> tuple[list[Node], list[Node]]:
     """Give the nodes that the outputs depend on, inputs before readers, and those of the outputs.
 
     `changing` are leaves whose value is not the same in every run, whatever they hold now. Without
-    `parts` no op is taken apart.
+    `parts` no op is taken apart. `names` are names of tensors, by their birth.
     """
     work = _Simplifier({x.birth for x in changing}, parts)
     work.walk(ancestors(outputs))
+    for birth, name in (names or {}).items():
+        if birth in work.found:
+            work.found[birth].name = name
     roots = [work.found[x.birth] for x in outputs]
     return _reachable(roots), roots
 
@@ -131,7 +139,7 @@ class _Simplifier:
         node = Node()
         node.op, node.inputs, node.attrs, node.loop = op, inputs, attrs, loop
         node.shape, node.dtype, node.weak, node.scope = x.shape, x.dtype, x.weak, x.scope
-        node.leaf, node.number = leaf, number
+        node.leaf, node.number, node.name = leaf, number, None
         node.order = self.count
         self.count += 1
         self.known[key] = node

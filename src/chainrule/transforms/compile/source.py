@@ -5,7 +5,7 @@ alone, and is compiled once for nets of all widths.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,7 +80,6 @@ class Text:
         schedule: Schedule,
         streams: set[int],
         checks: Sequence[Node],
-        name_of: Callable[[Node], str | None],
         timed: bool = False,
     ) -> None:
         self.timed = timed
@@ -91,7 +90,6 @@ class Text:
         self.sizes: list[Any] = []
         self.numbers: list[float] = []
         self._streams = streams
-        self._name_of = name_of
         self._memory_names: dict[int, str] = {}
         self._size_names: list[str] = []
         self._known_sizes: dict[str, str] = {}
@@ -168,7 +166,7 @@ class Text:
         """Name of the memory of a node."""
         node = self.canonical(node)
         if node.order not in self._memory_names:
-            stem = self._name_of(node) or (node.op.name if node.op else "constant")
+            stem = node.name or (node.op.name if node.op else "constant")
             self._memory_names[node.order] = self._fresh(stem)
             self.memory.append(node)
         return self._memory_names[node.order]

@@ -1,0 +1,105 @@
+"""The plan of a training: everything but the model, the loss and the rows.
+
+>>> Plan(epochs=10, schedule="cosine").batch_size
+32
+>>> Plan(epochs=0)
+Traceback (most recent call last):
+...
+chainrule.errors.ConfigError: epochs=0: expected a whole number of at least 1
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from chainrule.checkpoint import Checkpoint
+from chainrule.errors import ConfigError
+from chainrule.graph import Array, Value
+from chainrule.optim import Adam, Optimizer
+from chainrule.schedules import Schedule
+from chainrule.stopping import EarlyStopping, ReduceOnPlateau
+
+Score = Callable[[Array, Array], float]
+
+_KINDS: dict[str, tuple[type, str]] = {
+    "optimizer": (Optimizer, "chainrule.optim.Adam(0.001)"),
+    "early_stopping": (EarlyStopping, "chainrule.EarlyStopping(patience=10)"),
+    "plateau": (ReduceOnPlateau, "chainrule.ReduceOnPlateau()"),
+    "checkpoint": (Checkpoint, 'chainrule.Checkpoint("run.checkpoint")'),
+}
+
+
+def compiling(wanted: bool | str) -> bool | str:
+    """Give what CHAINRULE_COMPILE says ("numba", "numpy" or "off"), else what is wanted."""
+    forced = os.environ.get("CHAINRULE_COMPILE") or wanted
+    return False if forced == "off" else forced
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train: everything but the model, the loss and the rows.
+
+    * `epochs`, `batch_size` (None: all rows at once), `shuffle` (True, False, or a function of
+      the epoch that gives the order), `seed`.
+    * `schedule` multiplies the learning rate as a function of steps, or of epochs with
+      `schedule_by="epoch"`.
+    * `clip_norm` and `clip_value` limit the gradients; `penalty` is a function of the number of
+      rows of a batch, or their total weight, that gives a term to add to the loss.
+    * `early_stopping` and `plateau` watch the history; `average` keeps an exponential moving
+      average of the weights with this beta, which validates and is what remains.
+    * `score` is a function of predictions and targets for the validation rows, which are looked
+      at after every `validate_every` epochs and after the last.
+    * `compile` says how the step runs: "numba" (or True) as machine code, "numpy" as a list of
+      NumPy calls, False as written; "auto" takes machine code where that pays. It uses at most
+      `threads` threads, by default one per core, and only where that is faster.
+    * `checkpoint` keeps the state in a file after each epoch, and goes on from it.
+    """
+
+    optimizer: Optimizer = field(default_factory=Adam)
+    epochs: int = 100
+    batch_size: int | None = 32
+    shuffle: bool | Callable[[int], Array] = True
+    seed: int | None = None
+    schedule: str | Schedule | Callable[[float], float] | None = None
+    schedule_by: str = "step"
+    clip_norm: float | None = None
+    clip_value: float | None = None
+    penalty: Callable[[float], Value] | None = None
+    early_stopping: EarlyStopping | None = None
+    plateau: ReduceOnPlateau | None = None
+    average: float | None = None
+    score: Score | None = None
+    validate_every: int = 1
+    groups: Any = None
+    checkpoint: Checkpoint | None = None
+    callbacks: Sequence[Any] = ()
+    progress: bool = False
+    compile: bool | str = "auto"
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, (kind, example) in _KINDS.items():
+            value = getattr(self, name)
+            if not (isinstance(value, kind) or (value is None and name != "optimizer")):
+                raise ConfigError(f"{name}={value!r}: expected an object such as {example}")
+        for name in ("epochs", "batch_size", "validate_every", "threads"):
+            value = getattr(self, name)
+            if value is None and name in ("batch_size", "threads"):
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+                raise ConfigError(f"{name}={value!r}: expected a whole number of at least 1")
+        for name in ("clip_norm", "clip_value"):
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, int | float | np.number) and value > 0):
+                raise ConfigError(f"{name}={value!r}: expected a number above 0, or None")
+        share: Any = self.average
+        if share is not None and not (isinstance(share, int | float) and 0 < share < 1):
+            raise ConfigError(f"average={self.average!r}: expected a number between 0 and 1")
+        if self.compile not in ("auto", "numba", "numpy", True, False):
+            expected = "expected 'auto', 'numba', 'numpy', True or False"
+            raise ConfigError(f"compile={self.compile!r}: {expected}")
+        if self.schedule_by not in ("step", "epoch"):
+            raise ConfigError(f"schedule_by={self.schedule_by!r}: expected 'step' or 'epoch'")
