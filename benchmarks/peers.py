@@ -75,7 +75,7 @@ class Chainrule(Peer):
         """Prepare a call of `train`."""
         import chainrule
         from chainrule.data import Rows
-                from chainrule.plan import Plan
+        from chainrule.plan import Plan
         from chainrule.training import Training
 
         loss = chainrule.losses.cross_entropy if self.classes else chainrule.losses.mse
