@@ -69,11 +69,28 @@ def group_kernel(group: Group, memory: set[int], shares: dict[int, Node]) -> Ker
     """Write the loops of a group."""
     if group.roots[0].columns:
         return _columns(group.roots[0], memory, shares)
-    writer = _Rows(group, memory, shares)
-    kernel = writer.kernel()
-    if writer.can_be_flat(kernel):
-        kernel = _Rows(group, memory, shares, flat=True).kernel()
-    return kernel
+    return _Rows(group, memory, shares, flat=_can_be_flat(group)).kernel()
+
+
+def _can_be_flat(group: Group) -> bool:
+    """Whether every array is read and written in its order, so that one loop serves."""
+    inner, roots = group.phases[0]
+    sizes = [*group.outer, *inner]
+    if len(group.phases) != 1 or not sizes or any(r.frame.indexed for r in roots):
+        return False
+    reductions = [r.node.loop for r in roots if isinstance(r.node.loop, Reduce)]
+    if reductions and (group.outer or any(loop.position for loop in reductions)):
+        return False
+    names = [*roots[0].outer_names, *roots[0].inner_names]
+    return all(
+        not squeezed(x.shape)
+        or (
+            [i for n, i in zip(x.shape, at, strict=True) if not is_one(n)] == names
+            and same_shape(squeezed(x.shape), sizes)
+        )
+        for root in roots
+        for x, at in root.frame.loads
+    )
 
 
 class _Rows:
@@ -118,25 +135,6 @@ class _Rows:
     def _outer_loops(self, outer: Sequence[Any]) -> None:
         for depth, span in enumerate(outer):
             self.frame.loop(f"i{depth}", OUTER, span)
-
-    def can_be_flat(self, kernel: Kernel) -> bool:
-        """Whether every array is read and written in its order, so that one loop serves."""
-        group, frame = self.group, self.frame
-        if len(group.phases) != 1 or frame.indexed or not self.sizes:
-            return False
-        roots = group.phases[0][1]
-        if any(isinstance(r.node.loop, Reduce) for r in roots) and group.outer:
-            return False
-        if any(isinstance(r.node.loop, Reduce) and r.node.loop.position for r in roots):
-            return False
-        names = [*roots[0].outer_names, *roots[0].inner_names]
-        for x, at in frame.loads:
-            if squeezed(x.shape) and (
-                [i for n, i in zip(x.shape, at, strict=True) if not is_one(n)] != names
-                or not same_shape(squeezed(x.shape), self.sizes)
-            ):
-                return False
-        return True
 
     def _phase(self, inner: Sequence[Any], roots: Sequence[Root], split: bool) -> None:
         frame = self.frame

@@ -6,6 +6,7 @@ everything else is computed where it is used. Statements that no inner loop chan
 of it.
 """
 
+import functools
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -49,9 +50,9 @@ def base(node: Node) -> Node:
     return node
 
 
-def type_name(dtype: np.dtype[Any] | None) -> str:
+@functools.cache
+def type_name(dtype: np.dtype[Any]) -> str:
     """Name of a dtype in generated code."""
-    assert dtype is not None
     return "bool_" if dtype.kind == "b" else dtype.name
 
 
@@ -129,7 +130,8 @@ class Frame:
 
     def level(self, source: str) -> int:
         """Give the level of the deepest loop that a source depends on."""
-        return max((self.levels.get(word, 0) for word in _WORD.findall(source)), default=0)
+        levels = self.levels
+        return max([levels[word] for word in _WORD.findall(source) if word in levels], default=0)
 
     def put(self, source: str) -> str:
         """Write a statement at the outermost level possible, and give the name of its result."""
@@ -176,8 +178,9 @@ class Frame:
         if node.number is not None:
             return self.number(node.number, dtype or node.dtype)
         value = self._read(node, index)
-        same = dtype is None or dtype == node.dtype
-        return value if same else self.put(f"{type_name(dtype)}({value})")
+        if dtype is None or dtype == node.dtype:
+            return value
+        return self.put(f"{type_name(dtype)}({value})")
 
     def _read(self, node: Node, index: Index) -> str:
         at = tuple("0" if isinstance(n, int) and n == 1 else i

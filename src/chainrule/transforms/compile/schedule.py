@@ -6,7 +6,7 @@ group; what they need of formulas that are no roots is computed inside. A group 
 one inner loop each: a phase may read the reductions of the phases before it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -105,6 +105,7 @@ class Schedule:
             if not node.shape and all(x.order in self.scalar for x in node.inputs):
                 self.scalar.add(node.order)
         promoted: set[int] = set()
+        self._written: dict[tuple[int, str], Root] = {}
         while True:
             self._build(promoted)
             again = self._computed_twice()
@@ -154,22 +155,32 @@ class Schedule:
             self.where[node.order] = len(self.steps)
             self.steps.append(Single(node))
             return
-        forms = [_as_rows(node), _as_numbers(node)] if not isinstance(node.loop, Reduce) else [
-            _as_reduction(node)]  # fmt: skip
-        for root in forms:
-            write(root, root.frame, self.stored)
-        for root in forms:
+        forms = [_as_reduction] if isinstance(node.loop, Reduce) else [_as_rows, _as_numbers]
+        for form in forms:
+            root = self._rooted(node, form)
             place = self._group_for(root, least)
             if place is not None:
                 break
         else:
-            root, place = forms[0], len(self.steps)
+            root, place = self._rooted(node, forms[0]), len(self.steps)
             self.steps.append(Group(root.outer))
         group = self.steps[place]
         assert isinstance(group, Group)
         group.roots.append(root)
         group.touched |= _touched(root) | {node.order}
         self.where[node.order] = place
+
+    def _rooted(self, node: Node, form: Callable[[Node], Root]) -> Root:
+        """Give a node its loops and write its element, if that is not known from before."""
+        known = self._written.get((node.order, form.__name__))
+        if known is not None and not any(
+            x.order in self.stored and x is not node for x in known.frame.computed
+        ):
+            return known
+        root = form(node)
+        write(root, root.frame, self.stored)
+        self._written[node.order, form.__name__] = root
+        return root
 
     def _group_for(self, root: Root, least: int) -> int | None:
         """Find the first group that the root can join."""
