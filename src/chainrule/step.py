@@ -384,10 +384,10 @@ class Step:
     def _set_rows(self, rows: Rows) -> None:
         """Let the program pick its batches from these rows."""
         for node, array in zip(self.graph.data, rows.inputs, strict=True):
-            self._set(node, np.ascontiguousarray(array))
-        self._set(self.graph.target, np.ascontiguousarray(rows.target))
+            self._set(node, np.asarray(array, order="C"))
+        self._set(self.graph.target, np.asarray(rows.target, order="C"))
         if self.graph.weight is not None and rows.weight is not None:
-            self._set(self.graph.weight, np.ascontiguousarray(rows.weight))
+            self._set(self.graph.weight, np.asarray(rows.weight, order="C"))
 
     def _set_memory(self) -> None:
         """Move all that changes into memory of the program."""
@@ -430,7 +430,7 @@ class Step:
     def order(self, order: Array | None) -> None:
         """Take the rows of the next epoch in this order."""
         n = len(self.graph.rows)
-        self._order = np.arange(n) if order is None else np.ascontiguousarray(order, np.int64)
+        self._order = np.arange(n) if order is None else np.asarray(order, np.int64, order="C")
         self._index(self._order)
 
     def _index(self, rows: Array) -> None:

@@ -40,19 +40,25 @@ class Compiled:
         names = {(n.names[0] if isinstance(n, Dim) else "") for x in graph.inputs for n in x.shape}
         self._rows = "".join(names) if len(names - {""}) == 1 else ""
         streams = [x for x in (*graph.inputs, *self.outputs) if self._is_rows(x)]
-        self.program = Program(graph.inputs, self.outputs, graph.updates, streams=streams)
+        self.program = Program(
+            graph.inputs, self.outputs, graph.updates, streams=streams, turn=True
+        )
         self._in_blocks = bool(streams) and self._rows_are_apart()
         if not self._in_blocks:
-            self.program = Program(graph.inputs, self.outputs, graph.updates)
+            self.program = Program(graph.inputs, self.outputs, graph.updates, turn=True)
         self.plain = plain
         self.threads = 1 if plain else usable_threads(threads)
         self._leaves = [self.program.leaves[x.birth] for x in graph.inputs]
         self._changing = [
-            node for node in self.program.text.memory
+            (node, node.leaf)
+            for node in self.program.text.memory
             if node.leaf is not None and node.leaf.value is not None
-        ]  # fmt: skip
+        ]
+        self._tails = [x.shape[1:] for x in graph.inputs]
+        self._forms = [(x.shape[1:], x.dtype) for x in self.outputs]
         self._bound: dict[Any, Bound] = {}
         self._seen: dict[Any, int] = {}
+        self._work = 0.0
 
     def _is_rows(self, x: Tensor) -> bool:
         return bool(x.shape) and isinstance(x.shape[0], Dim) and x.shape[0] == Dim.of(self._rows)
@@ -74,22 +80,25 @@ class Compiled:
 
     def plan(self, **sizes: int) -> str:
         """Give a table of the statements: shapes, operations, bytes, and the memory they share."""
-        return plan(self._memory(sizes))
+        return plan(self._memory(self._block if self._in_blocks else sizes))
 
     def profile(self, *arrays: Any, seconds: float = 0.5) -> Profile:
         """Measure how long each statement takes."""
         self(*arrays)
         sizes = self._sizes([np.asarray(x) for x in arrays])
-        return profile(self._memory(sizes), seconds=seconds)
+        steps = -(-sizes[self._rows] // (ROWS * self.threads)) if self._in_blocks else 1
+        bound = self._memory(self._block if self._in_blocks else sizes)
+        return profile(bound, seconds=seconds, short=steps - 1, steps=steps)
 
     def __call__(self, *arrays: Any) -> Any:
         """Compute the outputs for arrays of the traced shapes."""
         given = [
-            np.ascontiguousarray(x, node.dtype).reshape(np.shape(x))
+            x
+            if isinstance(x, np.ndarray) and x.dtype == node.dtype and x.flags.c_contiguous
+            else np.asarray(x, node.dtype, order="C")
             for x, node in zip(arrays, self.graph.inputs, strict=True)
         ]
-        sizes = self._sizes(given)
-        results = self._by_blocks(given, sizes) if self._in_blocks else self._at_once(given, sizes)
+        results = self._by_blocks(given) if self._in_blocks else self._at_once(given)
         return rebuild(self.graph.output, iter(results))
 
     def _sizes(self, arrays: Sequence[Array]) -> dict[str, int]:
@@ -106,42 +115,47 @@ class Compiled:
 
     def _memory(self, sizes: dict[str, int]) -> Bound:
         """Give the memory for these sizes, with the newest parameters."""
-        if self._in_blocks:
-            sizes = sizes | {self._rows: ROWS * self.threads}
-        key = tuple(sorted(sizes.items()))
+        key = tuple(sizes.items())
         bound = self._bound.get(key)
         if bound is None:
             bound = self.program.bind(sizes, threads=self.threads, plain=self.plain)
             self._bound = {key: bound}  # one at a time: sizes that come and go would fill memory
             self._seen = {}
-        for node in self._changing:
-            leaf = node.leaf
-            if leaf is not None and self._seen.get(node.order) != leaf.changed:
-                bound.set(node, np.ascontiguousarray(leaf.value))
+        for node, leaf in self._changing:
+            if self._seen.get(node.order) != leaf.changed:
+                bound.set(node, np.asarray(leaf.value, order="C"))
                 self._seen[node.order] = leaf.changed
         return bound
 
-    def _by_blocks(self, arrays: Sequence[Array], sizes: dict[str, int]) -> list[Array]:
-        bound = self._memory({})
-        n, block = sizes[self._rows], ROWS * self.threads
+    @property
+    def _block(self) -> dict[str, int]:
+        return {self._rows: ROWS * self.threads}
+
+    def _by_blocks(self, arrays: Sequence[Array]) -> list[Array]:
+        """Compute blocks of rows, one after the other, in the memory of one."""
+        n, block = len(arrays[0]) if arrays[0].ndim else 0, ROWS * self.threads
+        if any(x.shape != (n, *tail) for x, tail in zip(arrays, self._tails, strict=True)):
+            self._sizes(arrays)  # raises
+        fresh = not self._bound
+        bound = self._memory(self._block)
+        results = [np.empty((n, *tail), dtype) for tail, dtype in self._forms]
+        ends = [*self._leaves, *self.program.outputs]
+        for node, array in zip(ends, [*arrays, *results], strict=True):
+            bound.set(node, array)
+            if fresh:
+                bound.move(node, block * int(np.prod(array.shape[1:])))
+        if fresh:
+            self._work = work(bound)
         steps = -(-n // block)
         rest = n - (steps - 1) * block
-        bound.reshape({self._rows: rest})
-        results = []
-        for node, array in zip(self._leaves, arrays, strict=True):
-            bound.set(node, array)
-            bound.move(node, block * (array.size // max(n, 1)))
-        for node, x in zip(self.program.outputs, self.outputs, strict=True):
-            result = np.empty((n, *x.shape[1:]), x.dtype)
-            bound.set(node, result)
-            bound.move(node, block * (result.size // max(n, 1)))
-            results.append(result)
-        shared = self.threads > 1 and work(bound) * n / block > WORTH_SHARING
+        if bound.short[self._rows] != rest:
+            bound.reshape({self._rows: rest})
+        shared = self.threads > 1 and self._work * n > WORTH_SHARING * block
         bound.run(0, steps, steps - 1, self.threads if shared else 1)
         return results
 
-    def _at_once(self, arrays: Sequence[Array], sizes: dict[str, int]) -> list[Array]:
-        bound = self._memory(sizes)
+    def _at_once(self, arrays: Sequence[Array]) -> list[Array]:
+        bound = self._memory(self._sizes(arrays))
         for node, array in zip(self._leaves, arrays, strict=True):
             bound.set(node, array)
         for x in self.graph.updates:

@@ -50,7 +50,7 @@ class Program:
     and their new values, written in place after everything else. Of `streams`, inputs or outputs,
     every step takes or gives the next piece. `checks` are numbers that end the run before the
     updates of a step where they are not finite. `names` are names of tensors, by
-    their birth, for the source.
+    their birth, for the source. With `turn`, weights may be kept transposed.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class Program:
         streams: Sequence[Tensor] = (),
         checks: Sequence[Tensor] = (),
         names: Mapping[int, str] | None = None,
+        turn: bool = False,
     ) -> None:
         updates = updates or {}
         self.inputs = list(inputs)
@@ -87,11 +88,12 @@ class Program:
             if x.birth in births
         }
         self._moving = moving
+        self.turned = _always_turned(nodes) - changed if turn else set()
         self.text = self.write()
 
     def write(self, *, timed: bool = False) -> Text:
         """Write the source; with `timed`, clocks stand between the statements."""
-        return Text(self.schedule, self._moving, self.checks, timed)
+        return Text(self.schedule, self._moving, self.checks, self.turned, timed)
 
     @property
     def source(self) -> str:
@@ -112,6 +114,24 @@ class Program:
         stands, uncompiled.
         """
         return Bound(self, self.text, dict(sizes), dict(short or sizes), threads, plain)
+
+
+def _always_turned(nodes: Sequence[Node]) -> set[int]:
+    """Give the constant matrices that are only ever multiplied by their transpose.
+
+    A program that changes no weights keeps these transposed, which its products read faster.
+    """
+
+    def turns(node: Node, place: int) -> bool:
+        flag = bool(node.attrs.get("transpose_b"))
+        return isinstance(node.loop, Product) and place == 1 and flag and len(node.shape) == 2
+
+    found = {x.order for x in nodes if x.leaf is not None and x.leaf.value is not None}
+    for node in nodes:
+        for place, x in enumerate(node.inputs):
+            if not turns(node, place):
+                found.discard(x.order)
+    return {x.order for x in nodes if x.order in found and len(x.shape) == 2}
 
 
 def _check_kinds(nodes: Sequence[Node]) -> None:
@@ -149,7 +169,7 @@ class Bound:
         Gives stop, or the step at which a check failed. The results do not depend on `threads`,
         of which there may be as many as the memory was made for.
         """
-        place = self.table.ctypes.data
+        place = self._table_at
         if threads == 1:
             return self._call(start, stop, short, place, 0, 1)
         others = [
@@ -209,6 +229,7 @@ class Bound:
         length = HEAD + len(text.memory) + len(moves) + 2 * len(text.sizes)
         self.table = empty(8 * length, np.int64)
         self.table[:] = 0
+        self._table_at = self.table.ctypes.data
         for k, x in enumerate((self.numbers, self.meeting, self.scratch)):
             self.table[k] = x.ctypes.data
         self.table[3] = self.scratch_bytes
@@ -216,10 +237,12 @@ class Bound:
         self._first = HEAD + len(text.memory) + len(moves)
         for k, n in enumerate(text.sizes):
             self.table[self._first + k] = self._value(n, self.sizes)
+            self.table[self._first + len(text.sizes) + k] = self.table[self._first + k]
+        self._dims = [(k, n) for k, n in enumerate(text.sizes) if isinstance(n, Dim)]
         self.reshape(self.short)
         for node in text.memory:
             if node.order in self.arrays:
-                self._point(node, self.arrays[node.order])
+                self.set(node, self.arrays[node.order])
             elif node.op is None:
                 self._own_leaf(node)
             else:
@@ -228,10 +251,9 @@ class Bound:
     def reshape(self, short: Mapping[str, int]) -> None:
         """Give the last, shorter step other sizes."""
         self.short = self.short | dict(short)
-        for k, n in enumerate(self.text.sizes):
-            place = self._first + k
-            own = n.size(self.short) if isinstance(n, Dim) else self.table[place]
-            self.table[place + len(self.text.sizes)] = own
+        first = self._first + len(self.text.sizes)
+        for k, n in self._dims:
+            self.table[first + k] = n.size(self.short)
 
     def timed(self) -> "Bound":
         """Give the same program with clocks, on a copy of all that it changes."""
@@ -244,6 +266,7 @@ class Bound:
         for node in text.memory:
             if node.order in self.arrays and (node.op is None or self._is_own(node)):
                 array = self.arrays[node.order]
+                array = array.T if node.order in self.program.turned else array
                 other.set(node, array if node.order in fixed else array.copy())
         moves = len(text.stream_nodes)
         place = HEAD + len(text.memory)
@@ -262,7 +285,7 @@ class Bound:
     def _own_leaf(self, node: Node) -> None:
         """Give a constant its place; inputs get theirs when they are set."""
         if node.leaf is not None and node.leaf.value is not None:
-            self.set(node, np.ascontiguousarray(node.leaf.value, node.dtype))
+            self.set(node, np.asarray(node.leaf.value, node.dtype, order="C"))
 
     def _value(self, n: Any, sizes: dict[str, int]) -> int:
         if isinstance(n, Foreign):
@@ -290,17 +313,21 @@ class Bound:
         self._kept.append(made)
         return ctypes.cast(made, ctypes.c_void_p).value or 0
 
-    def _point(self, node: Node, array: Array) -> None:
+    def set(self, node: Node, array: Array) -> None:
+        """Let a leaf or an output lie in this array, which is kept alive."""
+        if node.order in self.program.turned:
+            array = np.asarray(array.T, order="C")
+        self.arrays[node.order] = array
+        place = self.text.places.get(node.order)
+        if place is None:
+            return
         whole = array.flags.c_contiguous or not node.shape
         if array.dtype != node.dtype or not whole:
             raise ShapeError(f"compiled code got {array.dtype} memory for {node.dtype}")
-        self.table[HEAD + self.text.memory.index(node)] = array.ctypes.data
-
-    def set(self, node: Node, array: Array) -> None:
-        """Let a leaf or an output lie in this array, which is kept alive."""
-        self.arrays[node.order] = array
-        if node in self.text.memory:
-            self._point(node, array)
+        shape = array.shape[::-1] if node.order in self.program.turned else array.shape
+        if node.order not in self.text.moves and not _fits(shape, node.shape):
+            raise ShapeError(f"compiled code got memory of {array.shape} for {list(node.shape)}")
+        self.table[place] = array.__array_interface__["data"][0]
 
     def result(self, i: int) -> Array:
         """Give a copy of an output."""
@@ -313,9 +340,9 @@ class Bound:
 
     def move(self, node: Node, elements: int) -> None:
         """Say how many elements of an input or output of many steps one step takes."""
-        if node in self.text.stream_nodes:
-            at = HEAD + len(self.text.memory) + self.text.stream_nodes.index(node)
-            self.table[at] = elements * node.dtype.itemsize
+        place = self.text.moves.get(node.order)
+        if place is not None:
+            self.table[place] = elements * node.dtype.itemsize
 
 
 @functools.cache
@@ -333,6 +360,13 @@ def _plain(source: str) -> Callable[..., int]:
             return int(module.program(*arguments))
 
     return program
+
+
+def _fits(shape: Sequence[int], expected: Sequence[Any]) -> bool:
+    """Whether an array has the sizes that have no name."""
+    return len(shape) == len(expected) and all(
+        isinstance(n, Dim) or m == n for m, n in zip(shape, expected, strict=True)
+    )
 
 
 def resolve_attrs(attrs: dict[str, Any], sizes: dict[str, int]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ memory: arena 1,600 bytes, scratch 0 bytes
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,14 +39,14 @@ class Statement:
     is_product: bool
 
 
-def statements(bound: Bound) -> list[Statement]:
-    """List the statements of a program, in order."""
-    return [_statement(call, bound) for call in bound.text.calls]
+def statements(bound: Bound, sizes: Mapping[str, int] | None = None) -> list[Statement]:
+    """List the statements of a program, in order, for the sizes of a whole step or for others."""
+    return [_statement(call, bound, sizes or bound.sizes) for call in bound.text.calls]
 
 
-def _statement(call: Call, bound: Bound) -> Statement:
+def _statement(call: Call, bound: Bound, sizes: Mapping[str, int]) -> Statement:
     def number(n: Any) -> int:
-        return int(resolve(n, bound.sizes))
+        return int(resolve(n, sizes))
 
     node = call.node
     touched = {
@@ -63,9 +63,9 @@ def _statement(call: Call, bound: Bound) -> Statement:
         return Statement("product", comment(call), _times([*shape, inner]), operations, size, True)
     if call.kernel is None:
         return Statement("NumPy", comment(call), "", 0.0, size, False)
-    nests = [([number(n) for n in sizes], count) for sizes, count in call.kernel.work]
-    operations = sum(float(np.prod(sizes)) for sizes, _ in nests)
-    widest = max((sizes for sizes, _ in nests), key=lambda s: float(np.prod(s)), default=[])
+    nests = [[number(n) for n in nest] for nest, _ in call.kernel.work]
+    operations = sum(float(np.prod(nest)) for nest in nests)
+    widest = max(nests, key=lambda nest: float(np.prod(nest)), default=[])
     return Statement(call.name, comment(call), _times(widest), operations, size, False)
 
 
@@ -174,7 +174,8 @@ def profile(bound: Bound, *, seconds: float = 0.5, short: int = -1, steps: int =
         wall = time.perf_counter() - started
         ticks = timed.clocks[: len(bound.text.calls)].astype(float)
         rounds.append(list(ticks / max(ticks.sum(), 1) * wall / steps))
-    return Profile(statements(bound), [float(x) for x in np.median(rounds, axis=0)], peak(timed))
+    listed = statements(bound, bound.short if short == 0 and steps == 1 else bound.sizes)
+    return Profile(listed, [float(x) for x in np.median(rounds, axis=0)], peak(timed))
 
 
 def peak(bound: Bound) -> float:

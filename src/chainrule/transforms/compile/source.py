@@ -72,7 +72,7 @@ class Text:
 
     `streams` are leaves whose memory moves on with every step, `checks` numbers that end the
     program before the updates when they are not finite. With `timed`, clocks stand between the
-    statements.
+    statements. Leaves in `turned` lie transposed in memory.
     """
 
     def __init__(
@@ -80,8 +80,10 @@ class Text:
         schedule: Schedule,
         streams: set[int],
         checks: Sequence[Node],
+        turned: set[int],
         timed: bool = False,
     ) -> None:
+        self.turned = turned
         self.timed = timed
         self.schedule = schedule
         self.checks = checks
@@ -102,6 +104,9 @@ class Text:
             if call.kernel is not None:
                 call.name = names.setdefault(call.kernel.text, f"loop_{len(names) + 1}")
         self.source = self._program(names)
+        moving = self.stream_nodes
+        self.places = {node.order: HEAD + k for k, node in enumerate(self.memory)}
+        self.moves = {x.order: HEAD + len(self.memory) + k for k, x in enumerate(moving)}
 
     def canonical(self, node: Node) -> Node:
         """Give the node whose memory holds a node."""
@@ -313,7 +318,10 @@ class Text:
         turned_a = bool(node.attrs.get("transpose_a"))
         turned_b = bool(node.attrs.get("transpose_b"))
         m, n, k = (self._size(s) for s in (*node.shape[-2:], a.shape[-2 if turned_a else -1]))
-        lda, ldb = self._size(a.shape[-1]), self._size(b.shape[-1])
+        if b.order in self.turned:
+            turned_b = not turned_b
+        across = b.shape[-2] if b.order in self.turned else b.shape[-1]
+        lda, ldb = self._size(a.shape[-1]), self._size(across)
         names = [self._place(x) for x in (a, b, node)]
         scratch = f"scratch_{type_name(node.dtype)}"
         address = self._address(type_name(node.dtype))
