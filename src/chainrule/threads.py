@@ -10,10 +10,12 @@ than it saves, and a hundred times as much when another process wants the core. 
 trained with one thread for the products, large ones with all.
 """
 
+import functools
 import importlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 WORTH_SHARING = 1e8
 """Multiplications in one product above which all threads are used."""
@@ -37,12 +39,18 @@ def blas_threads(largest_product: float) -> Iterator[None]:
 
     Without threadpoolctl (it comes with scikit-learn) nothing is limited.
     """
-    try:
-        threadpoolctl = importlib.import_module("threadpoolctl")
-    except ImportError:
-        threadpoolctl = None
-    if threadpoolctl is None or largest_product > WORTH_SHARING:
+    controller = _controller() if largest_product <= WORTH_SHARING else None
+    if controller is None:
         yield
         return
-    with threadpoolctl.threadpool_limits(limits=1, user_api="blas"):
+    with controller.limit(limits=1, user_api="blas"):
         yield
+
+
+@functools.cache
+def _controller() -> Any:
+    """Find the libraries that multiply matrices; that takes milliseconds, so it is done once."""
+    try:
+        return importlib.import_module("threadpoolctl").ThreadpoolController()
+    except ImportError:
+        return None

@@ -149,7 +149,7 @@ argsort_op = Discrete(
 ).looped(Along(lambda attrs: "argsort"))
 size_op = Discrete(
     "size", lambda x, dims: np.float64(product(dims)), lambda x, dims: ((), np.dtype(np.float64))
-).looped(Element(lambda p: f"float64({p.size(product(p.attrs['dims']))})"))
+).looped(Element(lambda p: f"float64({p.product_of(p.attrs['dims'])})"))
 uniform_op = Discrete(
     "uniform", _run_uniform, lambda key, shape: (shape, np.dtype(np.float64))
 ).looped(Element(lambda p: f"uniform({p.read(0, [])}, {p.flat()})", costly=True))

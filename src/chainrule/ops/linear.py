@@ -138,11 +138,12 @@ def _sliced(p: Place, whole: Sequence[Any], index: Index) -> Index:
     """Give the places in the whole of the elements that a slice has at an index."""
     places = []
     for i, n, (start, _, step) in zip(index, whole, p.attrs["slices"], strict=True):
-        first = (0 if step > 0 else n - 1) if start is None else start
         shifted = i if step == 1 else f"{i} * {p.size(step)}"
-        places.append(
-            shifted if isinstance(first, int) and not first else f"{p.size(first)} + {shifted}"
-        )
+        if start is None and step < 0:
+            shifted = f"{p.sum_of([n, -1])} + {shifted}"
+        elif start:
+            shifted = f"{p.size(start)} + {shifted}"
+        places.append(shifted)
     return places
 
 
@@ -283,10 +284,8 @@ def _concat_jvp(tangents: list[Value], out: Value, *parts: Value, axis: int) -> 
 
 def _concat_target(p: Place, k: int, index: Index) -> Index:
     axis = p.attrs["axis"]
-    before = 0
-    for j in range(k):
-        before += p.shape(j)[axis]
-    moved = f"{p.size(before)} + {index[axis]}" if k else index[axis]
+    before = [p.shape(j)[axis] for j in range(k)]
+    moved = f"{p.sum_of(before)} + {index[axis]}" if k else index[axis]
     return [*index[:axis], moved, *index[axis + 1 :]]
 
 

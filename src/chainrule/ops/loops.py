@@ -33,7 +33,18 @@ class Place(Protocol):
         ...
 
     def size(self, n: Any) -> str:
-        """Source of a whole number, which becomes an argument of the compiled code."""
+        """Source of a whole number, which becomes an argument of the compiled code.
+
+        It has to stand in a shape or an attribute; arithmetic is asked for by what follows.
+        """
+        ...
+
+    def sum_of(self, sizes: Sequence[Any]) -> str:
+        """Source of the sum of whole numbers."""
+        ...
+
+    def product_of(self, sizes: Sequence[Any]) -> str:
+        """Source of the product of whole numbers."""
         ...
 
     def shape(self, k: int) -> Sequence[Any]:

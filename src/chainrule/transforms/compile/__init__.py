@@ -49,10 +49,11 @@ class Compiled:
         self.plain = plain
         self.threads = 1 if plain else usable_threads(threads)
         self._leaves = [self.program.leaves[x.birth] for x in graph.inputs]
+        leaf_of = self.program.leaf_of
         self._changing = [
-            (node, node.leaf)
+            (node, leaf_of[node.order])
             for node in self.program.text.memory
-            if node.leaf is not None and node.leaf.value is not None
+            if node.order in leaf_of and leaf_of[node.order].value is not None
         ]
         self._tails = [x.shape[1:] for x in graph.inputs]
         self._forms = [(x.shape[1:], x.dtype) for x in self.outputs]

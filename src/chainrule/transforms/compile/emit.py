@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chainrule.dims import Dim, Size
 from chainrule.ops.loops import Along, Reduce, Scatter
 from chainrule.transforms.compile.frame import (
     INNER,
@@ -24,6 +23,7 @@ from chainrule.transforms.compile.frame import (
 )
 from chainrule.transforms.compile.schedule import Group, Root, is_one, write
 from chainrule.transforms.compile.simplify import Node, same_shape
+from chainrule.transforms.compile.structure import product_of
 
 _INDENT = "    "
 
@@ -53,16 +53,6 @@ class Kernel:
     def text(self) -> str:
         """Source of the function after its name."""
         return "\n".join(self.lines)
-
-
-def product_size(sizes: Sequence[Any]) -> Any:
-    """Give the number of elements of some sizes, with a name if they have names."""
-    total: Any = 1
-    for n in sizes:
-        total = n * total
-    if isinstance(total, Dim) or not any(isinstance(n, Size) for n in sizes):
-        return total
-    return Size.of(int(total), "*".join(n.name if isinstance(n, Size) else str(n) for n in sizes))
 
 
 def group_kernel(group: Group, memory: set[int], shares: dict[int, Node]) -> Kernel:
@@ -116,7 +106,7 @@ class _Rows:
         splits_inner = not outer and len(group.phases) == 1 and bool(group.phases[0][0])
         splits_inner &= not any(isinstance(r.node.loop, Reduce) for r in group.roots)
         for inner, roots in group.phases:
-            self._phase([product_size(self.sizes)] if self.flat and self.sizes else inner, roots,
+            self._phase([product_of(self.sizes)] if self.flat and self.sizes else inner, roots,
                         splits_inner)  # fmt: skip
         share, split = (outer[0], "i0") if outer else (None, "")
         if splits_inner:
@@ -128,7 +118,7 @@ class _Rows:
         lines += [_INDENT * len(outer) + line for line in self.body]
         kernel = _finished(frame, lines, share, group.roots, self.memory, self.work, split)
         if self.flat and share is not None:
-            kernel.stride = product_size(self.sizes[1:])
+            kernel.stride = product_of(self.sizes[1:])
             kernel.local |= {x.order for x in kernel.pointers if squeezed(x.shape)}
         return kernel
 
@@ -236,7 +226,7 @@ def scatter_kernel(node: Node, memory: set[int], shares: dict[int, Node]) -> Ker
     frame = Frame(memory)
     frame.shares = shares
     out = frame.pointer(node)
-    total = frame.size(product_size(node.shape))
+    total = frame.size(product_of(node.shape))
     lines += [
         f"for k in range({total}):",
         _INDENT + assignment(f"{out}[k]", literal(0, node.dtype), node.dtype),
@@ -272,7 +262,7 @@ def along_kernel(node: Node, memory: set[int], shares: dict[int, Node]) -> Kerne
     frame = Frame(memory)
     frame.shares = shares
     out, given = frame.pointer(node), frame.pointer(base(x))
-    counts = [product_size(x.shape[:axis]), x.shape[axis], product_size(x.shape[axis + 1 :])]
+    counts = [product_of(x.shape[:axis]), x.shape[axis], product_of(x.shape[axis + 1 :])]
     before, length, after = (frame.size(n) for n in counts)
     lines = [f"{loop.function(node.attrs)}({given}, {out}, {before}, {length}, {after})"]
     return _finished(frame, lines, None, [Root.whole(node)], memory, [(list(x.shape), 4)])
@@ -292,7 +282,7 @@ def copy_kernel(source: Node, target: Node, memory: set[int], shares: dict[int, 
     kernel = _finished(
         frame, body, sizes[0] if sizes else 1, [Root.whole(target)], memory, [(sizes, 1)]
     )
-    kernel.stride = product_size(sizes[1:])
+    kernel.stride = product_of(sizes[1:])
     kernel.local = {x.order for x in kernel.pointers} if sizes else set()
     return kernel
 

@@ -16,6 +16,7 @@ import numpy as np
 from chainrule.dims import Dim, Size
 from chainrule.ops.loops import Element, Index, Map, Reduce
 from chainrule.transforms.compile.simplify import Node, same_shape
+from chainrule.transforms.compile.structure import Sum, product_of
 
 TOP, OUTER, INNER = 0, 1, 2
 _WORD = re.compile(r"[A-Za-z_]\w*")
@@ -257,6 +258,12 @@ class _Here:
 
     def size(self, n: Any) -> str:
         return self.frame.size(n)
+
+    def sum_of(self, sizes: Sequence[Any]) -> str:
+        return self.frame.size(Sum(tuple(sizes)) if len(sizes) > 1 else sizes[0])
+
+    def product_of(self, sizes: Sequence[Any]) -> str:
+        return self.frame.size(product_of(sizes))
 
     def shape(self, k: int) -> Sequence[Any]:
         return self.node.inputs[k].shape

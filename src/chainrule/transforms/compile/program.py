@@ -21,19 +21,20 @@ import functools
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from chainrule.dims import Dim, resolve
 from chainrule.errors import GraphError, ShapeError
-from chainrule.graph import Array, Tensor
+from chainrule.graph import Array, Tensor, ancestors
 from chainrule.ops.loops import Product
 from chainrule.transforms.compile import language
 from chainrule.transforms.compile.frame import base, type_name
 from chainrule.transforms.compile.schedule import Group, Schedule
 from chainrule.transforms.compile.simplify import Node, simplify
 from chainrule.transforms.compile.source import HEAD, Call, Foreign, Products, Text
+from chainrule.transforms.compile.structure import evaluate, structure
 
 _MACHINE = "chainrule.transforms.compile.machine"
 
@@ -51,6 +52,8 @@ class Program:
     every step takes or gives the next piece. `checks` are numbers that end the run before the
     updates of a step where they are not finite. `names` are names of tensors, by
     their birth, for the source. With `turn`, weights may be kept transposed.
+
+    A graph that differs from an earlier one in its sizes alone takes its source over.
     """
 
     def __init__(
@@ -64,36 +67,35 @@ class Program:
         names: Mapping[int, str] | None = None,
         turn: bool = False,
     ) -> None:
-        updates = updates or {}
-        self.inputs = list(inputs)
-        every = [*outputs, *checks, *updates.values(), *updates, *inputs]
-        nodes, roots = simplify(every, [*inputs, *updates], names=names)
-        count = len(outputs) + len(checks)
-        self.outputs, self.checks = roots[: len(outputs)], roots[len(outputs) : count]
-        news = roots[count : count + len(updates)]
-        olds = roots[count + len(updates) : count + 2 * len(updates)]
-        self.leaves = dict(zip([x.birth for x in [*updates, *inputs]],
-                               roots[count + len(updates) :], strict=True))  # fmt: skip
-        changed = {x.order for x in olds}
-        if any(base(x).order in changed for x in news):
-            raise GraphError("two leaves exchange their values, which compiled code cannot do")
-        _check_kinds(nodes)
-        self.schedule = Schedule(nodes, [*self.outputs, *self.checks],
-                                 list(zip(olds, news, strict=True)))  # fmt: skip
-        births = {x.birth for x in streams}
-        moving = {node.order for birth, node in self.leaves.items() if birth in births}
-        moving |= {
-            base(node).order
-            for x, node in zip(outputs, self.outputs, strict=True)
-            if x.birth in births
+        ends = Ends(tuple(inputs), tuple(outputs), dict(updates or {}), tuple(streams),
+                    tuple(checks), turn)  # fmt: skip
+        tensors = ancestors(ends.every)
+        key, sizes = structure(tensors, names)
+        place = {x.birth: i for i, x in enumerate(tensors)}
+        key = (key, ends.described(place))
+        known = _written.get(key)
+        if known is None:
+            known = _written[key] = Written(ends, tensors, names or {}, sizes)
+            while len(_written) > _KEPT:
+                del _written[next(iter(_written))]
+        self.written = known
+        self.exchange = {
+            old: new for old, new in zip(known.sizes, sizes, strict=True) if old != new
         }
-        self._moving = moving
-        self.turned = _always_turned(nodes) - changed if turn else set()
-        self.text = self.write()
+        self.leaf_of = {order: tensors[i] for order, i in known.leaf_places.items()}
+        self.leaves = {x.birth: node for x, node in zip(ends.leaves, known.leaves, strict=True)}
+        if known.text.has_foreign:  # its attributes are those of this graph
+            del _written[key]
 
-    def write(self, *, timed: bool = False) -> Text:
-        """Write the source; with `timed`, clocks stand between the statements."""
-        return Text(self.schedule, self._moving, self.checks, self.turned, timed)
+    @property
+    def text(self) -> Text:
+        """The source, and what its table has to hold."""
+        return self.written.text
+
+    @property
+    def outputs(self) -> list[Node]:
+        """Nodes of the outputs."""
+        return self.written.outputs
 
     @property
     def source(self) -> str:
@@ -114,6 +116,84 @@ class Program:
         stands, uncompiled.
         """
         return Bound(self, self.text, dict(sizes), dict(short or sizes), threads, plain)
+
+
+_KEPT = 64
+"""How many sources are kept for graphs of equal structure."""
+
+_written: "dict[Any, Written]" = {}
+
+
+class Ends(NamedTuple):
+    """What goes in and comes out of a graph: the arguments of `Program`."""
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    updates: dict[Tensor, Tensor]
+    streams: tuple[Tensor, ...]
+    checks: tuple[Tensor, ...]
+    turn: bool
+
+    @property
+    def leaves(self) -> list[Tensor]:
+        """What is set from outside: what is updated, and the inputs."""
+        return [*self.updates, *self.inputs]
+
+    @property
+    def every(self) -> list[Tensor]:
+        """All ends: results, checks, new values, leaves."""
+        return [*self.outputs, *self.checks, *self.updates.values(), *self.leaves]
+
+    def described(self, place: dict[int, int]) -> tuple[Any, ...]:
+        """Say which tensors the ends are, by their places."""
+        counts = len(self.outputs), len(self.checks), len(self.updates), self.turn
+        places = tuple(place[x.birth] for x in self.every)
+        return counts, places, tuple(place[x.birth] for x in self.streams)
+
+
+class Written:
+    """The source of all graphs of one structure, without the tensors of any of them.
+
+    `sizes` are those of the graph that it was written for; another graph exchanges them for its
+    own. `leaf_places` says for each leaf which of the tensors of a graph it is.
+    """
+
+    def __init__(
+        self, ends: Ends, tensors: Sequence[Tensor], names: Mapping[int, str], sizes: list[int]
+    ) -> None:
+        self.sizes = sizes
+        nodes, roots = simplify(ends.every, ends.leaves, names=names)
+        splits = np.cumsum([len(ends.outputs), len(ends.checks), len(ends.updates)])
+        self.outputs, self.checks = roots[: splits[0]], roots[splits[0] : splits[1]]
+        news, self.leaves = roots[splits[1] : splits[2]], roots[splits[2] :]
+        olds = self.leaves[: len(ends.updates)]
+        changed = {x.order for x in olds}
+        if any(base(x).order in changed for x in news):
+            raise GraphError("two leaves exchange their values, which compiled code cannot do")
+        _check_kinds(nodes)
+        self.updated = changed
+        self.schedule = Schedule(
+            nodes, [*self.outputs, *self.checks], list(zip(olds, news, strict=True))
+        )
+        births = {x.birth for x in ends.streams}
+        self._moving = {
+            base(node).order
+            for x, node in zip([*ends.leaves, *ends.outputs], [*self.leaves, *self.outputs],
+                               strict=True)
+            if x.birth in births
+        }  # fmt: skip
+        self.turned = _always_turned(nodes) - changed if ends.turn else set()
+        self.text = self.write()
+        place = {x.birth: i for i, x in enumerate(tensors)}
+        self.leaf_places = {}
+        for node in nodes:
+            if node.leaf is not None:
+                self.leaf_places[node.order] = place[node.leaf.birth]
+                node.leaf = None  # a source outlives the graphs that it is for
+
+    def write(self, *, timed: bool = False) -> Text:
+        """Write the source; with `timed`, clocks stand between the statements."""
+        return Text(self.schedule, self._moving, self.checks, self.turned, timed)
 
 
 def _always_turned(nodes: Sequence[Node]) -> set[int]:
@@ -181,9 +261,12 @@ class Bound:
             other.result()
         return end
 
+    def number(self, n: Any, sizes: Mapping[str, int] | None = None) -> int:
+        """Work a size out, for a whole step unless other sizes are given."""
+        return evaluate(n, self.sizes if sizes is None else sizes, self.program.exchange)
+
     def _shape(self, node: Node) -> tuple[int, ...]:
-        shape: tuple[int, ...] = resolve(node.shape, self.sizes)
-        return tuple(int(n) for n in shape)
+        return tuple(self.number(n) for n in node.shape)
 
     def _allocate(self) -> None:
         """Lay out the arena: each piece lives from its first use to its last."""
@@ -238,7 +321,8 @@ class Bound:
         for k, n in enumerate(text.sizes):
             self.table[self._first + k] = self._value(n, self.sizes)
             self.table[self._first + len(text.sizes) + k] = self.table[self._first + k]
-        self._dims = [(k, n) for k, n in enumerate(text.sizes) if isinstance(n, Dim)]
+        self._dims = [(k, n) for k, n in enumerate(text.sizes) if not isinstance(n, int)]
+        self._dims = [(k, n) for k, n in self._dims if not isinstance(n, Foreign | Products)]
         self.reshape(self.short)
         for node in text.memory:
             if node.order in self.arrays:
@@ -253,20 +337,19 @@ class Bound:
         self.short = self.short | dict(short)
         first = self._first + len(self.text.sizes)
         for k, n in self._dims:
-            self.table[first + k] = n.size(self.short)
+            self.table[first + k] = self.number(n, self.short)
 
     def timed(self) -> "Bound":
         """Give the same program with clocks, on a copy of all that it changes."""
-        text = self.program.write(timed=True)
+        text = self.program.written.write(timed=True)
         plain = self._machine is None
         other = Bound(self.program, text, self.sizes, self.short, self.threads, plain)
-        fixed = {node.order for node in self.program.leaves.values()} - {
-            leaf.order for leaf, _ in self.program.schedule.updates
-        }
+        fixed = {node.order for node in self.program.leaves.values()}
+        fixed -= self.program.written.updated
         for node in text.memory:
             if node.order in self.arrays and (node.op is None or self._is_own(node)):
                 array = self.arrays[node.order]
-                array = array.T if node.order in self.program.turned else array
+                array = array.T if node.order in self.program.written.turned else array
                 other.set(node, array if node.order in fixed else array.copy())
         moves = len(text.stream_nodes)
         place = HEAD + len(text.memory)
@@ -284,15 +367,16 @@ class Bound:
 
     def _own_leaf(self, node: Node) -> None:
         """Give a constant its place; inputs get theirs when they are set."""
-        if node.leaf is not None and node.leaf.value is not None:
-            self.set(node, np.asarray(node.leaf.value, node.dtype, order="C"))
+        leaf = self.program.leaf_of[node.order]
+        if leaf.value is not None:
+            self.set(node, np.asarray(leaf.value, node.dtype, order="C"))
 
     def _value(self, n: Any, sizes: dict[str, int]) -> int:
         if isinstance(n, Foreign):
             return self._callback(n.node)
         if isinstance(n, Products):
             return 0 if self._machine is None else int(self._machine.products.address(n.dtype))
-        return n.size(sizes) if isinstance(n, Dim) else int(n)
+        return self.number(n, sizes)
 
     def _callback(self, node: Node) -> int:
         """Make a function for compiled code that runs an op through NumPy."""
@@ -315,7 +399,7 @@ class Bound:
 
     def set(self, node: Node, array: Array) -> None:
         """Let a leaf or an output lie in this array, which is kept alive."""
-        if node.order in self.program.turned:
+        if node.order in self.program.written.turned:
             array = np.asarray(array.T, order="C")
         self.arrays[node.order] = array
         place = self.text.places.get(node.order)
@@ -324,10 +408,17 @@ class Bound:
         whole = array.flags.c_contiguous or not node.shape
         if array.dtype != node.dtype or not whole:
             raise ShapeError(f"compiled code got {array.dtype} memory for {node.dtype}")
-        shape = array.shape[::-1] if node.order in self.program.turned else array.shape
-        if node.order not in self.text.moves and not _fits(shape, node.shape):
+        shape = array.shape[::-1] if node.order in self.program.written.turned else array.shape
+        if node.order not in self.text.moves and not self._fits(shape, node):
             raise ShapeError(f"compiled code got memory of {array.shape} for {list(node.shape)}")
         self.table[place] = array.__array_interface__["data"][0]
+
+    def _fits(self, shape: Sequence[int], node: Node) -> bool:
+        """Whether an array has the sizes that have no name."""
+        return len(shape) == len(node.shape) and all(
+            isinstance(n, Dim) or m == self.number(n)
+            for m, n in zip(shape, node.shape, strict=True)
+        )
 
     def result(self, i: int) -> Array:
         """Give a copy of an output."""
@@ -360,13 +451,6 @@ def _plain(source: str) -> Callable[..., int]:
             return int(module.program(*arguments))
 
     return program
-
-
-def _fits(shape: Sequence[int], expected: Sequence[Any]) -> bool:
-    """Whether an array has the sizes that have no name."""
-    return len(shape) == len(expected) and all(
-        isinstance(n, Dim) or m == n for m, n in zip(shape, expected, strict=True)
-    )
 
 
 def resolve_attrs(attrs: dict[str, Any], sizes: dict[str, int]) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.dims import resolve
 from chainrule.ops.loops import Product
 from chainrule.transforms.compile.program import Bound
 from chainrule.transforms.compile.source import Call, comment
@@ -46,7 +45,7 @@ def statements(bound: Bound, sizes: Mapping[str, int] | None = None) -> list[Sta
 
 def _statement(call: Call, bound: Bound, sizes: Mapping[str, int]) -> Statement:
     def number(n: Any) -> int:
-        return int(resolve(n, sizes))
+        return bound.number(n, sizes)
 
     node = call.node
     touched = {

@@ -17,12 +17,12 @@ from chainrule.transforms.compile.emit import (
     along_kernel,
     copy_kernel,
     group_kernel,
-    product_size,
     scatter_kernel,
 )
 from chainrule.transforms.compile.frame import base, squeezed, type_name
 from chainrule.transforms.compile.schedule import Group, Root, Schedule, Step
 from chainrule.transforms.compile.simplify import Node, same_shape
+from chainrule.transforms.compile.structure import LARGE, Times, product_of
 
 HEAD = 5
 """Entries of the table before the memory: numbers, meeting point, scratch and its bytes, clocks."""
@@ -114,6 +114,11 @@ class Text:
         return self.shares.get(node.order, node)
 
     @property
+    def has_foreign(self) -> bool:
+        """Whether the program calls Python for an op."""
+        return any(isinstance(n, Foreign) for n in self.sizes)
+
+    @property
     def stream_nodes(self) -> list[Node]:
         """Memory that moves on with every step."""
         return [node for node in self.memory if node.order in self._streams]
@@ -143,7 +148,7 @@ class Text:
         if isinstance(node.loop, Product) and _splits_columns(node):
             call.share, call.by_columns = node.shape[1], True
         elif isinstance(node.loop, Product):
-            call.share = node.shape[0] if len(node.shape) == 2 else product_size(node.shape[:-2])
+            call.share = node.shape[0] if len(node.shape) == 2 else product_of(node.shape[:-2])
             call.local = {node.order}
             if len(node.shape) == 2 and not node.attrs.get("transpose_a"):
                 call.local.add(inputs[0].order)
@@ -190,7 +195,7 @@ class Text:
         """Name of a size; one that has no name of its own gets one for this use alone."""
         if isinstance(n, int) and not isinstance(n, Size) and n in (0, 1):
             return str(int(n))
-        key = repr(n) if isinstance(n, Dim) else getattr(n, "name", "")
+        key = _name_of(n)
         if key in self._known_sizes:
             return self._known_sizes[key]
         name = self._fresh(key or "n")
@@ -342,9 +347,9 @@ class Text:
             )
         places = []
         for name, x in zip(names, (a, b, node), strict=True):
-            step = self._size(product_size(x.shape[-2:]))
+            step = self._size(product_of(x.shape[-2:]))
             places.append(f"at({name}, stack * {step})" if squeezed(x.shape[:-2]) else name)
-        first, last = self._part(product_size(node.shape[:-2]), 1, shared)
+        first, last = self._part(product_of(node.shape[:-2]), 1, shared)
         line = self._multiply(how, m, n, k, places[0], lda, places[1], ldb, places[2], n, scratch)
         return [f"for stack in range({first}, {last}):", f"    {line[0]}"]
 
@@ -371,14 +376,21 @@ def comment(call: Call) -> str:
     return ", ".join(texts)
 
 
+def _name_of(n: Any) -> str:
+    """Name that a size has of its own, or nothing."""
+    if isinstance(n, Times):
+        names = [_name_of(factor) for factor in n.factors]
+        return "_".join(names) if all(names) else ""
+    return repr(n) if isinstance(n, Dim) else getattr(n, "name", "")
+
+
 def _splits_columns(node: Node) -> bool:
     """Whether threads share the columns of a product: then each reads only its part of B.
 
     That pays where B is large and there are few rows, as in the wide layer of a small batch.
     """
     m, n = node.shape[-2:]
-    rows = 256 if isinstance(m, Dim) else int(m)
-    return len(node.shape) == 2 and isinstance(n, int) and n >= 1000 and n >= 2 * rows
+    return len(node.shape) == 2 and isinstance(m, Dim) and isinstance(n, int) and n >= LARGE
 
 
 def _set_owners(calls: Sequence[Call]) -> None:

@@ -1,0 +1,101 @@
+"""What two graphs have in common that differ in sizes alone, so that one program serves both.
+
+>>> from chainrule import Spec, ops, trace
+>>> def key_of(n):
+...     graph = trace(lambda x: ops.sum(x * x, axis=1), Spec(("rows", n), float))
+...     return structure(graph.nodes)
+>>> key_of(3)[0] == key_of(5)[0], key_of(3)[1], key_of(5)[1]
+(True, [3], [5])
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from chainrule.dims import Dim, Size
+from chainrule.graph import Tensor
+
+LARGE = 1000
+"""Size from which on a product is shared out by columns: the programs then differ."""
+
+
+@dataclass(frozen=True)
+class Times:
+    """The product of sizes, worked out when they are known."""
+
+    factors: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Sum:
+    """The sum of sizes."""
+
+    terms: tuple[Any, ...]
+
+
+def product_of(sizes: Sequence[Any]) -> Any:
+    """Give the number of elements of a shape, to be worked out later if it takes arithmetic.
+
+    >>> product_of((1, 3)), product_of((2, 3)), product_of(())
+    (3, Times(factors=(2, 3)), 1)
+    """
+    factors = tuple(n for n in sizes if not (isinstance(n, int) and n == 1))
+    return Times(factors) if len(factors) > 1 else factors[0] if factors else 1
+
+
+def evaluate(n: Any, sizes: Mapping[str, int], exchange: Mapping[int, int]) -> int:
+    """Work a size out, with numbers for names, and numbers for those of an equal structure."""
+    if isinstance(n, Times):
+        total = 1
+        for factor in n.factors:
+            total *= evaluate(factor, sizes, exchange)
+        return total
+    if isinstance(n, Sum):
+        return sum(evaluate(term, sizes, exchange) for term in n.terms)
+    if isinstance(n, Dim):
+        total = exchange.get(n.factor, n.factor)
+        for name in n.names:
+            total *= sizes[name]
+        return total
+    return exchange.get(int(n), int(n))
+
+
+def structure(
+    tensors: Sequence[Tensor], names: Mapping[int, str] | None = None
+) -> tuple[tuple[Any, ...], list[int]]:
+    """Give a key that graphs of equal structure share, and the sizes in which they may differ.
+
+    Sizes count by which of them are equal; numbers count as they are.
+    """
+    names = names or {}
+    values: dict[int, int] = {}
+    place = {x.birth: i for i, x in enumerate(tensors)}
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, bool) or value is None:
+            return value
+        if isinstance(value, int):
+            if value < 2:
+                return int(value)
+            known = values.setdefault(int(value), len(values))
+            return "size", known, value >= LARGE, value.name if isinstance(value, Size) else ""
+        if isinstance(value, Dim):
+            return "dim", value.names, plain(value.factor)
+        if isinstance(value, tuple | list):
+            return tuple([plain(item) for item in value])
+        return str(value) if isinstance(value, np.dtype) else value
+
+    key = []
+    for x in tensors:
+        number = None
+        if type(x) is Tensor and x.op is None and x.value is not None and x.shape == ():
+            number = repr(np.asarray(x.value).item())
+        key.append((
+            x.op.name if x.op else type(x).__name__, x.dtype.char, x.weak, number,
+            x.value is None, plain(x.shape), tuple([place[y.birth] for y in x.inputs]),
+            tuple([(k, plain(v)) for k, v in x.attrs.items()]),
+            x.scope.path() if x.scope else "", names.get(x.birth),
+        ))  # fmt: skip
+    return tuple(key), list(values)
