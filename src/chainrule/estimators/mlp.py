@@ -44,6 +44,8 @@ class MLPClassifier(ForClasses, BaseMLP):
     * `dropout`, `batch_norm`, `layer_norm` act in every hidden layer;
     * `class_weight`: a dictionary or "balanced";
     * `optimizer`, `schedule`, `clip_norm`, `weight_decay` (decoupled for Adam), `callbacks`;
+    * `compile`: "numba", "numpy", False, or "auto" for machine code where one fit repays it; a
+      search of many short fits is several times faster with "numba";
     * `fit(..., validation_data=(X, y))` fills `history_` and serves `early_stopping`.
 
     Fitted: `module_`, `history_`, `coefs_`, `intercepts_`, `classes_`, `loss_curve_`, `best_loss_`,
@@ -95,6 +97,7 @@ class MLPClassifier(ForClasses, BaseMLP):
         clip_norm: float | None = None,
         weight_decay: float = 0.0,
         callbacks: Any = None,
+        compile: Any = "auto",  # noqa: A002 (the word of `chainrule.train`)
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -129,6 +132,7 @@ class MLPClassifier(ForClasses, BaseMLP):
         self.clip_norm = clip_norm
         self.weight_decay = weight_decay
         self.callbacks = callbacks
+        self.compile = compile
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -213,6 +217,7 @@ class MLPRegressor(ForNumbers, BaseMLP):
         clip_norm: float | None = None,
         weight_decay: float = 0.0,
         callbacks: Any = None,
+        compile: Any = "auto",  # noqa: A002 (the word of `chainrule.train`)
     ) -> None:
         self.loss = loss
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -246,6 +251,7 @@ class MLPRegressor(ForNumbers, BaseMLP):
         self.clip_norm = clip_norm
         self.weight_decay = weight_decay
         self.callbacks = callbacks
+        self.compile = compile
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(

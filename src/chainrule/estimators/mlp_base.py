@@ -69,6 +69,7 @@ class BaseMLP(Saved, BaseEstimator):  # type: ignore[misc]
         "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "callbacks": [list, tuple, None],
+        "compile": ["boolean", StrOptions({"auto", "numba", "numpy"})],
     }
 
     saved_attributes = (
@@ -250,6 +251,7 @@ class BaseMLP(Saved, BaseEstimator):  # type: ignore[misc]
             score=self._raw_score,
             callbacks=self.callbacks or (),
             progress=bool(self.verbose),
+            compile=self.compile,
         )
 
     def _optimizer(self) -> Optimizer:

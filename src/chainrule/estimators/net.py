@@ -117,6 +117,7 @@ class _Net(Saved, BaseEstimator):  # type: ignore[misc]
             score=self._raw_score,
             callbacks=self.callbacks or (),
             progress=bool(self.verbose),
+            compile=self.compile,
         )
 
     def _batch_size(self, rows: int) -> Any:
@@ -185,6 +186,7 @@ class NetClassifier(ForClasses, _Net):
         callbacks: Any = None,
         verbose: Any = False,
         random_state: Any = None,
+        compile: Any = "auto",  # noqa: A002 (the word of `chainrule.train`)
     ) -> None:
         self.module = module
         self.loss = loss
@@ -201,6 +203,7 @@ class NetClassifier(ForClasses, _Net):
         self.callbacks = callbacks
         self.verbose = verbose
         self.random_state = random_state
+        self.compile = compile
 
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None
@@ -239,6 +242,7 @@ class NetRegressor(ForNumbers, _Net):
         callbacks: Any = None,
         verbose: Any = False,
         random_state: Any = None,
+        compile: Any = "auto",  # noqa: A002 (the word of `chainrule.train`)
     ) -> None:
         self.module = module
         self.loss = loss
@@ -254,6 +258,7 @@ class NetRegressor(ForNumbers, _Net):
         self.callbacks = callbacks
         self.verbose = verbose
         self.random_state = random_state
+        self.compile = compile
 
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None
