@@ -1,5 +1,6 @@
 """The command line: what it prints, writes and refuses."""
 
+import contextlib
 import csv
 import io
 import os
@@ -19,6 +20,7 @@ import chainrule
 from chainrule.cli import fit as fit_module
 from chainrule.cli import main
 from chainrule.cli.account import Account
+from chainrule.cli.profile import LEAST_WORDS, narrowed
 from chainrule.cli.tables import Sample, split_sample
 from chainrule.files import read_table
 from chainrule.metrics import accuracy_score
@@ -338,6 +340,101 @@ def test_show_a_module(tmp_path):
     assert "3 x 2" in words
 
 
+# ---------------------------------------------------------------- profile
+
+
+PROFILE = ("profile", "people.csv", "--target", "plays", "--members", "2", "--seconds", "0.01")
+
+
+@pytest.fixture
+def compiled(monkeypatch):
+    """Let no setting of who runs the tests decide how steps run."""
+    monkeypatch.delenv("CHAINRULE_COMPILE", raising=False)
+
+
+def test_profile_is_a_table_of_statements(compiled):
+    result = ok(*PROFILE)
+    lines = result.stdout.splitlines()
+    start = "people.csv: predict plays; 48 rows in batches of 16, 4 columns, 2 nets of 128 and 128"
+    assert lines[0].startswith(start)
+    for name in ("statement", "what it computes", "sizes", "us", "share", "of peak"):
+        assert name in lines[2]
+    shown = {line.split()[0] for line in lines[3:]}
+    assert {"product", "loop_1", "total", "peak"} <= shown
+    assert any("AdamW" in line for line in lines)
+    assert "\x1b" not in result.output
+    assert "compiling" not in result.stderr  # which is no terminal here
+
+
+def test_profile_shows_the_step_of_the_fit(compiled, tmp_path):
+    step = ok(*PROFILE, "--source").stdout
+    assert step.startswith("# people.csv: predict plays; 48 rows")
+    assert "\ndef program(start, stop, short, table, thread, threads):\n" in step
+    plan = ok(*PROFILE, "--plan").stdout
+    assert "operations" in plan
+    assert "memory: arena" in plan
+    assert sorted(p.name for p in tmp_path.iterdir()) == []
+
+
+def test_profile_takes_the_options_of_fit(compiled):
+    options = ("--drop", "zip", "--kind", "city=drop", "--weights", "count", "--task", "regression")
+    words = ok("profile", "counted.csv", "--target", "weight", *options, "--plan", "--seed", "1")
+    assert "48 rows in batches of 16, 2 columns, 8 nets" in words.stdout
+    assert "mse: " in words.stdout
+
+
+@pytest.mark.parametrize("width", [30, 60, 80, 100])
+def test_a_wide_table_fits_the_terminal(compiled, width):
+    for option in ((), ("--plan",)):
+        table = ok(*PROFILE, *option).stdout.split("\n\n")[1]
+        shown = narrowed(table, width).splitlines()
+        kept = max(map(len, table.splitlines())) - table.index("sizes")  # right of what is cut
+        assert max(map(len, shown)) <= max(width, kept + 11 + LEAST_WORDS + 2)
+        assert len(shown) >= len(table.splitlines())
+        whole, cut = table.splitlines()[3].split(), shown[3].split()
+        assert (whole[0], whole[-1]) == (cut[0], cut[-1])
+    wide = narrowed(table, 500)
+    assert wide == table.rstrip("\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+def test_profile_on_a_terminal(compiled):
+    import pty
+
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
+    environment.pop("CHAINRULE_COMPILE", None)
+    with subprocess.Popen(
+        [sys.executable, "-m", "chainrule", *PROFILE],
+        stdout=theirs, stderr=theirs, env=environment,
+    ):  # fmt: skip
+        os.close(theirs)
+        seen = b""
+        with contextlib.suppress(OSError):  # which tells the end on Linux
+            while part := os.read(ours, 1 << 16):
+                seen += part
+    os.close(ours)
+    lines = seen.decode().splitlines()
+    assert lines[0] == "compiling ..."
+    assert max(map(len, lines)) <= 80
+    assert any("…" in line for line in lines)
+
+
+def test_profile_without_numba_is_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numba", None)
+    result = run(*PROFILE)
+    assert result.exit_code == 1
+    said = 'error: numba is needed to compile a training step: pip install "chainrule[fast]"\n'
+    assert result.output == said
+
+
+def test_profile_where_the_environment_wants_no_compiler(monkeypatch):
+    monkeypatch.setenv("CHAINRULE_COMPILE", "numpy")
+    result = run(*PROFILE)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: CHAINRULE_COMPILE=numpy: ")
+
+
 # ---------------------------------------------------------------- errors
 
 
@@ -385,6 +482,11 @@ WRONG = [
         f"{FIT} --drop weight --drop city --drop zip --validation few.csv"),
     (1, "new.csv: 'plays' has classes that were not in training: ['maybe']; it had ['no', 'yes']",
         f"{FIT} --test new.csv"),
+    (1, "--target: there is no column 'play', did you mean 'plays",
+        "profile people.csv --target play"),
+    (2, "Missing option '--target'", "profile people.csv"),
+    (2, "0.0 is not in the range", "profile people.csv --target plays --seconds 0"),
+    (2, "--source and --plan exclude", "profile people.csv --target plays --source --plan"),
     (1, "nowhere: there is no such file or folder", "predict nowhere people.csv"),
     (1, "this folder has no model.chainrule", "predict . people.csv"),
     (1, "is not a model file", "predict people.csv people.csv"),

@@ -103,6 +103,39 @@ def _kinds(
     return kinds
 
 
+_target = click.option("--target", required=True, metavar="COLUMN", help="The column to predict.")
+_task = click.option(
+    "--task",
+    type=click.Choice(["auto", "classification", "regression"]),
+    default="auto",
+    help="Found from the target column, unless given.",
+)
+_drop = click.option(
+    "--drop", multiple=True, metavar="COLUMN", help="Leave a column out; repeatable."
+)
+_kind = click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    callback=_kinds,
+    metavar="COLUMN=KIND",
+    help=f"Take a column for a {', '.join(KINDS[:-1])} or {KINDS[-1]} it; repeatable.",
+)
+_weights = click.option("--weights", metavar="COLUMN", help="How much each row counts.")
+_members = click.option(
+    "--members", type=click.IntRange(1), metavar="N", help="Nets that are averaged."
+)
+_seed = click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, metavar="N", help="Decides chance; 0."
+)
+_bad_rows = click.option(
+    "--on-bad-rows",
+    type=click.Choice(["error", "skip"]),
+    default="error",
+    help="Rows of a CSV file with too many or too few cells.",
+)
+
+
 def _examples(*lines: str) -> str:
     """Make the end of a help text, which click is not to wrap."""
     return "\n".join(["\b", "Examples:", *(f"  chainrule {line}" for line in lines)])
@@ -119,11 +152,17 @@ _PREDICT = _examples(
 )
 _EVALUATE = _examples("evaluate penguins-model labeled.csv --target species")
 _SHOW = _examples("show penguins-model")
+_PROFILE = _examples(
+    "profile penguins.csv --target species",
+    "profile penguins.csv --target species --plan",
+    "profile penguins.csv --target species --source > step.py",
+)
 _ALL = _examples(
     "fit penguins.csv --target species",
     "predict penguins-model new.csv > predictions.csv",
     "evaluate penguins-model labeled.csv --target species",
     "show penguins-model",
+    "profile penguins.csv --target species",
 )
 
 
@@ -140,19 +179,14 @@ def main(context: click.Context) -> None:
 
 @main.command(epilog=_FIT)
 @_table
-@click.option("--target", required=True, metavar="COLUMN", help="The column to predict.")
+@_target
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     metavar="DIR",
     help="Where model and report go; by default the name of the table with -model.",
 )
-@click.option(
-    "--task",
-    type=click.Choice(["auto", "classification", "regression"]),
-    default="auto",
-    help="Found from the target column, unless given.",
-)
+@_task
 @click.option(
     "--validation",
     type=click.Path(path_type=Path),
@@ -171,32 +205,18 @@ def main(context: click.Context) -> None:
     metavar="SHARE",
     help="Share of the table that is only scored at the end: 0.2, unless given; 0 for none.",
 )
-@click.option("--drop", multiple=True, metavar="COLUMN", help="Leave a column out; repeatable.")
-@click.option(
-    "--kind",
-    "kinds",
-    multiple=True,
-    callback=_kinds,
-    metavar="COLUMN=KIND",
-    help=f"Take a column for a {', '.join(KINDS[:-1])} or {KINDS[-1]} it; repeatable.",
-)
-@click.option("--weights", metavar="COLUMN", help="How much each row counts.")
+@_drop
+@_kind
+@_weights
 @click.option(
     "--class-weight", type=click.Choice(["balanced"]), help="Let all classes count the same."
 )
 @click.option(
     "--epochs", type=click.IntRange(1), metavar="N", help="Passes through the rows, at most."
 )
-@click.option("--members", type=click.IntRange(1), metavar="N", help="Nets that are averaged.")
-@click.option(
-    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, metavar="N", help="Decides chance; 0."
-)
-@click.option(
-    "--on-bad-rows",
-    type=click.Choice(["error", "skip"]),
-    default="error",
-    help="Rows of a CSV file with too many or too few cells.",
-)
+@_members
+@_seed
+@_bad_rows
 @_delimiter
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 @_debug
@@ -256,3 +276,36 @@ def evaluate(**options: Any) -> None:
 def show(**options: Any) -> None:
     """Show what is in a model file: columns, layers, training."""
     import_module("chainrule.cli.use").show(**options)
+
+
+@main.command(epilog=_PROFILE)
+@_table
+@_target
+@_task
+@_drop
+@_kind
+@_weights
+@_members
+@_seed
+@_bad_rows
+@_delimiter
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, min_open=True),
+    default=1.0,
+    metavar="S",
+    help="How long to measure; 1.",
+)
+@click.option("--source", is_flag=True, help="Print the generated Python, and measure nothing.")
+@click.option("--plan", is_flag=True, help="Print operations and memory, and measure nothing.")
+@_debug
+def profile(seconds: float, source: bool, plan: bool, **options: Any) -> None:
+    """Show where the time of a training step goes.
+
+    The step is the one that `chainrule fit` would run with these options: its statements, how long
+    each takes, and what would make it faster. Nothing is trained or written.
+    """
+    if source and plan:
+        raise click.UsageError("--source and --plan exclude each other.")
+    body = import_module("chainrule.cli.profile")
+    body.profile(body.Options(**options, quiet=True), seconds=seconds, source=source, plan=plan)

@@ -14,11 +14,12 @@ array(['yes', 'no', 'no'], dtype='<U3')
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import (
     _check_feature_names,
@@ -49,6 +50,7 @@ from chainrule.nn.tabular import TabularNet
 from chainrule.optim import AdamW
 from chainrule.plan import Plan
 from chainrule.schedules import Cosine, WarmUp
+from chainrule.step import Step
 from chainrule.stopping import EarlyStopping
 from chainrule.table import TableEncoder
 from chainrule.targets import TargetScaler
@@ -66,7 +68,43 @@ class _Tabular(Saved, BaseEstimator):  # type: ignore[misc]
         "temperature_", "_task", "_encoder_state", "_scaler_state",
     )  # fmt: skip
 
+    def training_step(self, X: Any, y: Any, sample_weight: Any = None) -> Step:
+        """Compile the step that `fit` would run on these rows, without training.
+
+        `source` of what it gives is the generated program, `plan()` a table of its statements, and
+        `profile()` measures them (`docs/compile.md`). This estimator stays as it is. Numba is
+        needed, unless the environment says `CHAINRULE_COMPILE=numpy`.
+
+        >>> import numpy as np
+        >>> X = np.linspace(-1, 1, 60).reshape(-1, 1)
+        >>> net = TabularClassifier(random_state=0)
+        >>> step = net.training_step(X, X[:, 0] > 0)
+        >>> step.source.splitlines()[0].startswith("def loop_1("), step.batch_size
+        (True, 15)
+        >>> step.plan().splitlines()[0].split()[:2], hasattr(net, "module_")
+        (['statement', 'what'], False)
+        """
+        fresh: Self = clone(self)
+        training = fresh._training(fresh._rows_of(X, y, sample_weight), None)
+        training.plan = replace(training.plan, compile="numba")
+        training.prepare()
+        if training.compiled is None:
+            raise ConfigError("CHAINRULE_COMPILE=off: unset it, or set it to numba, for a step")
+        return training.compiled
+
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation_data: Any) -> Self:
+        training = self._training(self._rows_of(X, y, sample_weight), validation_data)
+        try:
+            training.run()
+        finally:
+            self.history_ = training.history
+            self.n_iter_ = len(training.history)
+        held_out = training.validation
+        self.temperature_ = self._temperature(held_out) if held_out is not None else 1.0
+        return self
+
+    def _rows_of(self, X: Any, y: Any, sample_weight: Any) -> Rows:
+        """Check settings and table, learn to encode it, and give its rows encoded."""
         self._check_settings()
         if y is None:
             raise DataError(
@@ -87,9 +125,7 @@ class _Tabular(Saved, BaseEstimator):  # type: ignore[misc]
         weight = row_weights(sample_weight, getattr(self, "class_weight", None), y)
         order = canonical_order(table.numbers, table.categories, target, weight)
         inputs = (table.numbers[order], table.categories[order])
-        rows = Rows(inputs, target[order], None if weight is None else weight[order])
-        self._train(rows, validation_data)
-        return self
+        return Rows(inputs, target[order], None if weight is None else weight[order])
 
     def _check_settings(self) -> None:
         for name, low in (("members", 1), ("epochs", 1)):
@@ -120,7 +156,8 @@ class _Tabular(Saved, BaseEstimator):  # type: ignore[misc]
             _check_feature_names(self, X, reset=True)
         self._encoder_state = self.encoder_.to_state()
 
-    def _train(self, rows: Rows, validation_data: Any) -> None:
+    def _training(self, rows: Rows, validation_data: Any) -> Training:
+        """Make the nets, and give the training of them."""
         seed = int(check_random_state(self.random_state).randint(2**31))
         members, chosen = int(self.members), self._chosen(len(rows))
         self.module_ = TabularNet(
@@ -141,19 +178,13 @@ class _Tabular(Saved, BaseEstimator):  # type: ignore[misc]
             labels = rows.target if self._task in ("binary", "multiclass") else None
             share = 1 - dealt(len(rows), members, seed, labels)
             held_out = self._stacked(rows, own[:, None] * (1 - share), members)
-        training = Training(
+        return Training(
             self.module_,
             loss,
             self._stacked(rows, own[:, None] * share, members),
             held_out,
             self._plan(len(rows), seed, held_out is not None, chosen),
         )
-        try:
-            training.run()
-        finally:
-            self.history_ = training.history
-            self.n_iter_ = len(training.history)
-        self.temperature_ = self._temperature(held_out) if held_out is not None else 1.0
 
     def _stacked(self, rows: Rows, weight: Array, members: int) -> Rows:
         """Give every member the target, and its own weight of each row."""
