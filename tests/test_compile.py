@@ -163,6 +163,20 @@ def test_an_op_without_a_formula_runs_through_numpy():
         del OPS[op.name]
 
 
+@pytest.mark.parametrize("plain", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_an_error_of_such_an_op_comes_through(plain):
+    def fail(x):
+        raise ZeroDivisionError("no")
+
+    op = Elementwise("fails_in_this_test", fail, [None])
+    try:
+        f = cr.compile(lambda x: op(x) + 1.0, Spec((2,), float), plain=plain)
+        with pytest.raises(ZeroDivisionError, match="no"):
+            f(np.zeros(2))
+    finally:
+        del OPS[op.name]
+
+
 def test_memory_is_used_again():
     chain = cr.compile(lambda x: ops.sort(ops.sort(ops.sort(ops.sort(x)))), Spec((100,), float))
     bound = chain.program.bind({}, plain=True)

@@ -1,5 +1,7 @@
 """The training step as a program: the same numbers as the eager step, whatever it is made of."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -159,6 +161,23 @@ def test_machine_code_with_one_and_two_threads(dtype):
     expected = eager(net(dtype), "mse", *[x.astype(dtype) for x in (X, Y)], **plan)
     tolerance = 1e-11 if dtype is np.float64 else 1e-4
     np.testing.assert_allclose(found[0][0], [x[0] for x in expected[0]], rtol=tolerance)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process")
+def test_threads_after_a_fork():
+    pytest.importorskip("numba")
+    model = net()
+    updater = Updater(model.parameters(), optim.SGD(0.01))
+    step = Step(StepGraph(model, losses.mse, updater, Rows((X,), Y)), 25, Program, threads=2)
+    step.order(None)
+    step.numbers[:, :2] = 1
+    assert step.run(0, 2, 2) == 2
+    child = os.fork()
+    if not child:
+        os._exit(0 if step.run(0, 2, 2) == 2 else 1)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 @pytest.mark.slow

@@ -88,7 +88,7 @@ def tick(clocks: Any, i: int, count: int) -> None:
 
 def call_python(address: int) -> None:
     """Call a function of Python that takes nothing, at an address."""
-    ctypes.CFUNCTYPE(None)(address)()
+    ctypes.CFUNCTYPE(None)(int(address))()
 
 
 def product(

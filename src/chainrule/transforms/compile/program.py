@@ -19,6 +19,7 @@ def loop_1(x0, x1, n0, first, last):
 import ctypes
 import functools
 import importlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -237,6 +238,7 @@ class Bound:
         self.threads = threads
         self.sizes, self.short = sizes, short
         self._kept: list[Any] = []
+        self._error: BaseException | None = None
         self.arrays: dict[int, Array] = {}
         self._allocate()
         self._fill()
@@ -251,7 +253,9 @@ class Bound:
         """
         place = self._table_at
         if threads == 1:
-            return self._call(start, stop, short, place, 0, 1)
+            end = self._call(start, stop, short, place, 0, 1)
+            self._raise()
+            return end
         others = [
             _workers(threads).submit(self._call, start, stop, short, place, thread, threads)
             for thread in range(1, threads)
@@ -259,7 +263,14 @@ class Bound:
         end = self._call(start, stop, short, place, 0, threads)
         for other in others:
             other.result()
+        self._raise()
         return end
+
+    def _raise(self) -> None:
+        """Pass on what an op that runs through Python has raised."""
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
 
     def number(self, n: Any, sizes: Mapping[str, int] | None = None) -> int:
         """Work a size out, for a whole step unless other sizes are given."""
@@ -389,9 +400,12 @@ class Bound:
             return memory.reshape(self._shape(x))
 
         def call() -> None:
-            with np.errstate(all="ignore"):
-                values = [x.number if x.number is not None else array(x) for x in node.inputs]
-                array(node)[...] = op.run(*values, **resolve_attrs(node.attrs, self.sizes))
+            try:
+                with np.errstate(all="ignore"):
+                    values = [x.number if x.number is not None else array(x) for x in node.inputs]
+                    array(node)[...] = op.run(*values, **resolve_attrs(node.attrs, self.sizes))
+            except BaseException as error:  # compiled code cannot pass it on
+                self._error = error
 
         made = ctypes.CFUNCTYPE(None)(call)
         self._kept.append(made)
@@ -436,10 +450,19 @@ class Bound:
             self.table[place] = elements * node.dtype.itemsize
 
 
+def _forget_workers() -> None:
+    """After a fork the threads are those of the other process."""
+    _workers.cache_clear()
+
+
 @functools.cache
 def _workers(threads: int) -> ThreadPoolExecutor:
     """Threads that wait for work, besides the one that asks."""
     return ThreadPoolExecutor(threads - 1, thread_name_prefix="chainrule")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_workers)
 
 
 def _plain(source: str) -> Callable[..., int]:
