@@ -1,13 +1,14 @@
 """The training step as a program: the same numbers as the eager step, whatever it is made of."""
 
 import os
+import signal
 
 import numpy as np
 import pytest
 
 from chainrule import Callback, losses, nn, ops, optim, train
 from chainrule.data import Rows
-from chainrule.errors import ConfigError, DivergedError, ShapeError
+from chainrule.errors import ConfigError, DivergedError, GraphError, ShapeError
 from chainrule.nn.tabular import TabularNet
 from chainrule.step import Step, StepGraph
 from chainrule.transforms.compile.executor import NumpyProgram
@@ -240,6 +241,41 @@ def test_a_model_that_cannot_be_traced_is_trained_as_it_is_written():
     assert np.array_equal(model.arrays()["inner.weight"], state["inner.weight"])
     with pytest.raises(Exception, match="traced tensor has no value"):
         train(Branches(), "mse", X, Y, epochs=1, compile="numpy")
+
+
+def test_a_model_with_random_numbers_of_its_own_is_trained_as_it_is_written():
+    class Noisy(nn.Module):
+        def __init__(self):
+            self.inner = nn.Linear(3, 2, seed=0)
+            self.rng = np.random.default_rng(0)
+
+        def forward(self, x):
+            return self.inner(x) * float(self.rng.normal(1, 0.1))
+
+    recorder = Recorder()
+    train(Noisy(), "mse", X, Y, epochs=2, seed=0, batch_size=None, compile="auto",
+          optimizer=optim.SGD(0.0), callbacks=[recorder])  # fmt: skip
+    assert recorder.losses[0][0] != recorder.losses[1][0]
+    with pytest.raises(GraphError, match="computes something else each time"):
+        train(Noisy(), "mse", X, Y, epochs=1, compile="numpy")
+
+
+@KINDS
+def test_interrupted_before_the_first_step_of_an_epoch(kind):
+    def order(epoch):
+        if epoch == 2:
+            signal.raise_signal(signal.SIGINT)
+        return np.arange(50)
+
+    with pytest.warns(UserWarning, match="interrupted"):
+        losses, _ = programmed(kind, net(), "mse", X, Y, epochs=5, shuffle=order, batch_size=10)
+    assert 5 < len(losses) <= 10
+
+
+def test_wrong_word_in_the_environment(monkeypatch):
+    monkeypatch.setenv("CHAINRULE_COMPILE", "yes")
+    with pytest.raises(ConfigError, match="CHAINRULE_COMPILE='yes': expected 'numba', 'numpy'"):
+        train(net(), "mse", X, Y, epochs=1)
 
 
 def test_wrong_word_for_compile():

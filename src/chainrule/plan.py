@@ -35,6 +35,9 @@ _KINDS: dict[str, tuple[type, str]] = {
 def compiling(wanted: bool | str) -> bool | str:
     """Give what CHAINRULE_COMPILE says ("numba", "numpy" or "off"), else what is wanted."""
     forced = os.environ.get("CHAINRULE_COMPILE") or wanted
+    if forced not in ("auto", "numba", "numpy", "off", True, False):
+        expected = "expected 'numba', 'numpy', 'off' or nothing"
+        raise ConfigError(f"CHAINRULE_COMPILE={forced!r}: {expected}")
     return False if forced == "off" else forced
 
 

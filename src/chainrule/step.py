@@ -41,6 +41,7 @@ from chainrule.transforms.compile.executor import NumpyBound, NumpyProgram
 from chainrule.transforms.compile.program import Bound, Program, room
 from chainrule.transforms.compile.report import Profile, plan, profile, work
 from chainrule.transforms.compile.simplify import Node
+from chainrule.transforms.compile.structure import structure
 from chainrule.transforms.reverse import reverse
 from chainrule.updating import Updater
 
@@ -216,6 +217,25 @@ class StepGraph:
                     f"{where} got the index {places[at]} in row {at[0]}; expected 0 to {n - 1}"
                 )
 
+    def check_repeats(self, other: "StepGraph") -> None:
+        """Raise unless another trace of the same step is the same graph with the same numbers.
+
+        A model that draws random numbers in Python does not repeat: its program would use those
+        of the trace forever.
+        """
+        graphs = [ancestors([graph.loss]) for graph in (self, other)]
+        same = structure(graphs[0]) == structure(graphs[1]) and all(
+            x.value is y.value or np.array_equal(x.value, y.value, equal_nan=x.dtype.kind == "f")
+            for x, y in zip(*graphs, strict=True)
+            if x.op is None and x.value is not None and y.value is not None
+        )
+        if not same:
+            raise GraphError(
+                "the model computes something else each time it is called, so that a trace of it "
+                "cannot stand for all steps: draw random numbers with ops.uniform(key, shape) and "
+                "a Buffer as the key, or train with compile=False"
+            )
+
     def _for_all_rows(self, x: Tensor) -> Array:
         program = NumpyProgram([*self.data, self.target, self.index], [x])
         rows = [*self.rows.inputs, self.rows.target, np.arange(len(self.rows))]
@@ -364,6 +384,8 @@ class Step:
             self.numbers[:, :2] = 1
         if self._order is None:
             self.order(None)
+        if self.sparse:
+            self._write_out(0, 1)
         return profile(self.bound, seconds=seconds, short=self.short)
 
     @property

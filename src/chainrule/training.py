@@ -25,7 +25,7 @@ import numpy as np
 
 from chainrule.contract import check_contract, check_rows, diverged
 from chainrule.data import Rows, epoch_order, split
-from chainrule.errors import ConfigError
+from chainrule.errors import ConfigError, need
 from chainrule.events import Callback, EpochEnd, Event, StepEnd, TrainEnd, TrainStart, as_callbacks
 from chainrule.graph import Array, no_grad, value_of
 from chainrule.history import History
@@ -99,13 +99,17 @@ def training_step(
     training = Training(model, get_loss(loss), as_rows(inputs, target, weight), None, settings)
     training.prepare()
     if training.compiled is None:
-        raise ConfigError(f"compile={settings.compile!r}: expected 'numba' or 'numpy'")
+        how = compiling(settings.compile)
+        raise ConfigError(f"compile={how!r}: there is no program; expected 'numba' or 'numpy'")
     return training.compiled
 
 
 def as_rows(inputs: Any, target: Any, weight: Any = None) -> Rows:
     """Put inputs, targets and weights together; inputs may be an array or a tuple of arrays."""
     parts = inputs if isinstance(inputs, tuple) else (inputs,)
+    if any(hasattr(x, "tocsr") for x in (*parts, target)):
+        raise ConfigError("sparse rows are for the estimators, such as MLPClassifier and "
+                          "NetClassifier, which make them dense batch by batch")  # fmt: skip
     arrays = tuple(np.asarray(x) for x in parts)
     return Rows(arrays, np.asarray(target), None if weight is None else np.asarray(weight))
 
@@ -211,6 +215,7 @@ class Training:
             return
         kinds: list[Any] = [NumpyProgram]
         if wanted in (True, "numba"):
+            need("numba", extra="fast", why="to compile a training step")
             kinds = [Program]
         elif wanted == "auto" and importlib.util.find_spec("numba") is not None:
             kinds = [NumpyProgram, Program]
@@ -219,7 +224,7 @@ class Training:
                 break
             try:
                 self.compiled = self._made(kind)
-            except Exception:
+            except Exception:  # training_step(..., compile="numba") says what stands in the way
                 if wanted != "auto":
                     raise
         if self.compiled is not None:
@@ -228,8 +233,14 @@ class Training:
             self.pace = Pace(self.compiled.threads if shared else 1)
 
     def _made(self, kind: type[Program] | type[NumpyProgram]) -> Step:
+        graph = self._traced(flat=kind is NumpyProgram)
+        graph.check_indices()
+        graph.check_repeats(self._traced(flat=kind is NumpyProgram))
+        return Step(graph, self.batch_size, kind, usable_threads(self.plan.threads))
+
+    def _traced(self, flat: bool) -> StepGraph:
         with _training_mode(self.model):
-            graph = StepGraph(
+            return StepGraph(
                 self.model,
                 self.loss,
                 self.updater,
@@ -238,10 +249,8 @@ class Training:
                 clip_value=self.plan.clip_value,
                 clip_norm=self.plan.clip_norm,
                 average=self.plan.average is not None,
-                flat=kind is NumpyProgram,
+                flat=flat,
             )
-        graph.check_indices()
-        return Step(graph, self.batch_size, kind, usable_threads(self.plan.threads))
 
     def _pays(self, step: Step) -> bool:
         """Whether so much is to be done that compiling it is worth the wait."""
@@ -289,7 +298,7 @@ class Training:
         """Run the program for a short time at once, so that Ctrl-C and progress are noticed."""
         step.order(order)
         done = 0
-        while done < self.steps_per_epoch and not self.interrupted:
+        while done < self.steps_per_epoch and not (done and self.interrupted):
             steps, threads = self.pace.next(self.steps_per_epoch - done)
             stop = done + steps
             factors = self._tell_program(step, done, stop, epoch)

@@ -227,6 +227,7 @@ class _Tabular(Saved, BaseEstimator):  # type: ignore[misc]
             validate_every=3,
             callbacks=self.callbacks or (),
             progress=bool(self.verbose),
+            compile=self.compile,
         )
 
     def _raw(self, X: Any) -> Array:
@@ -287,6 +288,7 @@ class TabularClassifier(ClassifierMixin, _Tabular):  # type: ignore[misc]
         callbacks: Any = None,
         verbose: Any = False,
         random_state: Any = None,
+        compile: Any = "auto",  # noqa: A002 (the word of `chainrule.train`)
     ) -> None:
         self.kinds = kinds
         self.members = members
@@ -299,6 +301,7 @@ class TabularClassifier(ClassifierMixin, _Tabular):  # type: ignore[misc]
         self.callbacks = callbacks
         self.verbose = verbose
         self.random_state = random_state
+        self.compile = compile
 
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None
@@ -386,6 +389,7 @@ class TabularRegressor(RegressorMixin, _Tabular):  # type: ignore[misc]
         callbacks: Any = None,
         verbose: Any = False,
         random_state: Any = None,
+        compile: Any = "auto",  # noqa: A002 (the word of `chainrule.train`)
     ) -> None:
         self.kinds = kinds
         self.members = members
@@ -397,6 +401,7 @@ class TabularRegressor(RegressorMixin, _Tabular):  # type: ignore[misc]
         self.callbacks = callbacks
         self.verbose = verbose
         self.random_state = random_state
+        self.compile = compile
 
     _task = "regression"
 

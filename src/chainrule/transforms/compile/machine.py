@@ -4,11 +4,14 @@ The words of `language` get their meaning as machine code here; what they comput
 This module imports Numba, and is imported when the first program is compiled.
 """
 
+import atexit
 import ctypes
+import functools
 import hashlib
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -186,12 +189,24 @@ def multiply(a: Any, times: int) -> None:
 
 
 def cache_folder() -> Path:
-    """Give the folder of compiled programs: CHAINRULE_CACHE, or one below the user's cache."""
-    given = os.environ.get("CHAINRULE_CACHE")
-    if given:
-        return Path(given)
+    """Give the folder of compiled programs: CHAINRULE_CACHE, or one below the user's cache.
+
+    Where that cannot be written, it is a folder that goes with the process.
+    """
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "chainrule"
+    folder = Path(os.environ.get("CHAINRULE_CACHE") or Path(base) / "chainrule")
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError:
+        return _passing_folder()
+    return folder if os.access(folder, os.W_OK | os.X_OK) else _passing_folder()
+
+
+@functools.cache
+def _passing_folder() -> Path:
+    folder = tempfile.TemporaryDirectory(prefix="chainrule-", ignore_cleanup_errors=True)
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
 
 
 def _versions() -> str:
