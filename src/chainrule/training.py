@@ -223,7 +223,7 @@ class Training:
             if kind is Program and self.compiled is not None and not self._pays(self.compiled):
                 break
             try:
-                self.compiled = self._made(kind)
+                self.compiled = self._made(kind, check=kind is kinds[0])
             except Exception:  # training_step(..., compile="numba") says what stands in the way
                 if wanted != "auto":
                     raise
@@ -232,10 +232,11 @@ class Training:
             shared = self.compiled.operations > WORTH_SHARING
             self.pace = Pace(self.compiled.threads if shared else 1)
 
-    def _made(self, kind: type[Program] | type[NumpyProgram]) -> Step:
+    def _made(self, kind: type[Program] | type[NumpyProgram], *, check: bool) -> Step:
         graph = self._traced(flat=kind is NumpyProgram)
-        graph.check_indices()
-        graph.check_repeats(self._traced(flat=kind is NumpyProgram))
+        if check:
+            graph.check_indices()
+            graph.check_repeats(self._traced(flat=kind is NumpyProgram))
         return Step(graph, self.batch_size, kind, usable_threads(self.plan.threads))
 
     def _traced(self, flat: bool) -> StepGraph:
