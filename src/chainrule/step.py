@@ -217,13 +217,17 @@ class StepGraph:
                     f"{where} got the index {places[at]} in row {at[0]}; expected 0 to {n - 1}"
                 )
 
-    def check_repeats(self, other: "StepGraph") -> None:
-        """Raise unless another trace of the same step is the same graph with the same numbers.
+    def check_repeats(
+        self, model: Module, loss: Loss, penalty: Callable[[Any], Value] | None
+    ) -> None:
+        """Raise unless the loss, traced again, is the same graph with the same numbers.
 
         A model that draws random numbers in Python does not repeat: its program would use those
         of the trace forever.
         """
-        graphs = [ancestors([graph.loss]) for graph in (self, other)]
+        with _sized(model, {}), tracing():
+            again = self._loss(model, loss, penalty)
+        graphs = ancestors([self.loss]), ancestors([again])
         same = structure(graphs[0]) == structure(graphs[1]) and all(
             x.value is y.value or np.array_equal(x.value, y.value, equal_nan=x.dtype.kind == "f")
             for x, y in zip(*graphs, strict=True)

@@ -236,7 +236,8 @@ class Training:
         graph = self._traced(flat=kind is NumpyProgram)
         if check:
             graph.check_indices()
-            graph.check_repeats(self._traced(flat=kind is NumpyProgram))
+            with _training_mode(self.model):
+                graph.check_repeats(self.model, self.loss, self.plan.penalty)
         return Step(graph, self.batch_size, kind, usable_threads(self.plan.threads))
 
     def _traced(self, flat: bool) -> StepGraph:
