@@ -294,43 +294,52 @@ def _scale(norm: Tensor, limit: float) -> Tensor:
 
 
 class Pace:
-    """How many steps to run at a time, and with how many threads: what was fastest lately.
+    """How many steps to run at a time, and with how many threads: what is faster just now.
 
-    A turn takes about `turn` seconds. Every now and then, and when the present number of threads
-    gets slower than the other was, a short turn tries the other. Results do not depend on it.
+    A turn takes about `turn` seconds. All threads are used while they take less than `_GAIN` of
+    the time of one. When they do not, since the net is small or another process wants the core,
+    one goes on alone, and the others are tried again later and later. Results do not depend on it.
 
     >>> pace = Pace(most=2)
     >>> for _ in range(5):  # a step costs 1 ms, with two threads 2 ms
     ...     steps, threads = pace.next(1000)
     ...     pace.tell(steps * threads * 1e-3)
     >>> pace.next(1000)
-    (50, 1)
+    (10, 1)
     """
 
-    def __init__(self, most: int = 1, turn: float = 0.05) -> None:
+    _GAIN = 0.85
+    _LONGEST = 640
+
+    def __init__(self, most: int = 1, turn: float = 0.01) -> None:
         self.most, self.turn = most, turn
-        self.cost: dict[int, float] = {}
-        self._turns = 0
+        self.alone: float | None = None
+        self.together = 0.0
+        self._threads = 1
+        self._wait, self._pause = 2, 4
         self._last = (1, 1)
 
     def next(self, left: int) -> tuple[int, int]:
         """Give the number of steps and of threads of the next turn."""
-        best = min(self.cost, key=lambda n: self.cost[n], default=1)
-        other = self.most + 1 - best if best in (1, self.most) else 1
-        early = self._turns in (2, 4)  # the first time, memory and threads are cold
-        trying = self.most > 1 and (early or self._turns % 20 == 19)
-        threads = other if trying else best
-        guess = self.cost.get(threads, self.cost.get(best, self.turn))
-        share = 0.1 if trying or self._turns < 2 else 1.0
-        steps = int(np.clip(share * self.turn / guess, 1, left))
-        self._last = steps, threads
+        trying = self.most > 1 and self._threads == 1 and self._wait <= 0
+        threads = self.most if trying else self._threads
+        guess = self.together if threads > 1 and not trying else self.alone
+        steps = 1 if guess is None else int((0.3 if trying else 1.0) * self.turn / guess)
+        self._last = min(max(steps, 1), left), threads
         return self._last
 
     def tell(self, seconds: float) -> None:
         """Say how long the turn took."""
         steps, threads = self._last
-        self.cost[threads] = max(seconds / steps, 1e-9)
-        self._turns += 1
+        cost = max(seconds / steps, 1e-9)
+        self._wait -= 1
+        if threads == 1:
+            self.alone = cost
+        elif self.alone is None or cost < self._GAIN * self.alone:
+            self._threads, self._pause, self.together = threads, 4, cost
+        else:
+            self._threads, self._wait = 1, self._pause
+            self._pause = min(2 * self._pause, self._LONGEST)
 
 
 class Step:

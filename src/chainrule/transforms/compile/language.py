@@ -65,14 +65,15 @@ def apart() -> None:
 
 
 def share(n: int, thread: int, threads: int) -> int:
-    """Where the part of a thread begins when n things are shared out, in pieces of 16.
+    """Where the part of a thread begins when n things are shared out; many, in pieces of 16.
 
-    >>> [share(100, thread, 2) for thread in range(3)]
-    [0, 48, 100]
+    >>> [share(100, thread, 2) for thread in range(3)], share(8, 1, 2)
+    ([0, 48, 100], 4)
     """
     if thread >= threads:
         return n
-    return n * thread // threads // 16 * 16
+    begin = n * thread // threads
+    return begin // 16 * 16 if n >= 32 * threads else begin
 
 
 def meet(meeting: Any, threads: int) -> None:

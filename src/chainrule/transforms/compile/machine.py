@@ -38,6 +38,9 @@ _OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
 _KERNEL = _OPTIONS | {"fastmath": {"contract"}, "no_cpython_wrapper": True,
                       "no_cfunc_wrapper": True}  # fmt: skip
 
+_KEPT = 500
+"""Programs kept on disk, of about 200 kB each."""
+
 compilations = 0
 """How many programs this process has compiled; those read from the disk do not count."""
 
@@ -209,6 +212,13 @@ def _passing_folder() -> Path:
     return Path(folder.name)
 
 
+def _tidy(folder: Path) -> None:
+    """Remove the programs that were compiled longest ago, where there are very many."""
+    programs = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime)
+    for old in programs[:-_KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
 def _versions() -> str:
     """Say on what machine code depends, besides the source of the program."""
     digest = hashlib.sha256()
@@ -252,6 +262,9 @@ def _compiled(source: str, key: str) -> Callable[..., int]:
     program = njit(whole(whole, whole, whole, whole, whole, whole), cache=True, **_OPTIONS)(
         module.program
     )
-    compilations += sum(program.stats.cache_misses.values())
+    misses = sum(program.stats.cache_misses.values())
+    compilations += misses
+    if misses:
+        _tidy(folder.parent)
     compiled: Callable[..., int] = program
     return compiled
