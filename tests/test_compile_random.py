@@ -195,7 +195,7 @@ SHAPES = st.tuples(
 CASES = st.tuples(
     st.lists(SHAPES, min_size=1, max_size=3),
     st.sampled_from([1, 2, 3, 4, 0]),
-    st.lists(st.tuples(st.sampled_from(OPS), *[NUMBERS] * 6), min_size=1, max_size=12),
+    st.lists(st.tuples(st.sampled_from(OPS), *[NUMBERS] * 6), min_size=3, max_size=12),
     st.lists(st.sampled_from([0, 1, 2, 3, 5]), min_size=1, max_size=3),
     st.booleans(),
 )
@@ -250,7 +250,7 @@ def agree(found, expected, largest):
         np.testing.assert_allclose(y, e, rtol=1e-11, atol=1e-11 * largest)
 
 
-@settings(max_examples=60)
+@settings(max_examples=200)
 @given(CASES)
 def test_random_expressions(case):
     assume(ready := prepared(case))
@@ -314,7 +314,7 @@ def thin_share(n, thread, threads):
     return n if thread >= threads else n * thread // threads
 
 
-@settings(max_examples=60)
+@settings(max_examples=200)
 @given(CASES, st.integers(2, 3), st.integers(0, 100))
 def test_threads_meet_where_they_must(case, threads, seed):
     assume(ready := prepared(case))

@@ -505,23 +505,26 @@ class Step:
         return max(int(_WRITTEN_OUT / max(self.batch_size * width, 1)), 1)
 
     def load(self, updater: Updater, averages: Sequence[Array] | None = None) -> None:
-        """Take the optimizer's state over, and averages of the parameters."""
-        for x, part in self._parts(updater):
-            self.memory[x][...] = part
+        """Take averages over, and the optimizer's state, which lets its own arrays go."""
+        for x, b, name, place in self.graph.state:
+            block = updater.blocks[b]
+            whole = block.state[name]
+            own = place in (None, -1)
+            self.memory[x][...] = whole if own else block.piece(whole, int(place or 0))
+        for block in updater.blocks:
+            block.state = {}
         for view, average in zip(self.averages, averages or (), strict=False):
             view[...] = average
 
     def store(self, updater: Updater) -> None:
         """Give the optimizer's state back."""
-        for x, part in self._parts(updater):
-            part[...] = self.memory[x]
-
-    def _parts(self, updater: Updater) -> Iterator[tuple[Tensor, Array]]:
-        """Give each piece of state with its place among the optimizer's."""
-        for x, b, name, place in self.graph.state:
-            block = updater.blocks[b]
-            whole = block.state[name]
-            yield x, whole if place in (None, -1) else block.piece(whole, int(place or 0))
+        parts: dict[tuple[int, str], list[Array]] = {}
+        for x, b, name, _ in self.graph.state:
+            parts.setdefault((b, name), []).append(self.memory[x])
+        for (b, name), arrays in parts.items():
+            alone = arrays[0].ndim == 0
+            joined = np.array(arrays[0]) if alone else np.concatenate([x.ravel() for x in arrays])
+            updater.blocks[b].state[name] = joined
 
 
 def _split(unit: Unit, array: Array) -> Iterator[tuple[Tensor, Array]]:

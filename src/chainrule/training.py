@@ -336,6 +336,8 @@ class Training:
 
     def _fail(self, batch: Rows, epoch: int) -> NoReturn:
         """Repeat the step whose loss or gradient is not finite, to say where that began."""
+        if self.compiled is not None:
+            self.compiled.store(self.updater)
         self._step(batch.inputs, batch.target, batch.weight, epoch)
         raise AssertionError("the loss of the compiled step is not finite, that of the graph is")
 

@@ -170,8 +170,11 @@ class _Block:
         self.optimizer = type(optimizer)(**(kept | change))
         self.sizes = np.cumsum([p.value.size for p in self.parameters])[:-1]
         self.views: list[Array] = []
-        self.flat = self._gather()
-        self.state = {name: np.array(x) for name, x in self.optimizer.init(self.flat).items()}
+        self.flat: Array | None = None  # gathered at the first step
+        first = self.parameters[0]
+        count = sum(p.value.size for p in self.parameters)
+        like = np.broadcast_to(np.zeros((), first.dtype), (count,))
+        self.state = {name: np.array(x) for name, x in self.optimizer.init(like).items()}
 
     def piece(self, array: Array, place: int) -> Array:
         """Give the part of a state array that belongs to one of the parameters."""
@@ -185,7 +188,11 @@ class _Block:
 
     def step(self, gradients: list[Array], t: int, factor: float) -> None:
         values = [p.value for p in self.parameters]
-        if not self.views or any(v is not w for v, w in zip(values, self.views, strict=True)):
+        if (
+            self.flat is None
+            or not self.views
+            or any(v is not w for v, w in zip(values, self.views, strict=True))
+        ):
             self.flat = self._gather()
         flat_g = np.concatenate([np.ravel(gradients[i]) for i in self.members])
         with np.errstate(over="ignore", invalid="ignore"):
