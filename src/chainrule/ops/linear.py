@@ -153,7 +153,7 @@ def _sliced(p: Place, whole: Sequence[Any], index: Index) -> Index:
     """Give the places in the whole of the elements that a slice has at an index."""
     places = []
     for i, n, (start, _, step) in zip(index, whole, p.attrs["slices"], strict=True):
-        shifted = i if step == 1 else f"{i} * {p.size(step)}"
+        shifted = i if step == 1 else f"({i}) * {p.size(step)}"
         if start is None and step < 0:
             shifted = f"{p.sum_of([n, -1])} + {shifted}"
         elif start:
@@ -277,8 +277,10 @@ def _infer_concat(*parts: Tensor, axis: int) -> tuple[Shape, Any]:
     sizes = [p.shape[axis] for p in parts]
     if any(isinstance(n, Dim) for n in sizes):
         raise ShapeError(f"concatenate: a trace cannot join along the named dimension {sizes[0]}")
-    first = parts[0].shape
-    return (*first[:axis], sum(sizes), *first[axis + 1 :]), dtype_of(*parts)
+    first, total = parts[0].shape, sizes[0]
+    for n in sizes[1:]:
+        total += n
+    return (*first[:axis], total, *first[axis + 1 :]), dtype_of(*parts)
 
 
 def _concat_vjp(g: Value, out: Value, *parts: Value, axis: int) -> list[Value]:

@@ -66,12 +66,17 @@ class Compiled:
 
     def _rows_are_apart(self) -> bool:
         """Whether every statement computes rows each from its own, so that blocks of rows do."""
-        calls = self.program.text.calls
+        text, outputs = self.program.text, self.program.outputs
+        calls = text.calls
         own = Dim.of(self._rows)
         return (
             not self.graph.updates
+            and len({y.order for y in outputs}) == len(outputs)
+            and all(y.op is not None and text.canonical(y) is y for y in outputs)
             and all(self._is_rows(y) for y in self.outputs)
+            and not any(isinstance(n, Dim) for y in self.outputs for n in y.shape[1:])
             and all(isinstance(c.share, Dim) and c.share == own and not c.meets for c in calls)
+            and all((c.reads | c.writes) & text.moving <= c.local for c in calls)
         )
 
     @property

@@ -94,6 +94,7 @@ class _Rows:
         self.sizes = [*group.outer, *inner]
         self.frame = Frame(memory, self.sizes if flat else None)
         self.frame.shares = shares
+        self.frame.own = set(group.members)
         self.flat = flat
         self.body: list[str] = []
         self.states = 0
@@ -155,6 +156,8 @@ class _Rows:
             self.body += [_INDENT * len(inner) + line for line in statements]
             outer = [] if self.flat else self.group.outer
             self.work.append(([*outer, *inner], len(statements)))
+        else:
+            self.body += starts + frame.lines[INNER] + updates
         self.body += ends
         frame.lines[INNER] = []
         frame.forget()

@@ -76,7 +76,8 @@ def is_short(number: Any) -> bool:
 class Frame:
     """Statements of a kernel while it is written.
 
-    `stored` says which nodes lie in memory. `local` holds values that this kernel has computed:
+    `stored` says which nodes lie in memory, `own` which of them this kernel itself writes: these
+    are not loaded before its loops. `local` holds values that this kernel has computed:
     by node, the index at which the value is known, and its name.
     """
 
@@ -84,6 +85,7 @@ class Frame:
         self.stored = stored
         self.flat = flat
         self.shares: dict[int, Node] = {}
+        self.own: set[int] = set()
         self.lines: list[list[str]] = [[], [], []]
         self.levels: dict[str, int] = {}
         self.loops: dict[str, Any] = {}
@@ -134,7 +136,7 @@ class Frame:
         levels = self.levels
         return max([levels[word] for word in _WORD.findall(source) if word in levels], default=0)
 
-    def put(self, source: str) -> str:
+    def put(self, source: str, least: int = TOP) -> str:
         """Write a statement at the outermost level possible, and give the name of its result."""
         if source in self.levels and source not in self.loops:
             return source  # a name already
@@ -143,7 +145,7 @@ class Frame:
             return known
         name = f"t{self._count}"
         self._count += 1
-        level = self.level(source)
+        level = max(least, self.level(source))
         self.lines[level].append(f"{name} = {source}")
         self.levels[name] = level
         self.memo[-1, (source,)] = name
@@ -209,7 +211,8 @@ class Frame:
     def _load(self, memory: Node, node: Node, at: tuple[str, ...]) -> str:
         self.loads.append((node, at))
         element = f"{self.pointer(memory)}[{self.address(node.shape, at)}]"
-        return self.put(f"{element} != 0" if node.dtype.kind == "b" else element)
+        least = OUTER if memory.order in self.own else TOP
+        return self.put(f"{element} != 0" if node.dtype.kind == "b" else element, least)
 
     def _renamed(self, node: Node, at: tuple[str, ...]) -> str:
         """Read an element through a change of axes."""

@@ -133,10 +133,10 @@ def cumsum(x: Any, out: Any, before: int, length: int, after: int) -> None:
     """Sum up along the middle one of three axes."""
     for i in range(before):
         for j in range(after):
-            total = x[i * length * after + j] - x[i * length * after + j] if length else x[0]
+            total = x[0]
             for k in range(length):
                 place = (i * length + k) * after + j
-                total = total + x[place]
+                total = total + x[place] if k else x[place]
                 out[place] = total
 
 
@@ -144,7 +144,7 @@ def cumsum_reversed(x: Any, out: Any, before: int, length: int, after: int) -> N
     """Sum up from the end along the middle one of three axes."""
     for i in range(before):
         for j in range(after):
-            total = x[0] - x[0]
+            total = x[0]
             for k in range(length):
                 place = (i * length + length - 1 - k) * after + j
                 total = total + x[place] if k else x[place]

@@ -231,6 +231,8 @@ def _versions() -> str:
 
 _VERSIONS = _versions()
 _loaded: dict[str, Callable[..., int]] = {}
+_programs: dict[str, Callable[..., int]] = {}
+_SOURCE, _SUM = "program.py", "sha256"
 
 
 def machine_code(source: str) -> Callable[..., int]:
@@ -238,22 +240,55 @@ def machine_code(source: str) -> Callable[..., int]:
     bare = "\n".join(line for line in source.splitlines() if not line.lstrip().startswith("#"))
     key = hashlib.sha256((_VERSIONS + bare).encode()).hexdigest()[:32]
     if key not in _loaded:
-        try:
-            _loaded[key] = _compiled(source, key)
-        except Exception:
-            shutil.rmtree(cache_folder() / key, ignore_errors=True)  # torn: make it anew
-            _loaded[key] = _compiled(source, key)
+        _loaded[key] = _from_disk(source, key) or _made(source, key)
     return _loaded[key]
 
 
-def _compiled(source: str, key: str) -> Callable[..., int]:
-    global compilations
+def _from_disk(source: str, key: str) -> Callable[..., int] | None:
+    """Read a program whose files are as they were written; others are removed."""
     folder = cache_folder() / key
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = folder / "program.py"
-    if not path.exists():
-        with atomic_write(path) as file:
+    if not folder.exists():
+        return None
+    try:
+        if (folder / _SUM).read_text() == _sum(folder):
+            return _compiled(source, key, folder)
+    except Exception:  # whatever is wrong with the files, they can be made anew
+        pass
+    shutil.rmtree(folder, ignore_errors=True)
+    return None
+
+
+def _made(source: str, key: str) -> Callable[..., int]:
+    """Compile a program in a folder of its own, which gets its place when it is complete."""
+    whole = cache_folder()
+    folder = Path(tempfile.mkdtemp(prefix="new-", dir=whole))
+    try:
+        with atomic_write(folder / _SOURCE) as file:
             file.write(source.encode())
+        program = _compiled(source, key, folder)
+        (folder / _SUM).write_text(_sum(folder))
+        os.rename(folder, whole / key)
+    except OSError:  # another process was faster, or the disk is full
+        shutil.rmtree(folder, ignore_errors=True)
+        if key not in _programs:
+            raise
+        program = _programs[key]
+    _tidy(whole)
+    return program
+
+
+def _sum(folder: Path) -> str:
+    """Give a digest of the files of a program."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name != _SUM:
+            digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _compiled(source: str, key: str, folder: Path) -> Callable[..., int]:
+    global compilations
+    path = folder / _SOURCE
     module = language.module_of(source, f"chainrule_program_{key}", str(path), _WORDS)
     for word, function in list(vars(module).items()):
         if word.startswith("loop_"):
@@ -262,9 +297,7 @@ def _compiled(source: str, key: str) -> Callable[..., int]:
     program = njit(whole(whole, whole, whole, whole, whole, whole), cache=True, **_OPTIONS)(
         module.program
     )
-    misses = sum(program.stats.cache_misses.values())
-    compilations += misses
-    if misses:
-        _tidy(folder.parent)
+    compilations += sum(program.stats.cache_misses.values())
     compiled: Callable[..., int] = program
+    _programs[key] = compiled
     return compiled

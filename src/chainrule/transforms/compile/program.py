@@ -171,6 +171,8 @@ class Written:
         changed = {x.order for x in olds}
         if any(base(x).order in changed for x in news):
             raise GraphError("two leaves exchange their values, which compiled code cannot do")
+        if any(base(x).order in changed for x in self.outputs):
+            raise GraphError("an output is a leaf that is updated, which compiled code cannot do")
         _check_kinds(nodes)
         self.updated = changed
         self.schedule = Schedule(
@@ -440,7 +442,10 @@ class Bound:
         shape = self._shape(node)
         if node.number is not None:
             return np.full(shape, node.number, node.dtype)[()]
-        array = self.arrays[self.text.canonical(node).order]
+        memory = self.text.canonical(node)
+        array = self.arrays.get(memory.order)
+        if array is None:  # a constant that no statement reads
+            array = np.asarray(self.program.leaf_of[memory.order].value)
         return np.array(array.reshape(shape))[()]
 
     def move(self, node: Node, elements: int) -> None:

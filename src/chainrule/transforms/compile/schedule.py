@@ -324,7 +324,7 @@ def _as_reduction(node: Node) -> Root:
     real = [a for a, n in enumerate(given.shape) if not is_one(n)]
     reduced = [a for a in real if a in axes]
     kept = [a for a in real if a not in axes]
-    columns = bool(kept) and bool(reduced) and kept[-1] > reduced[-1]
+    columns = bool(kept) and bool(reduced) and kept[-1] > reduced[-1] and not node.loop.position
     last = kept.pop() if columns else reduced[-1] if reduced else None
     outer_names = [f"i{k}" for k in range(len(kept))]
     inside = [a for a in reduced if a != last]

@@ -128,7 +128,9 @@ class _Simplifier:
         ):  # fmt: skip
             return inputs[0]
         if isinstance(loop, Reduce) and not loop.position and _all_ones(inputs[0], x.attrs):
-            loop = Element(order=True)
+            loop = Element(order=True) if inputs[0].dtype == x.dtype else loop
+        if isinstance(loop, Element) and loop.order and inputs[0].number is not None:
+            loop = Element(lambda p: p.read(0, []))
         key = (op.name, *[y.order for y in inputs], *_frozen(x.attrs))
         return self.known.get(key) or self._new(key, x, op, inputs, x.attrs, loop=loop)
 

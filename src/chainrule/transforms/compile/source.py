@@ -20,7 +20,7 @@ from chainrule.transforms.compile.emit import (
     scatter_kernel,
 )
 from chainrule.transforms.compile.frame import base, squeezed, type_name
-from chainrule.transforms.compile.schedule import Group, Root, Schedule, Step
+from chainrule.transforms.compile.schedule import Group, Root, Schedule, Step, is_one
 from chainrule.transforms.compile.simplify import Node, same_shape
 from chainrule.transforms.compile.structure import LARGE, Times, product_of
 
@@ -91,7 +91,7 @@ class Text:
         self.memory: list[Node] = []
         self.sizes: list[Any] = []
         self.numbers: list[float] = []
-        self._streams = streams
+        self.moving = streams
         self._memory_names: dict[int, str] = {}
         self._size_names: list[str] = []
         self._known_sizes: dict[str, str] = {}
@@ -121,7 +121,7 @@ class Text:
     @property
     def stream_nodes(self) -> list[Node]:
         """Memory that moves on with every step."""
-        return [node for node in self.memory if node.order in self._streams]
+        return [node for node in self.memory if node.order in self.moving]
 
     # Calls.
 
@@ -153,11 +153,14 @@ class Text:
             if len(node.shape) == 2 and not node.attrs.get("transpose_a"):
                 call.local.add(inputs[0].order)
             if len(node.shape) > 2:
+                lead = squeezed(node.shape[:-2])
                 call.local |= {
                     x.order
                     for x, y in zip(inputs, node.inputs, strict=True)
-                    if squeezed(y.shape[:-2])
+                    if lead and same_shape(squeezed(y.shape[:-2]), lead)
                 }
+        if len(inputs) > 1 and inputs[0] is inputs[1]:
+            call.local.discard(inputs[0].order)  # read as a whole on the other side
         return call
 
     def _of_kernel(self, node: Node, kernel: Kernel) -> Call:
@@ -233,7 +236,7 @@ class Text:
                 steps.append(f"tick(clocks, {i}, {len(self.calls)})")
         if self.check_at >= len(self.calls):
             steps += self._check()
-        if any(call.share is not None for call in self.calls):
+        if self._meets:
             steps += _MEET
         body = [*self._head(), "for step in range(start, stop):"]
         body += ["    " + line for line in [*self._top(shared), *steps] or ["pass"]]
@@ -253,12 +256,12 @@ class Text:
             ]
         if self.numbers:
             lines.append("numbers = float64s(table[0])")
-        if any(call.share is not None for call in self.calls):
+        if self._meets:
             lines.append("meeting = int64s(table[1])")
         kinds = sorted({type_name(c.node.dtype) for c in self.calls if _is_product(c)})
         lines += [f"scratch_{kind} = {kind}s(table[2] + thread * table[3])" for kind in kinds]
         for k, node in enumerate(self.memory):
-            if node.order not in self._streams:
+            if node.order not in self.moving:
                 name, kind = self._memory_names[node.order], type_name(node.dtype)
                 lines.append(f"{name} = {kind}s(table[{HEAD + k}])")
         return lines
@@ -282,11 +285,17 @@ class Text:
             lines.append(f"{name}_last = share({name}, thread + 1, threads)")
         return lines
 
+    @property
+    def _meets(self) -> bool:
+        """Whether there is work for more than one thread."""
+        return any(call.share is not None or call.owner for call in self.calls)
+
     def _check(self) -> list[str]:
         if not self.checks:
-            return []
+            return _MEET if self._meets else []
         asked = " and ".join(f"is_finite({self._place(x)}[0])" for x in self.checks)
-        return [*_MEET, f"if not ({asked}):", "    return step"]
+        meet = _MEET if self._meets else []
+        return [*meet, f"if not ({asked}):", "    return step"]
 
     def _statement(self, call: Call, shared: dict[str, None]) -> list[str]:
         if _is_product(call):
@@ -347,11 +356,24 @@ class Text:
             )
         places = []
         for name, x in zip(names, (a, b, node), strict=True):
+            which = self._which(x.shape[:-2], node.shape[:-2])
             step = self._size(product_of(x.shape[-2:]))
-            places.append(f"at({name}, stack * {step})" if squeezed(x.shape[:-2]) else name)
+            places.append(f"at({name}, {which} * {step})" if which else name)
         first, last = self._part(product_of(node.shape[:-2]), 1, shared)
         line = self._multiply(how, m, n, k, places[0], lda, places[1], ldb, places[2], n, scratch)
         return [f"for stack in range({first}, {last}):", f"    {line[0]}"]
+
+    def _which(self, own: Sequence[Any], whole: Sequence[Any]) -> str:
+        """Source of the number of a matrix among those of an operand, whose stack broadcasts."""
+        if same_shape(squeezed(own), squeezed(whole)):
+            return "stack" if squeezed(own) else ""
+        terms = []
+        for k, n in enumerate(own):
+            if not is_one(n):
+                after = self._size(product_of(whole[len(whole) - len(own) + k + 1 :]))
+                inside = self._size(product_of(own[k + 1 :]))
+                terms.append(f"stack // {after} % {self._size(n)} * {inside}")
+        return f"({' + '.join(terms)})" if terms else ""
 
     @staticmethod
     def _multiply(*arguments: str) -> list[str]:

@@ -1,0 +1,263 @@
+"""Compiled programs on the disk, and what running them costs: no compilation, no allocation."""
+
+import os
+import subprocess
+import sys
+import tracemalloc
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chainrule import Callback, losses, nn, optim, train
+from chainrule.data import Rows
+from chainrule.step import Step, StepGraph
+from chainrule.transforms.compile import language
+from chainrule.transforms.compile.program import Program
+from chainrule.updating import Updater
+
+PROGRAM = """
+import numpy as np
+import chainrule as cr
+from chainrule import Spec, ops
+from chainrule.transforms.compile import machine
+x = np.arange(12.0).reshape(3, 4) / 7
+g = lambda x: ops.sum(ops.matmul(ops.tanh(x), x, transpose_b=True), 1)
+f = cr.compile(g, Spec((3, 4), float))
+right = np.allclose(f(x), np.sum(np.tanh(x) @ x.T, 1), rtol=1e-12)
+print(machine.compilations, right)
+"""
+
+
+def started(folder, code=PROGRAM):
+    """Start a process that compiles into a folder."""
+    environment = os.environ | {"CHAINRULE_CACHE": str(folder)}
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def said(process):
+    output, errors = process.communicate()
+    assert process.returncode == 0, errors
+    return output.split()
+
+
+def files(folder):
+    return sorted(p for p in folder.rglob("*") if p.is_file())
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    """Give a cache folder that holds one program."""
+    pytest.importorskip("numba")
+    folder = tmp_path_factory.mktemp("cache")
+    assert said(started(folder)) == ["1", "True"]
+    return folder
+
+
+@pytest.mark.slow
+def test_another_process_compiles_nothing(filled):
+    assert said(started(filled)) == ["0", "True"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["empty", "half", "noise", "flipped"])
+def test_a_torn_file_is_made_anew(filled, damage):
+    assert {p.suffix for p in files(filled)} == {".py", ".nbi", ".nbc", ""}
+    for path in files(filled):
+        whole = path.read_bytes()
+        torn = {"empty": b"", "half": whole[: len(whole) // 2], "noise": os.urandom(len(whole))}
+        middle = len(whole) // 2
+        flipped = bytes([whole[middle] ^ 1])
+        torn["flipped"] = whole[:middle] + flipped + whole[middle + 1 :]
+        path.write_bytes(torn[damage])
+        assert said(started(filled))[1] == "True", (path, damage)
+        assert said(started(filled)) == ["0", "True"], (path, damage)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [2, 4])
+def test_processes_that_compile_at_once(tmp_path, count):
+    pytest.importorskip("numba")
+    found = [said(p) for p in [started(tmp_path) for _ in range(count)]]
+    assert [right for _, right in found] == ["True"] * count
+    assert said(started(tmp_path)) == ["0", "True"]
+    assert [p.name for p in tmp_path.rglob("*") if "tmp" in p.suffix] == []
+    assert len(files(tmp_path)) == 4
+
+
+@pytest.mark.slow
+def test_a_folder_that_cannot_be_made(tmp_path):
+    pytest.importorskip("numba")
+    (tmp_path / "file").write_text("")
+    assert said(started(tmp_path / "file" / "cache")) == ["1", "True"]
+
+
+# What makes a program another one.
+
+X = np.random.default_rng(0).normal(size=(90, 3)).astype("f4")
+Y = X[:, :2].copy()
+
+
+class Net(nn.Module):
+    def __init__(self, widths=(5, 6), p=0.3, name="hidden"):
+        sizes = [3, *widths, 2]
+        self.layers = {
+            f"{name}{i}": nn.Linear(*pair, seed=i) for i, pair in enumerate(pairwise(sizes))
+        }
+        for key, layer in self.layers.items():
+            setattr(self, key, layer)
+        self.drop = nn.Dropout(p, seed=0)
+
+    def forward(self, x):
+        for layer in self.layers.values():
+            x = self.drop(layer(x))
+        return x
+
+
+def made_of(batch=16, rows=90, optimizer=None, **net):
+    model = Net(**net).train()
+    updater = Updater(model.parameters(), optimizer or optim.Adam(0.01))
+    graph = StepGraph(model, losses.mse, updater, Rows((X[:rows],), Y[:rows]))
+    source = graph.program(Program).source
+    return [line for line in source.splitlines() if not line.lstrip().startswith("#")]
+
+
+SAME = {
+    "widths": {"widths": (9, 40)},
+    "equal widths": {"widths": (5, 5)},
+    "width of the input": {"widths": (3, 2)},
+    "width of the batch": {"widths": (16, 90)},
+    "rows": {"rows": 33},
+    "rate": {"optimizer": optim.Adam(0.003)},
+    "betas": {"optimizer": optim.Adam(0.01, beta1=0.8)},
+    "dropout": {"p": 0.17},
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_the_same_program(name):
+    assert made_of(**SAME[name]) == made_of()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"widths": (5, 6, 7)},
+        {"optimizer": optim.SGD(0.01)},
+        {"optimizer": optim.Adam(weight_decay=0.1)},
+    ],
+    ids=str,
+)
+def test_another_program(other):
+    assert made_of(**other) != made_of()
+
+
+# What running it costs.
+
+
+def step_of(rows, threads=1, batch=16, sizes=(3, 20, 2)):
+    model = nn.mlp(list(sizes), "relu", seed=0)
+    updater = Updater(model.parameters(), optim.Adam(0.01))
+    rng = np.random.default_rng(0)
+    x, y = (rng.normal(size=(rows, n)).astype("f4") for n in (sizes[0], sizes[-1]))
+    step = Step(
+        StepGraph(model, losses.mse, updater, Rows((x,), y)), batch, Program, threads=threads
+    )
+    step.load(updater)
+    step.order(None)
+    step.numbers[:] = [[t + 1, 1, 0] for t in range(step.count)]
+    return step
+
+
+def allocated(step, count, threads):
+    """Give the most bytes and blocks that were taken while steps ran."""
+    step.run(0, 1, threads)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        blocks = sys.getallocatedblocks()
+        step.run(0, count, threads)
+        blocks = sys.getallocatedblocks() - blocks
+        return tracemalloc.get_traced_memory()[1] - before, blocks
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("threads", [1, 2])
+def test_steps_allocate_nothing(threads):
+    pytest.importorskip("numba")
+    step = step_of(16 * 5000, threads)
+    few, many = allocated(step, 50, threads), allocated(step, 5000, threads)
+    assert max(few[0], many[0]) < 20_000  # what a call takes: futures, arguments
+    assert abs(many[1] - few[1]) < 50
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sizes", [(54, 256, 256, 7), (1024, 2048, 2048, 1000)])
+def test_memory_of_a_step(sizes):
+    pytest.importorskip("numba")
+    batch = 256
+    step = step_of(2 * batch, batch=batch, sizes=sizes)
+    activations = 4 * batch * sum(sizes)
+    parameters = sum(p.value.nbytes for p in step.graph.parameters)
+    kept = sum(array.nbytes for array in step.memory.values())
+    assert kept < 3 * parameters + 100  # with the state of Adam
+    assert step.bound.arena_bytes < 1.25 * (activations + parameters)
+    assert step.bound.scratch_bytes < 0.3e6
+
+
+@given(st.integers(0, 10**9), st.integers(1, 100))
+def test_shares_cover_all_once(n, threads):
+    ends = [language.share(n, thread, threads) for thread in range(threads + 1)]
+    assert (ends[0], ends[-1]) == (0, n)
+    assert ends == sorted(ends)
+
+
+@pytest.mark.slow
+def test_more_threads_than_rows():
+    pytest.importorskip("numba")
+    found = []
+    for threads in (1, 7):
+        step = step_of(10, threads, batch=4)
+        assert step.run(0, step.count, threads) == step.count
+        found.append([step.losses.copy(), *(np.array(p.value) for p in step.graph.parameters)])
+    for a, b in zip(*found, strict=True):
+        assert np.array_equal(a, b)
+
+
+class Interrupting(Callback):
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_epoch_end(self, event):
+        if event.epoch == self.epoch:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("way", ["numpy", pytest.param("numba", marks=pytest.mark.slow)])
+def test_an_interrupt_leaves_the_weights_of_the_epoch(way):
+    if way == "numba":
+        pytest.importorskip("numba")
+    plan = {"seed": 0, "batch_size": 16, "compile": way, "optimizer": optim.Adam(0.01)}
+    expected = nn.mlp([3, 4, 2], "tanh", seed=0)
+    train(expected, "mse", X, Y, epochs=2, **plan)
+    model = nn.mlp([3, 4, 2], "tanh", seed=0)
+    with pytest.raises(KeyboardInterrupt):
+        train(model, "mse", X, Y, epochs=5, callbacks=[Interrupting(2)], **plan)
+    for name, value in expected.arrays().items():
+        assert np.array_equal(model.arrays()[name], value), name
+    assert not model.training
+    before = model.arrays()
+    kept = {name: value.copy() for name, value in before.items()}
+    train(expected, "mse", X, Y, epochs=1, **plan)  # another training does not touch them
+    assert all(np.array_equal(model.arrays()[name], value) for name, value in kept.items())
