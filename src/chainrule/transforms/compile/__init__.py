@@ -73,8 +73,12 @@ class Compiled:
             not self.graph.updates
             and len({y.order for y in outputs}) == len(outputs)
             and all(y.op is not None and text.canonical(y) is y for y in outputs)
-            and all(self._is_rows(y) for y in self.outputs)
-            and not any(isinstance(n, Dim) for y in self.outputs for n in y.shape[1:])
+            and all(self._is_rows(y) for y in [*self.graph.inputs, *self.outputs])
+            and not any(
+                isinstance(n, Dim)
+                for y in [*self.graph.inputs, *self.outputs]
+                for n in y.shape[1:]
+            )
             and all(isinstance(c.share, Dim) and c.share == own and not c.meets for c in calls)
             and all((c.reads | c.writes) & text.moving <= c.local for c in calls)
         )
@@ -139,7 +143,8 @@ class Compiled:
 
     def _by_blocks(self, arrays: Sequence[Array]) -> list[Array]:
         """Compute blocks of rows, one after the other, in the memory of one."""
-        n, block = len(arrays[0]) if arrays[0].ndim else 0, ROWS * self.threads
+        n = arrays[0].shape[0] if arrays[0].ndim else 0
+        block = ROWS * self.threads
         if any(x.shape != (n, *tail) for x, tail in zip(arrays, self._tails, strict=True)):
             self._sizes(arrays)  # raises
         fresh = not self._bound
