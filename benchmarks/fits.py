@@ -108,14 +108,14 @@ with np.load(sys.argv[1]) as data:
 losses = []
 started = time.perf_counter()
 for width in range(10, 10 + int(sys.argv[2])):
-    net = MLPClassifier((width,), batch_size=64, max_iter=10, random_state=0).fit(x, y)
+    net = MLPClassifier((width,), batch_size=64, max_iter=10, random_state=0{options}).fit(x, y)
     losses.append(net.loss_)
 seconds = time.perf_counter() - started
 print(np.mean(losses), seconds)
 """
 
 SEARCH = {
-    "chainrule": _ESTIMATOR.format(package="chainrule"),
+    "chainrule": _ESTIMATOR.format(package="chainrule", options=', compile="numba"'),
     "chainrule.train": """
 import sys
 import time
@@ -131,11 +131,11 @@ for width in range(10, 10 + int(sys.argv[2])):
     model = cr.nn.mlp([64, width, 10], "relu", seed=0)
     history = cr.train(
         model, "cross_entropy", x, y, optimizer=cr.optim.Adam(1e-3), epochs=10, batch_size=64,
-        seed=0,
+        seed=0, compile="numba",
     )
     losses.append(history["loss"][-1])
 seconds = time.perf_counter() - started
 print(np.mean(losses), seconds)
 """,
-    "scikit-learn": _ESTIMATOR.format(package="sklearn.neural_network"),
+    "scikit-learn": _ESTIMATOR.format(package="sklearn.neural_network", options=""),
 }
