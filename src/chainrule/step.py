@@ -311,19 +311,21 @@ class Pace:
     _GAIN = 0.85
     _LONGEST = 640
 
-    def __init__(self, most: int = 1, turn: float = 0.01) -> None:
+    def __init__(self, most: int = 1, turn: float = 0.01, *, large: bool = False) -> None:
         self.most, self.turn = most, turn
         self.alone: float | None = None
-        self.together = 0.0
-        self._threads = 1
-        self._wait, self._pause = 2, 4
+        self.together: float | None = None
+        self._threads = most if large else 1
+        self._wait, self._pause = 20 if large else 2, 4
         self._last = (1, 1)
 
     def next(self, left: int) -> tuple[int, int]:
         """Give the number of steps and of threads of the next turn."""
-        trying = self.most > 1 and self._threads == 1 and self._wait <= 0
-        threads = self.most if trying else self._threads
-        guess = self.together if threads > 1 and not trying else self.alone
+        trying = self.most > 1 and self._wait <= 0 and (self._threads == 1 or self.alone is None)
+        threads = self._threads
+        if trying:
+            threads = self.most + 1 - self._threads
+        guess = self.together if threads > 1 and self.together else self.alone or self.together
         steps = 1 if guess is None else int((0.3 if trying else 1.0) * self.turn / guess)
         self._last = min(max(steps, 1), left), threads
         return self._last

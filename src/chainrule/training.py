@@ -229,8 +229,9 @@ class Training:
                     raise
         if self.compiled is not None:
             self.compiled.load(self.updater, self.mean)
-            shared = self.compiled.operations > WORTH_SHARING
-            self.pace = Pace(self.compiled.threads if shared else 1)
+            work = self.compiled.operations
+            most = self.compiled.threads if work > WORTH_SHARING else 1
+            self.pace = Pace(most, large=work > 100 * WORTH_SHARING)
 
     def _made(self, kind: type[Program] | type[NumpyProgram], *, check: bool) -> Step:
         graph = self._traced(flat=kind is NumpyProgram)

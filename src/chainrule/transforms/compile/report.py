@@ -11,6 +11,7 @@ total                                      6,800  8,128
 memory: arena 1,600 bytes, scratch 0 bytes
 """
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -52,19 +53,19 @@ def _statement(call: Call, bound: Bound, sizes: Mapping[str, int]) -> Statement:
         node.order: node for node in bound.text.memory if node.order in call.reads | call.writes
     }
     size = sum(
-        int(np.prod([number(n) for n in x.shape], dtype=np.int64)) * x.dtype.itemsize
+        math.prod([number(n) for n in x.shape]) * x.dtype.itemsize
         for x in touched.values()
     )
     if call.kernel is None and isinstance(node.loop, Product):
         shape = [number(n) for n in node.shape]
         inner = number(node.inputs[0].shape[-2 if node.attrs.get("transpose_a") else -1])
-        operations = 2.0 * float(np.prod(shape)) * inner
+        operations = 2.0 * math.prod(shape) * inner
         return Statement("product", comment(call), _times([*shape, inner]), operations, size, True)
     if call.kernel is None:
         return Statement("NumPy", comment(call), "", 0.0, size, False)
     nests = [[number(n) for n in nest] for nest, _ in call.kernel.work]
-    operations = sum(float(np.prod(nest)) for nest in nests)
-    widest = max(nests, key=lambda nest: float(np.prod(nest)), default=[])
+    operations = float(sum(math.prod(nest) for nest in nests))
+    widest = max(nests, key=math.prod, default=[])
     return Statement(call.name, comment(call), _times(widest), operations, size, False)
 
 
