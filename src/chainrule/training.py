@@ -154,6 +154,7 @@ class Training:
         self.best: list[Any] | None = None
         self.compiled: Step | None = None
         self.first_epoch = 0
+        self._spare: list[Any] | None = None
         self.tensors = [*model.parameters(), *(b for _, b in model.named_buffers())]
         self.good = self._weights()
         self.mean: list[Array] | None = None
@@ -266,9 +267,10 @@ class Training:
         started = time.perf_counter()
         order = self._order(epoch)
         total, norms, rows = 0.0, 0.0, 0
-        candidate = self._weights()
+        candidate = self._kept_weights()
         for done in self._steps(epoch, order):
-            self.good = candidate  # their loss was finite
+            if self.good is not candidate:  # the loss of these weights was finite
+                self.good, self._spare = candidate, self.good if epoch > self.first_epoch else None
             self._tell_steps(done, epoch)
             total += float(np.dot(done.losses, done.counts))
             norms += float(np.sum(done.norms))
@@ -446,6 +448,14 @@ class Training:
         if self.compiled is not None:  # the program changes its memory in place
             return [np.array(x.value) for x in self.tensors]
         return [x.value for x in self.tensors]
+
+    def _kept_weights(self) -> list[Any]:
+        """Keep the weights, in arrays that were kept for earlier ones if there are any."""
+        if self.compiled is None or self._spare is None:
+            return self._weights()
+        for kept, x in zip(self._spare, self.tensors, strict=True):
+            np.copyto(kept, x.value)
+        return self._spare
 
     def _restore(self, values: list[Any]) -> None:
         for x, value in zip(self.tensors, values, strict=True):
