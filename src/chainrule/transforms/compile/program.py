@@ -291,6 +291,7 @@ class Bound:
         }
         offsets, self.arena_bytes = layout({k: (span, n) for k, (_, span, n) in pieces.items()})
         self.arena = empty(self.arena_bytes, np.uint8)
+        self.arena[:] = 0  # now, so that the first step need not wait for pages of memory
         for order, (node, _, _) in pieces.items():
             shape = self._shape(node)
             start, size = offsets[order], int(np.prod(shape)) * node.dtype.itemsize
