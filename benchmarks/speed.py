@@ -49,7 +49,7 @@ PACKAGES = {
 """What each contestant of `peers.py` needs."""
 VERSIONS = ("numpy", "scipy", "numba", "chainrule", "torch", "jax", "optax", "scikit-learn")
 REASONS = {
-    "tiny": "JAX compiles its epoch, too, and takes 12 µs where it took 31 to 47 on the processor of "
+    "tiny": "JAX compiles its epoch, too, and takes 12 µs where it took 31 to 47 on the machine of "
     "the target. Three times faster would be 4 µs, 98 % of the peak of a core; the products alone "
     "take about 5 µs, the update of 5,505 parameters by Adam more than 1.",
     "mnist": "JAX shares its products between both cores as well. The target would take 89 % of "
