@@ -75,9 +75,7 @@ class Compiled:
             and all(y.op is not None and text.canonical(y) is y for y in outputs)
             and all(self._is_rows(y) for y in [*self.graph.inputs, *self.outputs])
             and not any(
-                isinstance(n, Dim)
-                for y in [*self.graph.inputs, *self.outputs]
-                for n in y.shape[1:]
+                isinstance(n, Dim) for y in [*self.graph.inputs, *self.outputs] for n in y.shape[1:]
             )
             and all(isinstance(c.share, Dim) and c.share == own and not c.meets for c in calls)
             and all((c.reads | c.writes) & text.moving <= c.local for c in calls)

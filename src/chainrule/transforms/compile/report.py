@@ -52,10 +52,7 @@ def _statement(call: Call, bound: Bound, sizes: Mapping[str, int]) -> Statement:
     touched = {
         node.order: node for node in bound.text.memory if node.order in call.reads | call.writes
     }
-    size = sum(
-        math.prod([number(n) for n in x.shape]) * x.dtype.itemsize
-        for x in touched.values()
-    )
+    size = sum(math.prod([number(n) for n in x.shape]) * x.dtype.itemsize for x in touched.values())
     if call.kernel is None and isinstance(node.loop, Product):
         shape = [number(n) for n in node.shape]
         inner = number(node.inputs[0].shape[-2 if node.attrs.get("transpose_a") else -1])
