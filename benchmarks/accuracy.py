@@ -22,7 +22,6 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import mean, median, stdev
@@ -32,6 +31,7 @@ from zlib import crc32
 import click
 import numpy as np
 from datasets import LOADERS, Dataset, load
+from host import installed, processor
 from rich.console import Console
 from rich.table import Table
 from sklearn.compose import (
@@ -142,14 +142,6 @@ MODELS = {
     "RealMLP": Model("pytabkit", realmlp()),
     "RealMLP 64 epochs": Model("pytabkit", realmlp(n_epochs=64)),
 }
-
-
-def installed(package: str) -> str | None:
-    """Return the version of a package, or None where it is not installed."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def edition(package: str) -> str:
@@ -267,16 +259,6 @@ def summarize(results: dict[str, list[dict[str, float]]]) -> list[list[str]]:
         seconds = f"{median(fold['seconds'] for fold in folds):.2f}"
         lines.append([name, f"{center:.4f} ± {error[name]:.4f}", *extra, seconds, mark])
     return lines
-
-
-def processor() -> str:
-    """Return the processor's name as the system gives it."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def page(tables: dict[str, list[list[str]]], left_out: list[str], setting: str) -> str:

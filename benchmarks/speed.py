@@ -28,7 +28,6 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import date
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -36,6 +35,7 @@ from typing import Any
 import click
 import numpy as np
 from fits import FIRST_FIT, SEARCH
+from host import cores, installed, processor
 from rich.console import Console
 from rich.table import Table
 
@@ -124,29 +124,6 @@ class Result:
     def share(self, name: str, threads: str) -> float:
         """Give the share of the peak with "one" thread or "all"."""
         return self.flops / self.median(name) / 1e9 / median(self.peaks[threads])
-
-
-def installed(package: str) -> str | None:
-    """Return the version of a package, or None where it is not installed."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def processor() -> str:
-    """Return the processor's name as the system gives it."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
-
-
-def cores() -> int:
-    """Count the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def environment(threads: int, cache: Path) -> dict[str, str]:

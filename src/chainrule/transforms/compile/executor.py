@@ -20,6 +20,7 @@ import numpy as np
 from chainrule.dims import resolve
 from chainrule.graph import Array, Tensor
 from chainrule.ops.loops import Product
+from chainrule.transforms.compile.program import Ends
 from chainrule.transforms.compile.simplify import Node, above, simplify
 
 Instruction = tuple[Callable[..., Any], tuple[int, ...], int, dict[str, Any], tuple[int, ...]]
@@ -41,15 +42,12 @@ class NumpyProgram:
         checks: Sequence[Tensor] = (),
         names: Mapping[int, str] | None = None,
     ) -> None:
-        updates = updates or {}
-        changing = [*updates, *inputs]
-        every = [*outputs, *checks, *updates.values(), *changing]
-        self.nodes, roots = simplify(every, changing, parts=False)
-        ends = np.cumsum([len(outputs), len(checks), len(updates)])
-        self.outputs, self.checks = roots[: ends[0]], roots[ends[0] : ends[1]]
-        self.news, leaves = roots[ends[1] : ends[2]], roots[ends[2] :]
-        self.olds = leaves[: len(updates)]
-        self.leaves = {x.birth: node for x, node in zip(changing, leaves, strict=True)}
+        ends = Ends(tuple(inputs), tuple(outputs), dict(updates or {}), tuple(streams),
+                    tuple(checks))  # fmt: skip
+        self.nodes, roots = simplify(ends.every, ends.leaves, parts=False)
+        self.outputs, self.checks, self.news, leaves = ends.parts(roots)
+        self.olds = leaves[: len(ends.updates)]
+        self.leaves = {x.birth: node for x, node in zip(ends.leaves, leaves, strict=True)}
         births = {x.birth for x in streams}
         self.moving = [node for birth, node in self.leaves.items() if birth in births]
         self.given = [x.birth in births for x in outputs]

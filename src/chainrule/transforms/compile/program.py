@@ -32,7 +32,7 @@ from chainrule.graph import Array, Tensor, ancestors
 from chainrule.ops.loops import Product
 from chainrule.transforms.compile import language
 from chainrule.transforms.compile.frame import base, type_name
-from chainrule.transforms.compile.schedule import Group, Schedule
+from chainrule.transforms.compile.schedule import Schedule
 from chainrule.transforms.compile.simplify import Node, simplify
 from chainrule.transforms.compile.source import HEAD, Call, Foreign, Products, Text
 from chainrule.transforms.compile.structure import evaluate, structure
@@ -133,7 +133,7 @@ class Ends(NamedTuple):
     updates: dict[Tensor, Tensor]
     streams: tuple[Tensor, ...]
     checks: tuple[Tensor, ...]
-    turn: bool
+    turn: bool = False
 
     @property
     def leaves(self) -> list[Tensor]:
@@ -144,6 +144,13 @@ class Ends(NamedTuple):
     def every(self) -> list[Tensor]:
         """All ends: results, checks, new values, leaves."""
         return [*self.outputs, *self.checks, *self.updates.values(), *self.leaves]
+
+    def parts(self, roots: list[Node]) -> tuple[list[Node], list[Node], list[Node], list[Node]]:
+        """Divide the nodes of `every`: outputs, checks, new values, leaves."""
+        first = len(self.outputs)
+        second = first + len(self.checks)
+        third = second + len(self.updates)
+        return roots[:first], roots[first:second], roots[second:third], roots[third:]
 
     def described(self, place: dict[int, int]) -> tuple[Any, ...]:
         """Say which tensors the ends are, by their places."""
@@ -164,9 +171,7 @@ class Written:
     ) -> None:
         self.sizes = sizes
         nodes, roots = simplify(ends.every, ends.leaves, names=names)
-        splits = np.cumsum([len(ends.outputs), len(ends.checks), len(ends.updates)])
-        self.outputs, self.checks = roots[: splits[0]], roots[splits[0] : splits[1]]
-        news, self.leaves = roots[splits[1] : splits[2]], roots[splits[2] :]
+        self.outputs, self.checks, news, self.leaves = ends.parts(roots)
         olds = self.leaves[: len(ends.updates)]
         changed = {x.order for x in olds}
         if any(base(x).order in changed for x in news):
@@ -552,6 +557,3 @@ def layout(pieces: Mapping[int, tuple[tuple[int, int], int]]) -> tuple[dict[int,
         offsets[order] = start
         placed.append(((first, last), start, start + size))
     return offsets, max((end for _, _, end in placed), default=0)
-
-
-__all__ = ["Bound", "Group", "Program"]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chainrule.ops.loops import Along, Element, Map, Product, Reduce, Scatter
+from chainrule.ops.loops import Along, Element, Product, Reduce, Scatter
 from chainrule.transforms.compile.frame import (
     INNER,
     OUTER,
@@ -371,6 +371,3 @@ def _into_phases(group: Group) -> None:
             group.phases.append((root.inner, []))
         group.phases[p][1].append(root)
         phase_of[root.node.order] = p
-
-
-__all__ = ["Group", "Map", "Root", "Schedule", "Single", "Step", "is_one", "is_single", "write"]
