@@ -346,7 +346,8 @@ def main(
             tables[name] = summarize(results)
             show(name, tables[name])
     if out:
-        setting = f"{repeats} × {folds} folds, {threads} threads per fit"
+        plural = "s" * (threads > 1)
+        setting = f"{repeats} × {folds} folds, {threads} thread{plural} per fit"
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(page(tables, left_out, setting), encoding="utf-8")
         console.print(f"wrote {out}")
