@@ -522,7 +522,8 @@ def bad_files(folder):
 
 
 @pytest.mark.parametrize(("code", "text", "arguments"), WRONG, ids=[text for _, text, _ in WRONG])
-def test_errors_are_one_line(bad_files, code, text, arguments):
+def test_errors_are_one_line(bad_files, code, text, arguments, monkeypatch):
+    monkeypatch.delenv("CHAINRULE_COMPILE", raising=False)
     result = run(*shlex.split(arguments))
     last = result.stderr.splitlines()[-1]
     assert result.exit_code == code, result.output
