@@ -25,6 +25,7 @@ from numba import extending, njit, types
 from chainrule.atomic import atomic_write
 from chainrule.errors import ConfigError
 from chainrule.transforms.compile import language, maths, number, products, vector
+from chainrule.transforms.compile.products import at
 
 if tuple(int(n) for n in numba.__version__.split(".")[:2]) < (0, 62):
     need = f"compiled steps need numba 0.62 or newer, here is {numba.__version__}"
@@ -58,17 +59,6 @@ def _memory(dtype: Any) -> Any:
         return kind(types.int64), generate
 
     return memory
-
-
-@intrinsic
-def _at(context: Any, memory: Any, start: Any) -> Any:
-    """Give the memory from an element on."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        element = context.get_data_type(memory.dtype)
-        return builder.gep(args[0], [args[1]], source_etype=element)
-
-    return memory(memory, types.int64), generate
 
 
 @intrinsic
@@ -144,13 +134,13 @@ _PATIENCE = 4000
 @register_jitable
 def _meet(meeting: Any, threads: int) -> None:
     """Count the threads that have come; wait for the others, and let them run if it lasts."""
-    turn = _look(_at(meeting, 8))
+    turn = _look(at(meeting, 8))
     if _add(meeting, 1) == threads - 1:
         _add(meeting, -threads)
-        _add(_at(meeting, 8), 1)
+        _add(at(meeting, 8), 1)
         return
     tries = 0
-    while _look(_at(meeting, 8)) == turn:
+    while _look(at(meeting, 8)) == turn:
         tries += 1
         if tries > _PATIENCE:
             _yield()
@@ -159,7 +149,7 @@ def _meet(meeting: Any, threads: int) -> None:
 _WORDS: dict[str, Any] = language.WORDS | {
     "apart": _apart,
     "argsort": register_jitable(language.argsort),
-    "at": _at,
+    "at": at,
     "bool_s": _memory(types.uint8),
     "call_python": _call_python,
     "cumsum": register_jitable(language.cumsum),

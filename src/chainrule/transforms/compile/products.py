@@ -327,7 +327,7 @@ def _turn_part(
 
 
 @intrinsic
-def _at(context: Any, pointer: Any, offset: Any) -> Any:
+def at(context: Any, pointer: Any, offset: Any) -> Any:
     """Move a pointer by elements."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -355,7 +355,7 @@ def _turn(
     width = _width(source)
     for i in range(0, rows, width):
         for j in range(0, columns, width):
-            x, y = _at(source, i * source_row + j), _at(target, j * target_row + i)
+            x, y = at(source, i * source_row + j), at(target, j * target_row + i)
             r, s = min(rows - i, width), min(columns - j, width)
             if r == width and s == width:
                 _turn_whole(r, s, x, source_row, y, target_row)
@@ -381,25 +381,25 @@ def _multiply(
     for p in range(0, k, steps):
         depth = min(steps, k - p)
         for i in range(0, m, HEIGHT):
-            x = _at(a, i * a_row + p * a_step)
+            x = at(a, i * a_row + p * a_step)
             for j in range(0, n, panel):
-                y, y_row = _at(b, p * ldb + j), ldb
+                y, y_row = at(b, p * ldb + j), ldb
                 if packs:
-                    y, y_row = _at(scratch, j % block * (depth + width)), panel
+                    y, y_row = at(scratch, j % block * (depth + width)), panel
                 if packs and j % block == 0:
                     count = depth if turned else 8  # either way, read along the rows of B
                     for q in range(0, depth, count):
                         for s in range(j, min(n, j + block), panel):
                             columns, rows = min(panel, n - s), min(count, depth - q)
-                            target = _at(scratch, (s - j) * (depth + width) + q * panel)
+                            target = at(scratch, (s - j) * (depth + width) + q * panel)
                             if turned:
-                                _turn(columns, rows, _at(b, s * ldb + p), ldb, target, panel)
+                                _turn(columns, rows, at(b, s * ldb + p), ldb, target, panel)
                             else:
-                                source = _at(b, (p + q) * ldb + s)
+                                source = at(b, (p + q) * ldb + s)
                                 _copy(rows, columns, source, ldb, target, panel)
                 _multiply_panel(
                     min(HEIGHT, m - i), min(panel, n - j), depth, x, a_row, a_step, y, y_row,
-                    _at(c, i * ldc + j), ldc, p,
+                    at(c, i * ldc + j), ldc, p,
                 )  # fmt: skip
 
 
@@ -420,7 +420,7 @@ def _product(
     copies = swaps and (n > 1 or ldc > 1)
     result, result_row = c, ldc
     if copies:
-        result, result_row = _at(scratch, PACKED * LANES * (min(k, DEPTH) + LANES)), m
+        result, result_row = at(scratch, PACKED * LANES * (min(k, DEPTH) + LANES)), m
     if swaps:
         a_row, a_step = (ldb, 1) if transpose_b else (1, ldb)
         m, n, a, b, ldb, turned = n, m, b, a, lda, transpose_a == 0

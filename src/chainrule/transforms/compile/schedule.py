@@ -6,7 +6,7 @@ group; what they need of formulas that are no roots is computed inside. A group 
 one inner loop each: a phase may read the reductions of the phases before it.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,7 @@ from chainrule.transforms.compile.frame import (
     keeps_axes,
     squeezed,
 )
-from chainrule.transforms.compile.simplify import Node, above, same_shape
+from chainrule.transforms.compile.simplify import Node, above, reachable, same_shape
 
 
 @dataclass
@@ -217,7 +217,7 @@ class Schedule:
 
     def loaded_by(self, node: Node) -> list[Node]:
         """Give what lies in memory and is read by a node that is computed as a whole."""
-        return [base(x) for x in _above_inline(node.inputs, self.stored)]
+        return [base(x) for x in reachable(node.inputs, self.stored)]
 
     def _computed_twice(self) -> set[int]:
         """Give the formulas that are dear and would be computed in more than one loop."""
@@ -228,7 +228,7 @@ class Schedule:
                     if is_expensive(node):
                         seen.setdefault(node.order, set()).add((i, p))
             if isinstance(step, Single) and isinstance(step.node.loop, Scatter):
-                for node in _above_inline(step.node.inputs, self.stored):
+                for node in reachable(step.node.inputs, self.stored):
                     if is_expensive(node):
                         seen.setdefault(node.order, set()).add((i, 0))
         return {order for order, places in seen.items() if len(places) > 1}
@@ -270,19 +270,6 @@ def _renames(node: Node) -> bool:
 
 def _touched(root: Root) -> set[int]:
     return {base(x).order for x, _ in root.frame.loads if x.shape}
-
-
-def _above_inline(roots: Iterable[Node], stored: set[int]) -> list[Node]:
-    """Give roots and what is computed for them on the spot, down to what is loaded."""
-    seen: dict[int, Node] = {}
-    stack = list(roots)
-    while stack:
-        node = stack.pop()
-        if node.order not in seen:
-            seen[node.order] = node
-            if node.order not in stored:
-                stack.extend(node.inputs)
-    return list(seen.values())
 
 
 def _phased(step: Step) -> list[tuple[int, Root]]:

@@ -9,7 +9,7 @@ twice is computed once, arithmetic of known numbers is done, and what changes no
 ['exp', 'add']
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,17 +73,19 @@ def simplify(
         if birth in work.found:
             work.found[birth].name = name
     roots = [work.found[x.birth] for x in outputs]
-    return _reachable(roots), roots
+    return reachable(roots), roots
 
 
-def _reachable(roots: Iterable[Node]) -> list[Node]:
+def reachable(roots: Iterable[Node], stored: Container[int] = ()) -> list[Node]:
+    """Give roots and what they are computed from, in order; not what lies above the stored."""
     seen: dict[int, Node] = {}
     stack = list(roots)
     while stack:
         node = stack.pop()
         if node.order not in seen:
             seen[node.order] = node
-            stack.extend(node.inputs)
+            if node.order not in stored:
+                stack.extend(node.inputs)
     return [seen[order] for order in sorted(seen)]
 
 
@@ -184,7 +186,7 @@ class _Simplifier:
 
 def above(roots: Iterable[Node]) -> set[int]:
     """Give the numbers of the nodes that roots depend on, and their own."""
-    return {node.order for node in _reachable(roots)}
+    return {node.order for node in reachable(roots)}
 
 
 def fact(op: Op, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
