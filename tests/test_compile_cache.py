@@ -93,6 +93,17 @@ def test_processes_that_compile_at_once(tmp_path, count):
     assert len(files(tmp_path)) == 4
 
 
+def test_tidying_beside_another_process(tmp_path, monkeypatch):
+    machine = pytest.importorskip("chainrule.transforms.compile.machine")
+    monkeypatch.setattr(machine, "_KEPT", 2)
+    for age, name in enumerate("abcd"):
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
+    (tmp_path / "new-gone").symlink_to(tmp_path / "nowhere")  # listed, and gone when looked at
+    machine._tidy(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b", "new-gone"]
+
+
 @pytest.mark.slow
 def test_a_folder_that_cannot_be_made(tmp_path):
     pytest.importorskip("numba")

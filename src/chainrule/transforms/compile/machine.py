@@ -5,6 +5,7 @@ This module imports Numba, and is imported when the first program is compiled.
 """
 
 import atexit
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -204,8 +205,11 @@ def _passing_folder() -> Path:
 
 def _tidy(folder: Path) -> None:
     """Remove the programs that were compiled longest ago, where there are very many."""
-    programs = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime)
-    for old in programs[:-_KEPT]:
+    made = {}
+    for path in folder.iterdir():
+        with contextlib.suppress(OSError):  # another process has just moved or removed it
+            made[path] = path.stat().st_mtime
+    for old in sorted(made, key=made.__getitem__)[:-_KEPT]:
         shutil.rmtree(old, ignore_errors=True)
 
 
