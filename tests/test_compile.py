@@ -100,6 +100,20 @@ def test_every_op_has_a_loop():
     assert [name for name in missing if name in {row.name for row in OP_ROWS}] == []
 
 
+@pytest.mark.parametrize("flags", [{}, {"transpose_a": True, "transpose_b": True}])
+def test_a_product_of_two_dtypes(flags):
+    a, b = np.random.default_rng(0).normal(size=(2, 3, 3))
+    b = b.astype("f4")
+
+    def loss(a, b):
+        return ops.sum(ops.tanh(ops.matmul(a, b, **flags)))
+
+    found = cr.compile(cr.grad(loss, argnums=(0, 1)), a, b, plain=True)(a, b)
+    for g, expected in zip(found, cr.grad(loss, argnums=(0, 1))(a, b), strict=True):
+        assert g.dtype == expected.dtype
+        np.testing.assert_allclose(g, expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize("rows", [1, 2, 7])
 def test_named_dimensions_serve_every_size(rows):
     f = cr.compile(lambda x: ops.softmax(x) * ops.count(x, 0), Spec(("n", 3), float), plain=True)

@@ -24,7 +24,7 @@ import numpy as np
 from chainrule import ops
 from chainrule.data import Rows
 from chainrule.dims import Size
-from chainrule.errors import ConfigError, GraphError, ShapeError
+from chainrule.errors import ConfigError, GraphError
 from chainrule.graph import (
     Array,
     Tensor,
@@ -37,6 +37,7 @@ from chainrule.graph import (
 )  # fmt: skip
 from chainrule.losses import Loss
 from chainrule.nn.module import Module
+from chainrule.places import check_places
 from chainrule.transforms.compile.executor import NumpyBound, NumpyProgram
 from chainrule.transforms.compile.program import Bound, Program, room
 from chainrule.transforms.compile.report import Profile, plan, profile, work
@@ -99,7 +100,7 @@ class StepGraph:
         self.weight = None if rows.weight is None else self._whole("weight", rows.weight)
         self.state: list[tuple[Tensor, int, str, int | None]] = []
         self.means: list[Tensor] = []
-        with _sized(model, self.names), tracing() as buffers:
+        with sized(model, self.names), tracing() as buffers:
             self.loss = self._loss(model, loss, penalty)
             self.units = self._units(updater, clip_value)
             self.norm = _norm([unit.gradient for unit in self.units])
@@ -198,24 +199,12 @@ class StepGraph:
 
     def check_indices(self) -> None:
         """Raise if data names a place that does not exist: compiled code does not look."""
-        data = {*self.data, self.target, self.index}
         if not all(isinstance(x, np.ndarray) for x in self.rows.inputs):
             return  # sparse rows hold numbers, which are no places
-        for node in ancestors([self.loss]):
-            if node.op is None or not any(getattr(f, "picks", False) for f in node.op.loops):
-                continue
-            leaves = {x for x in ancestors([node.inputs[1]]) if x.op is None and x.value is None}
-            if not leaves <= data or leaves <= {self.index}:
-                continue
-            n = node.inputs[0].shape[node.attrs["axis"]]
-            places = self._for_all_rows(node.inputs[1])
-            wrong = np.argwhere((places < -n) | (places >= n))
-            if len(wrong):
-                at = tuple(int(i) for i in wrong[0])
-                where = node.scope.path() if node.scope else node.op.name
-                raise ShapeError(
-                    f"{where} got the index {places[at]} in row {at[0]}; expected 0 to {n - 1}"
-                )
+        n = len(self.rows)
+        data = dict(zip(self.data, self.rows.inputs, strict=True))
+        data |= {self.target: self.rows.target, self.index: np.arange(n)}
+        check_places([self.loss], data, {"rows": n, "batch": n}, trusted=[self.index])
 
     def check_repeats(
         self, model: Module, loss: Loss, penalty: Callable[[Any], Value] | None
@@ -225,7 +214,7 @@ class StepGraph:
         A model that draws random numbers in Python does not repeat: its program would use those
         of the trace forever.
         """
-        with _sized(model, {}), tracing():
+        with sized(model, {}), tracing():
             again = self._loss(model, loss, penalty)
         graphs = ancestors([self.loss]), ancestors([again])
         same = structure(graphs[0]) == structure(graphs[1]) and all(
@@ -240,15 +229,6 @@ class StepGraph:
                 "a Buffer as the key, or train with compile=False"
             )
 
-    def _for_all_rows(self, x: Tensor) -> Array:
-        program = NumpyProgram([*self.data, self.target, self.index], [x])
-        rows = [*self.rows.inputs, self.rows.target, np.arange(len(self.rows))]
-        bound = program.bind({"rows": len(self.rows), "batch": len(self.rows)})
-        for node, array in zip([*self.data, self.target, self.index], rows, strict=True):
-            bound.set(program.leaves[node.birth], array)
-        bound.run()
-        return np.asarray(bound.result(0))
-
     def program(self, kind: type[Program] | type[NumpyProgram]) -> Program | NumpyProgram:
         """Write the program of the step."""
         inputs = [*self.data, self.target, self.index, *self.numbers]
@@ -260,7 +240,7 @@ class StepGraph:
 
 
 @contextmanager
-def _sized(model: Module, names: dict[int, str]) -> Iterator[None]:
+def sized(model: Module, names: dict[int, str]) -> Iterator[None]:
     """Give the sizes of parameters and buffers names for a while."""
     tensors: list[tuple[str, Tensor]] = [*model.named_parameters(), *model.named_buffers()]
     before = [x.shape for _, x in tensors]

@@ -27,12 +27,13 @@ from chainrule.contract import check_contract, check_rows, diverged
 from chainrule.data import Rows, epoch_order, split
 from chainrule.errors import ConfigError, need
 from chainrule.events import Callback, EpochEnd, Event, StepEnd, TrainEnd, TrainStart, as_callbacks
-from chainrule.graph import Array, no_grad, value_of
+from chainrule.graph import Array, value_of
 from chainrule.history import History
 from chainrule.losses import Loss, get_loss
 from chainrule.nn.module import Module
 from chainrule.optim import Updater, clip_by_norm, clip_by_value, global_norm
 from chainrule.plan import Plan, compiling
+from chainrule.predicting import Prediction
 from chainrule.progress import Progress
 from chainrule.schedules import Schedule, get_schedule
 from chainrule.step import Pace, Step, StepGraph
@@ -153,6 +154,7 @@ class Training:
         self.watch = plan.early_stopping.start(columns) if plan.early_stopping else None
         self.best: list[Any] | None = None
         self.compiled: Step | None = None
+        self.prediction: Prediction | None = None
         self.first_epoch = 0
         self._spare: list[Any] | None = None
         self.tensors = [*model.parameters(), *(b for _, b in model.named_buffers())]
@@ -228,6 +230,7 @@ class Training:
             except Exception:  # training_step(..., compile="numba") says what stands in the way
                 if wanted != "auto":
                     raise
+                break
         if self.compiled is not None:
             self.compiled.load(self.updater, self.mean)
             work = self.compiled.operations
@@ -388,13 +391,24 @@ class Training:
         due = epoch % self.plan.validate_every == 0 or epoch == self.plan.epochs
         if self.validation is None or not (due or self.interrupted):
             return {}
-        prediction = predict(self.model, self.validation.inputs)
+        prediction = self._predicted(self.validation.inputs)
         with np.errstate(all="ignore"):
             loss = self.loss.value(prediction, self.validation.target, self.validation.weight)
         row = {"validation_loss": float(loss)}
         if self.plan.score is not None:
             row["validation_score"] = float(self.plan.score(prediction, self.validation.target))
         return row
+
+    def _predicted(self, inputs: tuple[Array, ...]) -> Array:
+        """Predict the validation rows, by a program if the step is one and that pays."""
+        if self.prediction is None:
+            by_numba = self.compiled is not None and isinstance(self.compiled.program, Program)
+            times = -(-(self.plan.epochs - self.first_epoch + 1) // self.plan.validate_every)
+            self.prediction = Prediction(
+                self.model, inputs, times=times, threads=self.plan.threads,
+                compile=self.plan.compile if by_numba else False,
+            )  # fmt: skip
+        return self.prediction(inputs)
 
     def _judge(self, epoch: int, row: dict[str, float]) -> bool:
         """Keep the best weights, tell the callbacks, and say whether to stop."""
@@ -543,14 +557,3 @@ def _training_mode(model: Module) -> Iterator[None]:
         yield
     finally:
         model.eval()
-
-
-def predict(model: Module, inputs: Sequence[Array], batch_size: int = 4096) -> Array:
-    """Compute the outputs of a model in eval mode, a few thousand rows at a time."""
-    model = model.evaluating()
-    with no_grad(), np.errstate(all="ignore"):
-        parts = [
-            np.asarray(value_of(model(*(x[start : start + batch_size] for x in inputs))))
-            for start in range(0, max(len(inputs[0]), 1), batch_size)
-        ]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -29,8 +29,9 @@ from chainrule.losses import Loss
 from chainrule.nn.layers import Dropout, Linear, mlp
 from chainrule.optim import SGD, Adam, AdamW, Optimizer, get_optimizer
 from chainrule.plan import Plan
+from chainrule.predicting import predict
 from chainrule.stopping import EarlyStopping, ReduceOnPlateau
-from chainrule.training import Training, predict
+from chainrule.training import Training
 
 
 class BaseMLP(Saved, BaseEstimator):  # type: ignore[misc]

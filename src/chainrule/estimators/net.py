@@ -36,7 +36,8 @@ from chainrule.nn.layers import mlp
 from chainrule.nn.module import Module
 from chainrule.optim import get_optimizer
 from chainrule.plan import Plan
-from chainrule.training import Training, predict
+from chainrule.predicting import predict
+from chainrule.training import Training
 
 
 def default_module(inputs: int, outputs: int) -> Module:

@@ -49,12 +49,13 @@ from chainrule.losses import Loss
 from chainrule.nn.tabular import TabularNet
 from chainrule.optim import AdamW
 from chainrule.plan import Plan
+from chainrule.predicting import predict
 from chainrule.schedules import Cosine, WarmUp
 from chainrule.step import Step
 from chainrule.stopping import EarlyStopping
 from chainrule.table import TableEncoder
 from chainrule.targets import TargetScaler
-from chainrule.training import Training, predict
+from chainrule.training import Training
 
 _MOST_GIB = 4  # of a sparse matrix that is written out
 _TOO_FEW = 24  # rows; with fewer, every member sees all of them

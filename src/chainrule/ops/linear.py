@@ -17,9 +17,9 @@ import numpy as np
 from chainrule.dims import Dim, Shape, broadcast_shapes, product
 from chainrule.errors import ShapeError
 from chainrule.graph import Array, Tensor, Value, dtype_of, shape_of
-from chainrule.ops.elementwise import mul
+from chainrule.ops.elementwise import cast, mul
 from chainrule.ops.kinds import General, Multilinear
-from chainrule.ops.loops import Along, Element, Index, Place, Product, Reduce, Scatter
+from chainrule.ops.loops import Along, Element, Index, Parts, Place, Product, Reduce, Scatter
 
 Axes = tuple[int, ...]
 Slices = tuple[tuple[int | None, int | None, int], ...]  # start, stop, step of each axis
@@ -72,9 +72,18 @@ def _matmul_second(
     return matmul_op(a, g, transpose_a=not transpose_a)
 
 
+def _matmul_of_one_dtype(a: Value, b: Value, **attrs: Any) -> Value:
+    dtype = dtype_of(a, b)
+    return matmul_op(cast(a, dtype=dtype), cast(b, dtype=dtype), **attrs)
+
+
+def _have_two_dtypes(a: Any, b: Any, **attrs: Any) -> bool:
+    return bool(a.dtype != b.dtype)
+
+
 matmul_op = Multilinear(
     "matmul", _run_matmul, _infer_matmul, [_matmul_first, _matmul_second]
-).looped(Product())
+).looped(Parts(_matmul_of_one_dtype, only=_have_two_dtypes), Product())
 
 
 def _sum_dtype(dtype: Any) -> Any:

@@ -132,3 +132,5 @@ class Parts:
     """The same written in other ops, for compiled code only."""
 
     function: Callable[..., Any]
+    only: Callable[..., bool] | None = None
+    """Whether the fact holds, asked with the inputs and attributes; None: always."""

@@ -231,11 +231,21 @@ _SOURCE, _SUM = "program.py", "sha256"
 
 def machine_code(source: str) -> Callable[..., int]:
     """Compile a program, or read it from the disk if this or another process has compiled it."""
-    bare = "\n".join(line for line in source.splitlines() if not line.lstrip().startswith("#"))
-    key = hashlib.sha256((_VERSIONS + bare).encode()).hexdigest()[:32]
+    key = _key(source)
     if key not in _loaded:
         _loaded[key] = _from_disk(source, key) or _made(source, key)
     return _loaded[key]
+
+
+def is_compiled(source: str) -> bool:
+    """Whether a program was compiled before, and need only be read."""
+    key = _key(source)
+    return key in _loaded or (cache_folder() / key / _SUM).exists()
+
+
+def _key(source: str) -> str:
+    bare = "\n".join(line for line in source.splitlines() if not line.lstrip().startswith("#"))
+    return hashlib.sha256((_VERSIONS + bare).encode()).hexdigest()[:32]
 
 
 def _from_disk(source: str, key: str) -> Callable[..., int] | None:

@@ -20,6 +20,7 @@ import ctypes
 import functools
 import importlib
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -102,6 +103,12 @@ class Program:
     def source(self) -> str:
         """The program as Python that a person can read."""
         return self.text.source
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether Numba is loaded, and has compiled this source already, here or elsewhere."""
+        machine = sys.modules.get(_MACHINE)
+        return machine is not None and bool(machine.is_compiled(self.source))
 
     def bind(
         self,

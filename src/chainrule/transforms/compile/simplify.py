@@ -192,7 +192,8 @@ def above(roots: Iterable[Node]) -> set[int]:
 def fact(op: Op, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     """Give the loop fact of an op that holds for these inputs, or None."""
     for loop in op.loops:
-        if not isinstance(loop, Element) or loop.only is None or loop.only(*inputs, **attrs):
+        only = getattr(loop, "only", None)
+        if only is None or only(*inputs, **attrs):
             return loop
     return None
 
