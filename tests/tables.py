@@ -45,6 +45,18 @@ BOTH = (0, 1)
 TRUTH = np.array([[True, False, True], [False, False, True]])
 PLACES = np.array([[2, 0], [1, 1]])
 COLUMNS = ((None, None, 1), (2, None, -2))
+SIGNAL = np.linspace(-1.3, 1.1, 40).reshape(2, 4, 5) ** 3
+KERNEL = np.linspace(-0.9, 1.2, 48).reshape(4, 4, 3)
+IMAGE = np.sin(np.arange(32.0)).reshape(2, 1, 4, 4)
+PATCH = np.cos(np.arange(8.0)).reshape(2, 1, 2, 2)
+ALONG: dict[str, Any] = {"size": (3,), "stride": (2,), "dilation": (1,)}
+APART: dict[str, Any] = {"size": (2, 2), "stride": (1, 2), "dilation": (1, 1)}
+SLIDING: dict[str, Any] = {
+    "stride": (1,), "padding": ((1, 0),), "dilation": (1,), "groups": 1,
+}  # fmt: skip
+OVER: dict[str, Any] = {
+    "stride": (2, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "groups": 1,
+}  # fmt: skip
 
 # fmt: off
 OP_ROWS = [
@@ -142,6 +154,30 @@ OP_ROWS = [
     op("put_along", A[:, :2], PLACES, rows=BOTH, axis=1, size=3),
     op("concat", A, COLUMN, B, rows=(0, 1, 2), axis=1),
     op("concat", ROW, ROW[:1], axis=0, label="vectors"),
+    # Windows and convolution.
+    op("windows", CUBE, rows=(0,), size=(2,), stride=(1,), dilation=(2,)),
+    op("windows", CUBE, rows=(0,), size=(2, 3), stride=(1, 1), dilation=(1, 1), label="two"),
+    op("windows", CUBE[0, 0], size=(3,), stride=(1,), dilation=(1,), label="line",
+       values=[((np.arange(4.0),), [[0, 1], [1, 2], [2, 3]])]),
+    op("fold", CUBE[..., :3], rows=(0,), shape=(7,), **ALONG, label="one"),
+    op("fold", CUBE[0].reshape(2, 2, 3, 1), shape=(4, 2), **APART),
+    op("window_max", CUBE, rows=(0,), **APART),
+    op("window_max", CUBE, rows=(0,), size=(3,), stride=(1,), dilation=(1,), label="one",
+       values=[(([1.0, 3.0, 3.0, INF],), [3.0, INF]), (([1.0, NAN, 2.0, 0.0],), [NAN, NAN])]),
+    op("window_argmax", CUBE, rows=(0,), **APART),
+    op("window_argmax", CUBE, rows=(0,), size=(2,), stride=(1,), dilation=(1,), label="one",
+       values=[(([3.0, 3.0, NAN, 1.0],), [0, 2, 2])]),
+    op("window_places", CUBE, rows=(0,), size=(2, 2), stride=(1, 2), dilation=(1, 1)),
+    op("conv", SIGNAL, KERNEL, rows=(0,), **SLIDING),
+    op("conv", SIGNAL, KERNEL[:, :2], rows=(0,), **SLIDING | {"groups": 2, "dilation": (2,)},
+       label="groups"),
+    op("conv", IMAGE, PATCH, rows=(0,), **OVER, label="two",
+       values=[((np.arange(16.0).reshape(1, 1, 4, 4), [[[[1.0, 0.0], [0.0, -1.0]]]]),
+                np.full((1, 1, 2, 3), -5.0))]),
+    op("conv_input", SIGNAL[:, :2, :4], KERNEL[:2], rows=(0,), shape=(5,), **SLIDING),
+    op("conv_input", IMAGE[:, :, :2, :3], PATCH[:1, :, :, :], shape=(4, 4), **OVER, label="two"),
+    op("conv_kernel", SIGNAL, SIGNAL[:, :2, :4], rows=BOTH, size=(3,), **SLIDING),
+    op("conv_kernel", IMAGE, IMAGE[:, :, :2, :3], rows=BOTH, size=(2, 2), **OVER, label="two"),
     # Both rules written out.
     op("max", CUBE, rows=(0,), axis=1, keepdims=False, values=[(([[1.0, INF]],), [INF])]),
     op("max", A, rows=(0,), axis=0, keepdims=True, label="kept"),
@@ -417,6 +453,22 @@ LAYER_ROWS = [
     LayerRow(lambda: nn.BatchNorm1d(3, affine=False), (CUBE,), (2, 3, 4), 0, "length"),
     LayerRow(lambda: nn.LayerNorm(3), (X,), (4, 3), 6),
     LayerRow(lambda: nn.LayerNorm((3, 4), bias=False), (CUBE,), (2, 3, 4), 12, "two-axes"),
+    LayerRow(lambda: nn.BatchNorm2d(1), (IMAGE,), (2, 1, 4, 4), 2),
+    LayerRow(lambda: nn.GroupNorm(2, 4), (SIGNAL,), (2, 4, 5), 8),
+    LayerRow(lambda: nn.GroupNorm(1, 3, affine=False), (X,), (4, 3), 0, "rows"),
+    LayerRow(lambda: nn.Conv1d(4, 2, 3, stride=2, padding=1, seed=0), (SIGNAL,), (2, 2, 3), 26),
+    LayerRow(lambda: nn.Conv1d(4, 4, 2, groups=2, dilation=2, bias=False, padding_mode="circular",
+                               padding=2, seed=0), (SIGNAL,), (2, 4, 7), 16, "groups"),
+    LayerRow(lambda: nn.Conv2d(1, 3, (2, 3), padding="same", seed=0), (IMAGE,), (2, 3, 4, 4), 21),
+    LayerRow(lambda: nn.MaxPool1d(2), (SIGNAL,), (2, 4, 2), 0),
+    LayerRow(lambda: nn.MaxPool2d(3, 2, 1), (IMAGE,), (2, 1, 2, 2), 0),
+    LayerRow(lambda: nn.AvgPool1d(2, ceil_mode=True), (SIGNAL,), (2, 4, 3), 0),
+    LayerRow(lambda: nn.AvgPool2d(3, 2, 1, count_include_pad=False), (IMAGE,), (2, 1, 2, 2), 0),
+    LayerRow(lambda: nn.AdaptiveAvgPool1d(1), (SIGNAL,), (2, 4, 1), 0),
+    LayerRow(lambda: nn.AdaptiveAvgPool2d((3, None)), (IMAGE,), (2, 1, 3, 4), 0),
+    LayerRow(lambda: nn.AdaptiveMaxPool1d(2), (SIGNAL,), (2, 4, 2), 0),
+    LayerRow(lambda: nn.AdaptiveMaxPool2d(1), (IMAGE,), (2, 1, 1, 1), 0),
+    LayerRow(lambda: nn.Flatten(), (IMAGE,), (2, 16), 0),
     LayerRow(lambda: nn.Embedding(5, 3, seed=0), (CODES,), (4, 2, 3), 15),
     LayerRow(lambda: nn.mlp([3, 4, 2], "tanh", batch_norm=True, dropout=0.2, seed=0), (X,), (4, 2),
              34),

@@ -25,6 +25,7 @@ LEVELS = [
     ["transforms", "table", "metrics"],
     [
         "functional",
+        "pooling",
         "losses",
         "updating",
         "optim",

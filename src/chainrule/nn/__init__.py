@@ -6,6 +6,8 @@
 """
 
 from chainrule.nn import init as init
+from chainrule.nn.convolution import Conv1d as Conv1d
+from chainrule.nn.convolution import Conv2d as Conv2d
 from chainrule.nn.layers import Activation as Activation
 from chainrule.nn.layers import Dropout as Dropout
 from chainrule.nn.layers import Embedding as Embedding
@@ -20,4 +22,15 @@ from chainrule.nn.module import Module as Module
 from chainrule.nn.module import Parameter as Parameter
 from chainrule.nn.module import register as register
 from chainrule.nn.normalization import BatchNorm1d as BatchNorm1d
+from chainrule.nn.normalization import BatchNorm2d as BatchNorm2d
+from chainrule.nn.normalization import GroupNorm as GroupNorm
 from chainrule.nn.normalization import LayerNorm as LayerNorm
+from chainrule.nn.pooling import AdaptiveAvgPool1d as AdaptiveAvgPool1d
+from chainrule.nn.pooling import AdaptiveAvgPool2d as AdaptiveAvgPool2d
+from chainrule.nn.pooling import AdaptiveMaxPool1d as AdaptiveMaxPool1d
+from chainrule.nn.pooling import AdaptiveMaxPool2d as AdaptiveMaxPool2d
+from chainrule.nn.pooling import AvgPool1d as AvgPool1d
+from chainrule.nn.pooling import AvgPool2d as AvgPool2d
+from chainrule.nn.pooling import Flatten as Flatten
+from chainrule.nn.pooling import MaxPool1d as MaxPool1d
+from chainrule.nn.pooling import MaxPool2d as MaxPool2d

@@ -17,7 +17,7 @@ from chainrule.graph import Tensor, Value, no_grad, shape_of
 from chainrule.nn.checks import check_memory, check_size
 from chainrule.nn.init import generator, get_initializer
 from chainrule.nn.module import Buffer, Module, Parameter, register
-from chainrule.nn.normalization import BatchNorm1d, LayerNorm
+from chainrule.nn.normalization import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm
 
 
 @register
@@ -278,7 +278,7 @@ def _next_activation(modules: Sequence[Module], last: str) -> str:
         if isinstance(module, PReLU):
             return "prelu"
         if next(iter(module.parameters()), None) is not None and not isinstance(
-            module, BatchNorm1d | LayerNorm
+            module, BatchNorm1d | BatchNorm2d | GroupNorm | LayerNorm
         ):
             return "identity"
     return last

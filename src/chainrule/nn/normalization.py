@@ -7,25 +7,21 @@ array([[-1.2247, -1.2247],
 """
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from chainrule import functional, ops
-from chainrule.errors import ShapeError
+from chainrule.errors import ConfigError, ShapeError
 from chainrule.graph import Tensor, Value, no_grad, shape_of
 from chainrule.nn.checks import check_size
 from chainrule.nn.module import Buffer, Module, Parameter, register
 
 
-@register
-class BatchNorm1d(Module):
-    """Normalize each channel by the mean and variance of the batch (Ioffe and Szegedy, 2015).
+class _BatchNorm(Module):
+    """What batch normalization of rows and of images have in common."""
 
-    Input (rows, channels) or (rows, channels, length). In training the running statistics move
-    by `momentum` towards those of the batch (the variance divided by count - 1, as in PyTorch);
-    when predicting they are used instead.
-    """
+    places: ClassVar[tuple[str, ...]]
 
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True
@@ -49,10 +45,13 @@ class BatchNorm1d(Module):
     def forward(self, x: Value) -> Value:
         """Normalize, scale and shift."""
         shape = shape_of(x)
-        if len(shape) not in (2, 3) or shape[1] != self.num_features:
+        known = [f"(rows, {self.num_features}{places})" for places in self.places]
+        if len(shape) not in [text.count(",") + 1 for text in known] or (
+            shape[1] != self.num_features
+        ):
             raise ShapeError(
-                f"BatchNorm1d({self.num_features}) got an input of shape {shape}; expected "
-                f"(rows, {self.num_features}) or (rows, {self.num_features}, length)"
+                f"{type(self).__name__}({self.num_features}) got an input of shape {shape}; "
+                f"expected {' or '.join(known)}"
             )
         per_channel = (1, self.num_features, *[1] * (len(shape) - 2))
         axes = (0, *range(2, len(shape)))
@@ -71,8 +70,8 @@ class BatchNorm1d(Module):
         n = ops.count(x, axes)
         if isinstance(n, float) and n < 2:
             raise ShapeError(
-                f"BatchNorm1d in training needs more than one value per channel, got an input of "
-                f"shape {shape_of(x)}: use larger batches, or model.eval()"
+                f"{type(self).__name__} in training needs more than one value per channel, got an "
+                f"input of shape {shape_of(x)}: use larger batches, or model.eval()"
             )
         y, mean, variance = functional.normalize(x, axes, self.eps)
         unbiased = ops.mul(variance, ops.div(n, ops.sub(n, 1.0)))
@@ -99,6 +98,90 @@ class BatchNorm1d(Module):
     def extra_repr(self) -> str:
         """Give the number of channels."""
         return f"{self.num_features}"
+
+
+@register
+class BatchNorm1d(_BatchNorm):
+    """Normalize each channel by the mean and variance of the batch (Ioffe and Szegedy, 2015).
+
+    Input (rows, channels) or (rows, channels, length). In training the running statistics move
+    by `momentum` towards those of the batch (the variance divided by count - 1, as in PyTorch);
+    when predicting they are used instead.
+    """
+
+    places = ("", ", length")
+
+
+@register
+class BatchNorm2d(_BatchNorm):
+    """Normalize each channel of images (rows, channels, height, width), as `BatchNorm1d` does.
+
+    >>> BatchNorm2d(3)(np.zeros((2, 3, 4, 4))).shape
+    (2, 3, 4, 4)
+    """
+
+    places = (", height, width",)
+
+
+@register
+class GroupNorm(Module):
+    """Normalize groups of channels of each row: (rows, channels, *places) (Wu and He, 2018).
+
+    One group is layer normalization over channels and places, a group per channel is instance
+    normalization. The scale and shift are one per channel.
+
+    >>> GroupNorm(2, 4)(np.zeros((3, 4, 5))).shape
+    (3, 4, 5)
+    """
+
+    def __init__(
+        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True
+    ) -> None:
+        check_size("num_groups", num_groups)
+        check_size("num_channels", num_channels)
+        if num_channels % num_groups:
+            raise ConfigError(f"GroupNorm: {num_channels} channels do not fall into {num_groups} "
+                              "equal groups")  # fmt: skip
+        self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
+        self.weight = Parameter(np.ones(num_channels)) if affine else None
+        self.bias = Parameter(np.zeros(num_channels)) if affine else None
+
+    def initialize(self, seed: Any = None, activation: str = "identity") -> Self:
+        """Set scale 1 and shift 0."""
+        _assign_ones(self.weight)
+        _assign_zeros(self.bias)
+        return self
+
+    def forward(self, x: Value) -> Value:
+        """Normalize each group of each row, scale and shift."""
+        shape = shape_of(x)
+        if len(shape) < 2 or shape[1] != self.num_channels:
+            raise ShapeError(
+                f"GroupNorm({self.num_groups}, {self.num_channels}) got an input of shape {shape}; "
+                f"expected (rows, {self.num_channels}, ...)"
+            )
+        size = self.num_channels // self.num_groups
+        grouped = ops.reshape(x, (shape[0], self.num_groups, size, *shape[2:]))
+        y = functional.normalize(grouped, tuple(range(2, len(shape) + 1)), self.eps)[0]
+        y = ops.reshape(y, shape)
+        if self.weight is None or self.bias is None:
+            return y
+        per_channel = (1, self.num_channels, *[1] * (len(shape) - 2))
+        y = ops.mul(y, ops.reshape(self.weight, per_channel))
+        return ops.add(y, ops.reshape(self.bias, per_channel))
+
+    def config(self) -> dict[str, Any]:
+        """Give the arguments of the constructor."""
+        return {
+            "num_groups": self.num_groups,
+            "num_channels": self.num_channels,
+            "eps": self.eps,
+            "affine": self.weight is not None,
+        }
+
+    def extra_repr(self) -> str:
+        """Give the sizes."""
+        return f"{self.num_groups}, {self.num_channels}"
 
 
 @register

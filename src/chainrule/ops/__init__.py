@@ -11,6 +11,7 @@ Each name takes tensors, arrays or numbers. Given arrays it is NumPy; given a te
 
 from chainrule.graph import METHODS
 from chainrule.graph import apply as apply
+from chainrule.ops.convolution import conv
 from chainrule.ops.elementwise import (
     abs, add, cast, clip, cos, div, equal, exp, expm1, floor, identity, is_finite, less,
     less_equal, log, log1p, logical_and, logical_not, logical_or, maximum, minimum, mul, ndtr, neg,
@@ -25,17 +26,19 @@ from chainrule.ops.linear import (
     broadcast_to, concat, cumsum, matmul, place, reshape, scatter_add, spread, stack, sum, take,
     take_along, transpose,
 )  # fmt: skip
+from chainrule.ops.windows import pad, window_max, windows
 
 METHODS.update(
     getitem=getitem, matmul=matmul, mean=mean, reshape=reshape, sum=sum, transpose=transpose
 )
 
 __all__ = [
-    "abs", "add", "apply", "argmax", "broadcast_to", "cast", "clip", "concat", "cos", "count",
-    "cumsum", "div", "equal", "exp", "expm1", "floor", "getitem", "identity", "is_finite", "less",
-    "less_equal", "log", "log1p", "log_softmax", "logical_and", "logical_not", "logical_or",
+    "abs", "add", "apply", "argmax", "broadcast_to", "cast", "clip", "concat", "conv", "cos",
+    "count", "cumsum", "div", "equal", "exp", "expm1", "floor", "getitem", "identity", "is_finite",
+    "less", "less_equal", "log", "log1p", "log_softmax", "logical_and", "logical_not", "logical_or",
     "logsumexp", "matmul", "max", "maximum", "mean", "min", "minimum", "mul", "ndtr", "neg", "norm",
-    "not_equal", "place", "pow", "reshape", "scatter_add", "sigmoid", "sign", "silu", "sin",
+    "not_equal", "pad", "place", "pow", "reshape", "scatter_add", "sigmoid", "sign", "silu", "sin",
     "softmax", "softplus", "sort", "spread", "sqrt", "square", "stack", "stop_gradient", "sub",
-    "sum", "take", "take_along", "tanh", "transpose", "uniform", "var", "where",
+    "sum", "take", "take_along", "tanh", "transpose", "uniform", "var", "where", "window_max",
+    "windows",
 ]  # fmt: skip

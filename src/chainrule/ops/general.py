@@ -34,7 +34,9 @@ def _infer_arg(x: Tensor, axis: int, keepdims: bool) -> tuple[Shape, Any]:
     return _without(x.shape, axis, keepdims), np.dtype(np.intp)
 
 
-def _infer_max(x: Tensor, axis: int, keepdims: bool) -> tuple[Shape, Any]:
+def _infer_max(x: Tensor, axis: Any, keepdims: bool) -> tuple[Shape, Any]:
+    if isinstance(axis, tuple):  # in compiled code alone
+        return tuple(n for i, n in enumerate(x.shape) if i not in axis), x.dtype
     return _without(x.shape, axis, keepdims), x.dtype
 
 

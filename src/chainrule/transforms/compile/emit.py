@@ -6,7 +6,7 @@ same text serves layers of every width, and kernels with the same text are one f
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from chainrule.ops.loops import Along, Reduce, Scatter
 from chainrule.transforms.compile.frame import (
@@ -222,39 +222,57 @@ def _columns(root: Root, memory: set[int], shares: dict[int, Node]) -> Kernel:
 
 
 def scatter_kernel(node: Node, memory: set[int], shares: dict[int, Node]) -> Kernel:
-    """Write loops over the elements of the inputs that put them where they belong."""
+    """Write loops over the elements of the inputs that put them where they belong.
+
+    Threads share the first axis where elements keep their place along it.
+    """
     loop = node.loop
     assert isinstance(loop, Scatter)
-    lines: list[str] = []
     frame = Frame(memory)
     frame.shares = shares
     out = frame.pointer(node)
-    total = frame.size(product_of(node.shape))
-    lines += [
-        f"for k in range({total}):",
-        _INDENT + assignment(f"{out}[k]", literal(0, node.dtype), node.dtype),
-    ]
-    work = [(list(node.shape), 1)]
-    for part in loop.parts(len(node.inputs)):
-        x = node.inputs[part]
-        index = ["0" if is_one(n) else f"i{k}" for k, n in enumerate(x.shape)]
-        for name, span in zip(index, x.shape, strict=True):
-            if name != "0":
-                frame.loop(name, INNER, span)
-        here = frame.here(node, index)
-        value = frame.read(x, index, node.dtype)
-        place = f"{out}[{frame.address(node.shape, loop.target(here, part, index))}]"
-        depth = 0
-        for name, n in zip(index, x.shape, strict=True):
-            if name != "0":
-                lines.append(_INDENT * depth + f"for {name} in range({frame.size(n)}):")
-                depth += 1
-        store = assignment(place, f"plus({place}, {value})" if loop.add else value, node.dtype)
-        lines += [_INDENT * depth + line for line in [*frame.lines[INNER], store]]
-        work.append((list(x.shape), len(frame.lines[INNER]) + 1))
-        frame.lines[INNER] = []
-        frame.forget()
-    return _finished(frame, frame.lines[TOP] + lines, None, [Root.whole(node)], memory, work)
+    nests = [_scattered(node, part, frame, out) for part in loop.parts(len(node.inputs))]
+    share = node.shape[0] if node.shape and all(nest.keeps_first for nest in nests) else None
+    zeros = f"range({frame.size(product_of(node.shape))})"
+    if share is not None:
+        rest = frame.size(product_of(node.shape[1:]))
+        zeros = f"range(first * {rest}, last * {rest})"
+    zero = assignment(f"{out}[k]", literal(0, node.dtype), node.dtype)
+    lines = [*frame.lines[TOP], f"for k in {zeros}:", _INDENT + zero]
+    for nest in nests:
+        for depth, (name, n) in enumerate(nest.loops):
+            span = "first, last" if depth == 0 and share is not None else frame.size(n)
+            lines.append(_INDENT * depth + f"for {name} in range({span}):")
+        lines += [_INDENT * len(nest.loops) + line for line in nest.body]
+    roots = [Root(node, [], [], nest.target, [], []) for nest in nests]
+    work = [(list(node.shape), 1), *[([n for _, n in x.loops], len(x.body)) for x in nests]]
+    return _finished(frame, lines, share, roots, memory, work, "i0")
+
+
+class _Nest(NamedTuple):
+    """Loops over the elements of an input of a scatter: where an element goes, and the lines."""
+
+    loops: list[tuple[str, Any]]
+    target: list[str]
+    body: list[str]
+    keeps_first: bool
+
+
+def _scattered(node: Node, part: int, frame: Frame, out: str) -> _Nest:
+    loop, x = node.loop, node.inputs[part]
+    index = ["0" if is_one(n) else f"i{k}" for k, n in enumerate(x.shape)]
+    loops = [(name, n) for name, n in zip(index, x.shape, strict=True) if name != "0"]
+    for name, span in loops:
+        frame.loop(name, INNER, span)
+    value = frame.read(x, index, node.dtype)
+    target = loop.target(frame.here(node, index), part, index)
+    place = f"{out}[{frame.address(node.shape, target)}]"
+    store = assignment(place, f"plus({place}, {value})" if loop.add else value, node.dtype)
+    body = [*frame.lines[INNER], store]
+    frame.lines[INNER] = []
+    frame.forget()
+    keeps = bool(loops) and loops[0][0] == "i0" == target[0]
+    return _Nest(loops, target, body, keeps and same_shape(x.shape[:1], node.shape[:1]))
 
 
 def along_kernel(node: Node, memory: set[int], shares: dict[int, Node]) -> Kernel:

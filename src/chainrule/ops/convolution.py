@@ -1,0 +1,185 @@
+"""Windows that move over the last axes of a tensor, and convolution, which weighs them.
+
+>>> import numpy as np
+>>> conv(np.arange(16.0).reshape(1, 1, 4, 4), np.array([[[[1.0, 0.0], [0.0, -1.0]]]])).tolist()
+[[[[-5.0, -5.0, -5.0], [-5.0, -5.0, -5.0], [-5.0, -5.0, -5.0]]]]
+
+What is called convolution in neural networks is cross-correlation: the kernel is not turned round.
+With stride s, dilation d and padding b, for row n, unit o, channels c and places p and k,
+
+    conv(x, w)[n, o, p] = sum over c, k of  w[o, c, k] * x[n, c, s p + d k - b]
+
+It is linear in x and in w. Its transposes, `conv_input` and `conv_kernel`, are each other's
+transposes too, so that gradients of any order are made of these three.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from chainrule.dims import Shape, product
+from chainrule.errors import ShapeError
+from chainrule.graph import Value, dtype_of, shape_of
+from chainrule.ops.kinds import Multilinear
+from chainrule.ops.linear import matmul, reshape, slice_op, sum_op
+from chainrule.ops.loops import Parts
+from chainrule.ops.windows import Sizes, count_windows, fold_op, pad, per_axis, windows_op
+
+Pads = tuple[tuple[int, int], ...]
+"""Zeros before and after each axis."""
+
+# Transposes name ops that come later.
+conv_input: Multilinear
+conv_kernel: Multilinear
+
+
+def _columns(x: Value, size: Sizes, stride: Sizes, dilation: Sizes, groups: int) -> Value:
+    """Give (rows, groups, elements of a window, windows) of x that is padded."""
+    parts = windows_op(x, size=size, stride=stride, dilation=dilation)
+    shape = shape_of(parts)
+    inside = shape[1] // groups * product(size)
+    return reshape(parts, (shape[0], groups, inside, product(shape[2 + len(size) :])))
+
+
+def _kernels(w: Value, groups: int) -> Value:
+    """Give (groups, channels of a group, elements of a window) of a kernel."""
+    shape = shape_of(w)
+    return reshape(w, (groups, shape[0] // groups, product(shape[1:])))
+
+
+def _results(g: Value, groups: int) -> Value:
+    """Give (rows, groups, channels of a group, windows) of a result."""
+    shape = shape_of(g)
+    return reshape(g, (shape[0], groups, shape[1] // groups, product(shape[2:])))
+
+
+def _conv(x: Value, w: Value, stride: Sizes, padding: Pads, dilation: Sizes, groups: int) -> Value:
+    whole = _conv_shape(shape_of(x), shape_of(w), stride, padding, dilation, groups)
+    parts = _columns(pad(x, padding), shape_of(w)[2:], stride, dilation, groups)
+    return reshape(matmul(_kernels(w, groups), parts), whole)
+
+
+def _conv_input(
+    g: Value, w: Value, shape: Sizes, stride: Sizes, padding: Pads, dilation: Sizes, groups: int
+) -> Value:
+    """Give the cotangent of x, whose last axes have this shape, for the cotangent of conv."""
+    parts = matmul(_kernels(w, groups), _results(g, groups), transpose_a=True)
+    counts, size = shape_of(g)[2:], shape_of(w)[2:]
+    channels = shape_of(w)[1] * groups
+    parts = reshape(parts, (shape_of(g)[0], channels, *size, *counts))
+    whole = tuple(n + before + after for n, (before, after) in zip(shape, padding, strict=True))
+    x = fold_op(parts, shape=whole, size=size, stride=stride, dilation=dilation)
+    if whole == shape:
+        return x
+    inside = [(before, before + n, 1) for n, (before, _) in zip(shape, padding, strict=True)]
+    return slice_op(x, slices=((None, None, 1), (None, None, 1), *inside))
+
+
+def _conv_kernel(
+    x: Value, g: Value, size: Sizes, stride: Sizes, padding: Pads, dilation: Sizes, groups: int
+) -> Value:
+    """Give the cotangent of w, whose last axes have this size, for the cotangent of conv."""
+    parts = _columns(pad(x, padding), size, stride, dilation, groups)
+    each = matmul(_results(g, groups), parts, transpose_b=True)
+    return reshape(
+        sum_op(each, axis=(0,), keepdims=False), (shape_of(g)[1], shape_of(x)[1] // groups, *size)
+    )
+
+
+def _conv_shape(
+    x: Shape, w: Shape, stride: Sizes, padding: Pads, dilation: Sizes, groups: int
+) -> Shape:
+    if len(x) != len(w) or len(x) != len(stride) + 2:
+        raise ShapeError(
+            f"conv: input {list(x)} and kernel {list(w)}; expected {len(stride) + 2} axes each: "
+            "rows or units, channels, places"
+        )
+    if w[1] * groups != x[1] or w[0] % groups:
+        raise ShapeError(
+            f"conv: input {list(x)} and kernel {list(w)} with groups={groups}; expected "
+            f"{x[1]} / {groups} channels in the kernel, for units in {groups} groups"
+        )
+    counts = []
+    for n, size, step, (before, after), gap in zip(
+        x[2:], w[2:], stride, padding, dilation, strict=True
+    ):
+        count = count_windows(n + before + after, size, step, gap)
+        if count < 1:
+            raise ShapeError(
+                f"conv: a kernel that spans {gap * (size - 1) + 1} places is larger than the "
+                f"input, of {n} places and {before + after} of padding"
+            )
+        counts.append(count)
+    return (x[0], w[0], *counts)
+
+
+conv_op = Multilinear(
+    "conv",
+    _conv,
+    lambda x, w, **attrs: (_conv_shape(x.shape, w.shape, **attrs), dtype_of(x, w)),
+    [
+        lambda g, x, w, **attrs: conv_input(g, w, shape=tuple(shape_of(x)[2:]), **attrs),
+        lambda g, x, w, **attrs: conv_kernel(x, g, size=tuple(shape_of(w)[2:]), **attrs),
+    ],
+).looped(Parts(_conv))
+conv_input = Multilinear(
+    "conv_input",
+    _conv_input,
+    lambda g, w, shape, groups, **attrs: (
+        (g.shape[0], w.shape[1] * groups, *shape),
+        dtype_of(g, w),
+    ),
+    [
+        lambda u, g, w, shape, **attrs: conv_op(u, w, **attrs),
+        lambda u, g, w, shape, **attrs: conv_kernel(u, g, size=tuple(shape_of(w)[2:]), **attrs),
+    ],
+).looped(Parts(_conv_input))
+conv_kernel = Multilinear(
+    "conv_kernel",
+    _conv_kernel,
+    lambda x, g, size, groups, **attrs: (
+        (g.shape[1], x.shape[1] // groups, *size),
+        dtype_of(x, g),
+    ),
+    [
+        lambda v, x, g, size, **attrs: conv_input(g, v, shape=tuple(shape_of(x)[2:]), **attrs),
+        lambda v, x, g, size, **attrs: conv_op(x, v, **attrs),
+    ],
+).looped(Parts(_conv_kernel))
+
+
+# What people call.
+
+
+def conv(
+    x: Value,
+    weight: Value,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Value:
+    """Weigh the windows of x: x (rows, channels, *places), weight (units, channels, *size).
+
+    There is a result for each unit and window: (rows, units, *counts). `padding` is the number
+    of zeros on both sides of an axis, or a pair; with `groups`, units and channels fall into so
+    many parts that do not see each other.
+    """
+    axes = len(shape_of(x)) - 2
+    return conv_op(
+        x,
+        weight,
+        stride=per_axis(stride, axes, "conv: stride", 1),
+        padding=pads_of(padding, axes),
+        dilation=per_axis(dilation, axes, "conv: dilation", 1),
+        groups=per_axis(groups, 1, "conv: groups", 1)[0],
+    )
+
+
+def pads_of(padding: Any, axes: int) -> Pads:
+    """Give zeros before and after each axis, of a number, one per axis, or a pair per axis."""
+    if isinstance(padding, Sequence) and padding and isinstance(padding[0], Sequence):
+        pairs = [per_axis(pair, 2, "padding", 0) for pair in padding]
+        if len(pairs) != axes:
+            raise ShapeError(f"padding={padding!r}: expected {axes} pairs")
+        return tuple((before, after) for before, after in pairs)
+    return tuple((n, n) for n in per_axis(padding, axes, "padding", 0))
