@@ -134,3 +134,11 @@ class Parts:
     function: Callable[..., Any]
     only: Callable[..., bool] | None = None
     """Whether the fact holds, asked with the inputs and attributes; None: always."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The graph of the attribute `body`, run `length` times, each time from the result before.
+
+    Input 0 is the first carry; `body.count` inputs move on with the steps, the others stay.
+    """
