@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from chainrule import losses, nn, optim, schedules
+from chainrule import losses, nn, ops, optim, schedules, trace
 from chainrule.nn.tabular import StackedLinear, TabularNet
+from chainrule.scan import scan
 
 INF, NAN = np.inf, np.nan
 
@@ -49,6 +50,13 @@ SIGNAL = np.linspace(-1.3, 1.1, 40).reshape(2, 4, 5) ** 3
 KERNEL = np.linspace(-0.9, 1.2, 48).reshape(4, 4, 3)
 IMAGE = np.sin(np.arange(32.0)).reshape(2, 1, 4, 4)
 PATCH = np.cos(np.arange(8.0)).reshape(2, 1, 2, 2)
+START = B * 0.7
+SEQUENCE = CUBE.reshape(4, 2, 3)
+DECAY = trace(
+    lambda s, x, w: scan(lambda s, x, w: ops.tanh(ops.mul(s, w)) + x * s, s, [x], [w]),
+    START, SEQUENCE, ROW,
+).output.attrs["body"]  # fmt: skip
+FIRST: dict[str, Any] = {"batch_first": True, "seed": 0}
 ALONG: dict[str, Any] = {"size": (3,), "stride": (2,), "dilation": (1,)}
 APART: dict[str, Any] = {"size": (2, 2), "stride": (1, 2), "dilation": (1, 1)}
 SLIDING: dict[str, Any] = {
@@ -154,6 +162,12 @@ OP_ROWS = [
     op("put_along", A[:, :2], PLACES, rows=BOTH, axis=1, size=3),
     op("concat", A, COLUMN, B, rows=(0, 1, 2), axis=1),
     op("concat", ROW, ROW[:1], axis=0, label="vectors"),
+    op("shift", CUBE, CUBE[0], rows=(), reverse=False,
+       values=[((np.array([1.0, 2.0]), 5.0), [5.0, 1.0])]),
+    op("shift", A, ROW, rows=(0,), reverse=True,
+       values=[((np.array([1.0, 2.0]), 5.0), [2.0, 5.0])]),
+    op("scan", START, SEQUENCE, ROW, body=DECAY, length=4, reverse=False),
+    op("scan", START, SEQUENCE, ROW, body=DECAY, length=4, reverse=True, label="reverse"),
     # Windows and convolution.
     op("windows", CUBE, rows=(0,), size=(2,), stride=(1,), dilation=(2,)),
     op("windows", CUBE, rows=(0,), size=(2, 3), stride=(1, 1), dilation=(1, 1), label="two"),
@@ -469,6 +483,15 @@ LAYER_ROWS = [
     LayerRow(lambda: nn.AdaptiveMaxPool1d(2), (SIGNAL,), (2, 4, 2), 0),
     LayerRow(lambda: nn.AdaptiveMaxPool2d(1), (IMAGE,), (2, 1, 1, 1), 0),
     LayerRow(lambda: nn.Flatten(), (IMAGE,), (2, 16), 0),
+    LayerRow(lambda: nn.RNN(5, 3, returns="sequence", **FIRST), (SIGNAL,), (2, 4, 3), 30),
+    LayerRow(lambda: nn.RNN(5, 3, 2, "relu", returns="last", bidirectional=True, **FIRST),
+             (SIGNAL,), (2, 6), 126, "both"),
+    LayerRow(lambda: nn.LSTM(5, 2, forget_bias=1.0, returns="last", **FIRST), (SIGNAL,), (2, 2),
+             72),
+    LayerRow(lambda: nn.LSTM(5, 2, 2, bidirectional=True, dropout=0.3, returns="sequence", **FIRST),
+             (SIGNAL,), (2, 4, 4), 272, "both"),
+    LayerRow(lambda: nn.GRU(5, 2, bias=False, returns="last", **FIRST), (SIGNAL,), (2, 2), 42),
+    LayerRow(lambda: nn.Jordan(5, 3, 2, **FIRST), (SIGNAL,), (2, 4, 2), 32),
     LayerRow(lambda: nn.Embedding(5, 3, seed=0), (CODES,), (4, 2, 3), 15),
     LayerRow(lambda: nn.mlp([3, 4, 2], "tanh", batch_norm=True, dropout=0.2, seed=0), (X,), (4, 2),
              34),

@@ -26,6 +26,7 @@ LEVELS = [
     [
         "functional",
         "pooling",
+        "scan",
         "losses",
         "updating",
         "optim",

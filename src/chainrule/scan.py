@@ -19,17 +19,19 @@ from chainrule import ops
 from chainrule.dims import Dim, resolve
 from chainrule.errors import GraphError, ShapeError
 from chainrule.graph import Array, Attrs, Op, Tensor, Value, dtype_of, shape_of
+from chainrule.ops.linear import shift
 from chainrule.ops.loops import Steps
 from chainrule.transforms.forward import forward
 from chainrule.transforms.reverse import reverse as reverse_walk
 from chainrule.transforms.run import Graph, Spec, trace
+from chainrule.tree import flatten
 
 ROWS = Dim.of("rows")
 """The first axis of a carry: what is computed row by row may be computed for all steps at once."""
 
 
 def scan(
-    step: Callable[..., Value],
+    step: Callable[..., Value | tuple[Value, ...]],
     init: Value,
     xs: Sequence[Value],
     consts: Sequence[Value] = (),
@@ -42,12 +44,15 @@ def scan(
     `consts` are what all steps share, such as weights; the step uses no other tensors, and
     computes each row by itself. With `reverse` the last element comes first. The gradient is
     backpropagation through time (Werbos, 1990).
+
+    A step may give several results: side by side they are the carry. What the derivative needs
+    of a step, such as gates, may so be kept instead of computed again.
     """
     length = _checked(init, xs)
     given = [*xs, *consts]
     dtype = dtype_of(*(x for x in (init, *given) if dtype_of(x).kind == "f"))
     graph = trace(
-        step,
+        lambda *values: _joined(step(*values)),
         Spec((ROWS, *shape_of(init)[1:]), dtype),
         *[Spec((ROWS, *shape_of(x)[2:]), dtype_of(x)) for x in xs],
         *[Spec(shape_of(c), dtype_of(c)) for c in consts],
@@ -71,26 +76,36 @@ def _checked(init: Value, xs: Sequence[Value]) -> int:
     return int(shapes[0][0])
 
 
+def _joined(result: Value | tuple[Value, ...]) -> list[Value]:
+    """Give results side by side, and each of them."""
+    parts = list(result) if isinstance(result, tuple) else [result]
+    return [parts[0] if len(parts) == 1 else ops.concat(parts, axis=-1), *parts]
+
+
 def _check_step(graph: Graph) -> None:
     known = {x.birth for x in graph.inputs}
-    if not isinstance(graph.output, Tensor) or graph.output.shape != graph.inputs[0].shape:
-        raise ShapeError(f"scan: the step gives {getattr(graph.output, 'shape', 'several results')}"
-                         f" for a carry of {graph.inputs[0].shape}; expected the same")  # fmt: skip
+    if graph.output[0].shape != graph.inputs[0].shape:
+        raise ShapeError(f"scan: the step gives shape {graph.output[0].shape} for a carry of "
+                         f"{graph.inputs[0].shape}; expected the same")  # fmt: skip
     for x in graph.nodes:
         if x.op is None and x.birth not in known and (x.requires_grad or x.value is None):
             raise GraphError("scan: the step uses a tensor from outside; pass it in consts")
 
 
 class Body:
-    """One step of a scan, as a graph of (carry, *xs, *consts) that gives the new carry."""
+    """One step of a scan, as a graph of (carry, *xs, *consts) that gives the new carry.
+
+    `parts` are the nodes that lie side by side in it, `count` the number of xs.
+    """
 
     def __init__(self, graph: Graph, count: int) -> None:
-        self.graph = graph
+        self.graph = Graph(graph.inputs, graph.output[0], {})
+        self.parts: list[Tensor] = graph.output[1:]
         self.count = count
 
     def __call__(self, *values: Value, rows: Any) -> Value:
         """Apply the step to so many rows."""
-        return _replayed(self.graph, values, rows)[0]
+        return _replayed(self.graph, values, rows)
 
     def __repr__(self) -> str:
         return f"<a step of {len(self.graph.nodes)} nodes>"
@@ -100,26 +115,55 @@ class Body:
         return trace(f, *[Spec(x.shape, x.dtype) for x in (*self.graph.inputs, *more)])
 
     @cached_property
-    def back(self) -> "tuple[Graph, list[int]]":
-        """Cotangents of the inputs, by the inputs and that of the result: a graph, and of which."""
+    def back(self) -> "tuple[Graph, list[int], list[Tensor]]":
+        """Cotangents of the inputs, by the inputs and that of the result: a graph, and of which.
+
+        The last are the nodes of the result and its parts, which are known when it is asked for.
+        """
         inside = len(self.graph.inputs)
         found: list[int] = []
+        results: list[Tensor] = []
 
         def cotangents(*values: Tensor) -> list[Value]:
             given, g = list(values[:inside]), values[inside]
-            y = self(*given, rows=ROWS)
+            known = dict(zip([x.birth for x in self.graph.inputs], given, strict=True))
+            y, *parts = _computed([self.graph.output, *self.parts], known, ROWS)
+            results.extend([y, *parts])
             floats = [i for i, x in enumerate(given) if x.dtype.kind == "f"]
             each = reverse_walk([y], [g], [given[i] for i in floats], create_graph=True)
             found.extend(i for i, c in zip(floats, each, strict=True) if c is not None)
             return [c for c in each if c is not None]
 
-        return self._traced(cotangents, self.graph.output), found
+        return self._traced(cotangents, self.graph.output), found, results
 
-    def cotangent(self, of: Sequence[int], values: Sequence[Value], g: Value, rows: Any) -> Any:
+    def results(self, out: Value) -> dict[int, Value]:
+        """Give the nodes of `back` that all results of a scan tell."""
+        whole, *parts = self.back[2]
+        found, start = {whole.birth: out}, 0
+        for x in parts if len(parts) > 1 else []:
+            end = start + int(x.shape[-1])
+            found[x.birth] = out[..., start:end]
+            start = end
+        return found
+
+    @cached_property
+    def kept(self) -> "tuple[list[Tensor], list[Tensor]]":
+        """Nodes of `back` that its cotangents are made of: one for each step, and the same for all.
+
+        They depend on no cotangent, so they are computed for all steps at once.
+        """
+        graph = self.back[0]
+        moves = _followers(graph, graph.inputs[: self.count + 1])
+        edge = _edge(graph, _followers(graph, graph.inputs[-1:]))
+        return [x for x in edge if x.birth in moves], [x for x in edge if x.birth not in moves]
+
+    def cotangents(self, of: Sequence[int], kept: Sequence[Value], g: Value, rows: Any) -> Any:
         """Give the cotangents of some inputs, None for one on which nothing depends."""
-        graph, found = self.back
+        graph, found, _ = self.back
+        known = {x.birth: y for x, y in zip((*self.kept[0], *self.kept[1]), kept, strict=True)}
+        known[graph.inputs[-1].birth] = g
         wanted = [graph.output[found.index(i)] for i in of if i in found]
-        each = iter(_replayed(graph, [*values, g], rows, wanted))
+        each = iter(_computed(wanted, known, rows))
         return [next(each) if i in found else None for i in of]
 
     def forward_graph(self, moving: Sequence[int]) -> Graph:
@@ -135,21 +179,22 @@ class Body:
         return self._traced(tangent, *[self.graph.inputs[i] for i in moving])
 
 
-def _replayed(
-    graph: Graph, values: Sequence[Value], rows: Any, wanted: Sequence[Tensor] | None = None
-) -> list[Value]:
-    """Compute nodes of a graph, by default its output, with ops on these values."""
-    roots = [graph.output] if wanted is None else list(wanted)
-    found: dict[int, Value] = {
-        x.birth: value for x, value in zip(graph.inputs, values, strict=True)
-    }
-    for node in _below(roots, found):
+def _replayed(graph: Graph, values: Sequence[Value], rows: Any) -> Value:
+    """Compute the output of a graph with ops on these values."""
+    known = {x.birth: value for x, value in zip(graph.inputs, values, strict=True)}
+    return _computed([graph.output], known, rows)[0]
+
+
+def _computed(wanted: Sequence[Tensor], known: dict[int, Value], rows: Any) -> list[Value]:
+    """Compute nodes of a graph from those that are known, for so many rows."""
+    found = dict(known)
+    for node in _below(wanted, known):
         if node.op is None:
             found[node.birth] = node.value
         else:
             attrs = {key: resolve(value, {"rows": rows}) for key, value in node.attrs.items()}
             found[node.birth] = node.op(*[found[x.birth] for x in node.inputs], **attrs)
-    return [found[x.birth] for x in roots]
+    return [found[x.birth] for x in wanted]
 
 
 def _below(roots: Sequence[Tensor], known: Container[int]) -> list[Tensor]:
@@ -170,30 +215,31 @@ def _without_the_rest(
     """Scan with what depends on the carry, and compute the rest for all steps at once."""
     follows = _followers(graph, graph.inputs[:1])
     moves = _followers(graph, graph.inputs[1 : count + 1])
-    edge = {
-        x.birth: x
-        for node in graph.nodes
-        if node.birth in follows
-        for x in node.inputs
-        if x.birth not in follows and (x.op is not None or x.value is None)
-    }
-    if graph.output.birth not in follows:
-        edge[graph.output.birth] = graph.output
-    moving = [x for birth, x in edge.items() if birth in moves]
-    fixed = [x for birth, x in edge.items() if birth not in moves]
-    if any(x.shape[:1] != (ROWS,) for x in moving):
-        raise ShapeError("scan: the step mixes rows, such as by a sum over them; expected that "
-                         "each row is computed by itself")  # fmt: skip
+    edge = _edge(graph, follows)
+    moving = [x for x in edge if x.birth in moves]
+    fixed = [x for x in edge if x.birth not in moves]
     rows = shape_of(init)[0]
-    xs = _for_all_steps(graph, given, count, length, rows, moving)
-    consts = _replayed(graph, [None, *given], rows, fixed)
-    if graph.output.birth not in follows:  # no step needs the one before it
-        return xs[moving.index(graph.output)] if graph.output in moving else ops.broadcast_to(
-            consts[fixed.index(graph.output)], (length, *shape_of(init))
-        )  # fmt: skip
-    inside = [graph.inputs[0], *moving, *fixed]
-    body = Body(_cut(graph, inside), len(moving))
+    known = dict(zip([x.birth for x in graph.inputs[1:]], given, strict=True))
+    xs = _for_all_steps(moving, known, moves, length, rows)
+    consts = _computed(fixed, known, rows)
+    if graph.output[0].birth not in follows:  # no step needs the one before it
+        if graph.output[0] in moving:
+            return xs[moving.index(graph.output[0])]
+        whole = consts[fixed.index(graph.output[0])]
+        return ops.broadcast_to(whole, (length, *shape_of(init)))
+    body = Body(_cut(graph, [graph.inputs[0], *moving, *fixed]), len(moving))
     return scan_op(init, *xs, *consts, body=body, length=length, reverse=reverse)
+
+
+def _edge(graph: Graph, follows: set[int]) -> list[Tensor]:
+    """Give the nodes outside of a part of a graph that it, or the output, depends on."""
+    outputs = flatten(graph.output)
+    read = [x for node in graph.nodes if node.birth in follows for x in node.inputs]
+    found = {
+        x.birth: x for x in (*read, *outputs)
+        if x.birth not in follows and (x.op is not None or x.value is None)
+    }  # fmt: skip
+    return list(found.values())
 
 
 def _followers(graph: Graph, inputs: Sequence[Tensor]) -> set[int]:
@@ -206,28 +252,27 @@ def _followers(graph: Graph, inputs: Sequence[Tensor]) -> set[int]:
 
 
 def _for_all_steps(
-    graph: Graph, given: Sequence[Value], count: int, length: int, rows: Any, nodes: list[Tensor]
+    nodes: Sequence[Tensor], known: dict[int, Value], moves: set[int], length: int, rows: Any
 ) -> list[Value]:
-    """Compute nodes that need no carry for every row of every step."""
-    flat = [ops.reshape(x, (length * rows, *shape_of(x)[2:])) for x in given[:count]]
-    results = _replayed(graph, [None, *flat, *given[count:]], length * rows, nodes)
+    """Compute nodes for every row of every step; `known` inputs that `moves` have all steps."""
+    if any(x.shape[:1] != (ROWS,) for x in nodes):
+        raise ShapeError("scan: the step mixes rows, such as by a sum over them; expected that "
+                         "each row is computed by itself")  # fmt: skip
+    flat = {birth: _flat(x) if birth in moves else x for birth, x in known.items()}
+    results = _computed(nodes, flat, length * rows)
     return [
-        given[graph.inputs.index(x) - 1]
-        if x.op is None
-        else ops.reshape(y, (length, rows, *shape_of(y)[1:]))
+        known[x.birth] if x.birth in known else ops.reshape(y, (length, rows, *shape_of(y)[1:]))
         for x, y in zip(nodes, results, strict=True)
     ]
 
 
 def _cut(graph: Graph, inputs: Sequence[Tensor]) -> Graph:
-    """Give the graph that computes the output from these nodes."""
-    known = {x.birth: i for i, x in enumerate(inputs)}
+    """Give the graph that computes the outputs from these nodes."""
 
-    def inner(*values: Tensor) -> Value:
-        stand_in = Graph(list(inputs), graph.output, {})
-        return _replayed(stand_in, values, ROWS)[0]
+    def inner(*values: Tensor) -> list[Value]:
+        known = {x.birth: value for x, value in zip(inputs, values, strict=True)}
+        return _computed(graph.output, known, ROWS)
 
-    assert graph.output.birth not in known
     return trace(inner, *[Spec(x.shape, x.dtype) for x in inputs])
 
 
@@ -241,42 +286,44 @@ class Scan(Op):
     ) -> list[Value]:
         """Send cotangents back step by step; those of all other inputs follow from them."""
         body, length, reverse = attrs["body"], attrs["length"], attrs["reverse"]
-        if length == 0:
-            return [None] * len(inputs)
-        xs, consts = inputs[1 : body.count + 1], inputs[body.count + 1 :]
-        before = _before(out, inputs[0], reverse)
-        total = self._all_cotangents(g, before, xs, consts, body, reverse)
-        at = length - 1 if reverse else 0
-        rows = shape_of(inputs[0])[0]
+        before, rows = shift(out, inputs[0], reverse=reverse), shape_of(inputs[0])[0]
+        graph, found, _ = body.back
+        names = [x.birth for x in graph.inputs]
+        results = body.results(out)
+        known = dict(zip(names, [before, *inputs[1:]], strict=False)) | results
+        moves: set[int] = {*names[: body.count + 1], *results}
+        kept = _for_all_steps(body.kept[0], known, moves, length, rows)
+        fixed = _computed(body.kept[1], known, rows)
         result: list[Value] = [None] * len(inputs)
-        if wanted[0]:
-            first = [inputs[0], *[x[at] for x in xs], *consts]
-            result[0] = body.cotangent([0], first, total[at], rows)[0]
+        if 0 in found:
+            result[0], g = self._back(g, kept, fixed, body, reverse)
         others = [i for i in range(1, len(inputs)) if wanted[i]]
-        flat = [_flat(x) for x in (before, *xs)]
-        each = body.cotangent(others, [*flat, *consts], _flat(total), length * rows)
+        flat = [*[_flat(x) for x in kept], *fixed]
+        each = body.cotangents(others, flat, _flat(g), length * rows)
         for i, c in zip(others, each, strict=True):
-            moves = c is not None and i <= body.count
-            result[i] = ops.reshape(c, shape_of(inputs[i])) if moves else c
+            is_moving = c is not None and i <= body.count
+            result[i] = ops.reshape(c, shape_of(inputs[i])) if is_moving else c
         return result
 
     @staticmethod
-    def _all_cotangents(
-        g: Value, before: Value, xs: list[Value], consts: list[Value], body: Body, reverse: bool
-    ) -> Value:
-        """Give the cotangent of every carry: its own, and what comes back from the next step."""
-        if 0 not in body.back[1]:
-            return g
+    def _back(
+        g: Value, kept: list[Value], fixed: list[Value], body: Body, reverse: bool
+    ) -> tuple[Value, Value]:
+        """Give the cotangent of the first carry, and of every result with what came back to it."""
 
-        def back(later: Value, own: Value, *inputs: Value) -> Value:
-            return ops.add(own, body.cotangent([0], inputs, later, ROWS)[0])
+        def back(later: Value, own: Value, *values: Value) -> Value:
+            return body.cotangents([0], values, ops.add(own, later), ROWS)[0]
 
-        # The step that follows a carry took it in: its inputs move one place along.
-        these, following = (slice(1, None), slice(None, -1))[:: 1 if reverse else -1]
-        moved = [g[these], *[x[following] for x in (before, *xs)]]
-        last = g[:1] if reverse else g[-1:]
-        rest = scan(back, last[0], moved, consts, reverse=not reverse)
-        return ops.concat([last, rest] if reverse else [rest, last], axis=0)
+        nothing = np.zeros((), dtype_of(g))
+        start = ops.broadcast_to(nothing, shape_of(g)[1:])
+        back_to = scan(back, start, [g, *kept], fixed, reverse=not reverse)
+        after = shift(
+            back_to, start, reverse=not reverse
+        )  # what came back from the step that followed
+        total = ops.add(g, after)
+        if not shape_of(g)[0]:
+            return start, total
+        return (back_to[-1] if reverse else back_to[0]), total
 
     def jvp(self, tangents: list[Value], out: Value, inputs: list[Value], attrs: Attrs) -> Value:
         """Carry the tangent along: a scan in the same direction."""
@@ -290,10 +337,10 @@ class Scan(Op):
         def tangent(t: Value, before: Value, *rest: Value) -> Value:
             x, dx = rest[:n], rest[n : n + len(along)]
             c, dc = rest[n + len(along) :][: len(consts)], rest[n + len(along) + len(consts) :]
-            return _replayed(graph, [before, *x, *c, t, *dx, *dc], ROWS)[0]
+            return _replayed(graph, [before, *x, *c, t, *dx, *dc], ROWS)
 
         start = ops.mul(inputs[0], 0.0) if tangents[0] is None else tangents[0]
-        moved = [_before(out, inputs[0], reverse), *xs, *[tangents[i] for i in along]]
+        moved = [shift(out, inputs[0], reverse=reverse), *xs, *[tangents[i] for i in along]]
         fixed = [*consts, *[tangents[i] for i in moving if i > body.count]]
         return scan(tangent, start, moved, fixed, reverse=reverse)
 
@@ -301,12 +348,6 @@ class Scan(Op):
 def _flat(x: Value) -> Value:
     shape = shape_of(x)
     return ops.reshape(x, (shape[0] * shape[1], *shape[2:]))
-
-
-def _before(out: Value, init: Value, reverse: bool) -> Value:
-    """Give the carry that each step started from."""
-    start = ops.reshape(init, (1, *shape_of(init)))
-    return ops.concat([out[1:], start] if reverse else [start, out[:-1]], axis=0)
 
 
 def _run(*inputs: Array, body: Body, length: int, reverse: bool) -> Array:

@@ -38,8 +38,10 @@ from chainrule.graph import (
 from chainrule.losses import Loss
 from chainrule.nn.module import Module
 from chainrule.places import check_places
+from chainrule.transforms.compile.arena import room
+from chainrule.transforms.compile.bound import Bound
 from chainrule.transforms.compile.executor import NumpyBound, NumpyProgram
-from chainrule.transforms.compile.program import Bound, Program, room
+from chainrule.transforms.compile.program import Program
 from chainrule.transforms.compile.report import Profile, plan, profile, work
 from chainrule.transforms.compile.simplify import Node
 from chainrule.transforms.compile.structure import structure

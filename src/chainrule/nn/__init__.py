@@ -34,3 +34,7 @@ from chainrule.nn.pooling import AvgPool2d as AvgPool2d
 from chainrule.nn.pooling import Flatten as Flatten
 from chainrule.nn.pooling import MaxPool1d as MaxPool1d
 from chainrule.nn.pooling import MaxPool2d as MaxPool2d
+from chainrule.nn.recurrent import GRU as GRU
+from chainrule.nn.recurrent import LSTM as LSTM
+from chainrule.nn.recurrent import RNN as RNN
+from chainrule.nn.recurrent import Jordan as Jordan

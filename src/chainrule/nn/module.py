@@ -87,14 +87,14 @@ class Module:
 
     training: bool = True
 
-    def forward(self, *inputs: Value) -> Value:
+    def forward(self, *inputs: Value, **settings: Any) -> Any:
         """Compute the output of the module."""
         raise NotImplementedError(f"{type(self).__name__} has no method forward")
 
-    def __call__(self, *inputs: Value) -> Value:
+    def __call__(self, *inputs: Value, **settings: Any) -> Any:
         """Compute the output inside a scope that carries the name of the class."""
         with scope(type(self).__name__, owner=self):
-            return self.forward(*inputs)
+            return self.forward(*inputs, **settings)
 
     def config(self) -> dict[str, Any]:
         """Give the arguments of the constructor, as plain data, for a model file."""

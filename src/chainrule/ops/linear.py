@@ -324,6 +324,61 @@ concat_op = General(
 ).looped(Scatter(_concat_target, parts=range))
 
 
+def _run_shift(x: Array, start: Array, reverse: bool) -> Array:
+    result = np.empty(np.shape(x), np.result_type(x, start))
+    if len(result):
+        these, others = (slice(None, -1), slice(1, None))[:: 1 if reverse else -1]
+        result[these] = x[others]
+        result[-1 if reverse else 0] = start
+    return result
+
+
+def _shifted(p: Place) -> str:
+    """Read the element before, or the start; either way, read nothing outside of x."""
+    i, rest = p.index[0], p.index[1:]
+    at_start, before = f"({i} == 0)", f"{i} - ({i} > 0)"
+    if p.attrs["reverse"]:
+        at_start = f"({i} == {p.sum_of([p.shape(0)[0], -1])})"
+        before = f"{i} + 1 - {at_start}"
+    return f"{p.read(1, rest)} if {at_start} else {p.read(0, [before, *rest])}"
+
+
+def _shift_start(g: Value, x: Value, start: Value, reverse: bool) -> Value:
+    shape = shape_of(g)
+    if shape[0] == 0:
+        return _zeros(shape[1:], dtype_of(g))
+    at = (shape[0] - 1, shape[0], 1) if reverse else (0, 1, 1)
+    everything = [(None, None, 1)] * (len(shape) - 1)
+    return reshape_op(slice_op(g, slices=(at, *everything)), shape=shape[1:])
+
+
+def _zeros(shape: Shape, dtype: Any) -> Value:
+    axes = tuple(range(len(shape)))
+    return spread(np.zeros((), dtype), axis=axes, keepdims=False, shape=tuple(shape))
+
+
+def _shift_vjp(g: Value, out: Value, x: Value, start: Value, reverse: bool) -> list[Value]:
+    zeros = _zeros(shape_of(g)[1:], dtype_of(g))
+    return [shift(g, zeros, reverse=not reverse), _shift_start(g, x, start, reverse)]
+
+
+def _shift_jvp(tangents: list[Value], out: Value, x: Value, start: Value, reverse: bool) -> Value:
+    shape, dtype = shape_of(x), dtype_of(x)
+    dx, ds = tangents
+    dx = _zeros(shape, dtype) if dx is None else dx
+    return shift(dx, _zeros(shape[1:], dtype) if ds is None else ds, reverse=reverse)
+
+
+shift: General = General(
+    "shift",
+    _run_shift,
+    lambda x, start, reverse: (x.shape, dtype_of(x, start)),
+    _shift_vjp,
+    _shift_jvp,
+).looped(Element(_shifted))
+"""Each element of x moved one place along the first axis, after `start`; back with `reverse`."""
+
+
 def one_axis(axis: int, ndim: int, name: str) -> int:
     """Give an axis as a number from 0, or say what is wrong with it."""
     if not -ndim <= axis < ndim:

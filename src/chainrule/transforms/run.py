@@ -31,7 +31,7 @@ class Spec(NamedTuple):
     ('batch', 20)
     """
 
-    shape: tuple[int | str, ...]
+    shape: tuple[int | str | Dim, ...]
     dtype: Any = np.float32
 
 

@@ -18,7 +18,9 @@ from chainrule.dims import Dim
 from chainrule.errors import ShapeError
 from chainrule.graph import Array, Tensor
 from chainrule.threads import usable_threads
-from chainrule.transforms.compile.program import Bound, Program, room
+from chainrule.transforms.compile.arena import room
+from chainrule.transforms.compile.bound import Bound
+from chainrule.transforms.compile.program import Program
 from chainrule.transforms.compile.report import WORTH_SHARING, Profile, plan, profile, work
 from chainrule.transforms.run import Graph, Spec, trace
 from chainrule.tree import flatten, rebuild

@@ -20,7 +20,7 @@ import numpy as np
 
 from chainrule.dims import resolve
 from chainrule.graph import Array, Tensor
-from chainrule.ops.loops import Map, Product
+from chainrule.ops.loops import Map, Product, Steps
 from chainrule.transforms.compile.program import Ends
 from chainrule.transforms.compile.simplify import Node, above, simplify
 
@@ -66,6 +66,12 @@ class NumpyProgram:
         total = 0.0
         for node in self.nodes:
             if node.op is None:
+                continue
+            if isinstance(node.loop, Steps):
+                graph = node.attrs["body"].graph
+                rows = int(resolve(node.shape[1], sizes))
+                step = NumpyProgram(graph.inputs, [graph.output]).seconds({"rows": rows})
+                total += node.attrs["length"] * step
                 continue
             shape = [int(n) for n in resolve(node.shape, sizes)]
             work = float(np.prod(shape)) * 1e-9

@@ -92,6 +92,25 @@ def call_python(address: int) -> None:
     ctypes.CFUNCTYPE(None)(int(address))()
 
 
+_kept: list[Any] = []
+
+
+def keep(program: Any) -> int:
+    """Keep a plain program, for `run_steps` to find by a number."""
+    _kept.append(program)
+    return len(_kept) - 1
+
+
+def run_steps(code: int, start: int, stop: int, table: int, thread: int, threads: int) -> None:
+    """Run steps of another program."""
+    _kept[code](start, stop, -1, table, thread, threads)
+
+
+def address_of(memory: Any) -> int:
+    """Give the address of memory."""
+    return int(memory.ctypes.data)
+
+
 def product(
     address: int,
     transpose_a: bool,
@@ -171,8 +190,8 @@ def argsort(x: Any, out: Any, before: int, length: int, after: int) -> None:
 WORDS: dict[str, Any] = {
     function.__name__: function
     for function in (
-        apart, argsort, at, bool_s, call_python, cumsum, cumsum_reversed, float32s, float64s,
-        int32s, int64s, meet, product, share, tick, uint64s,
+        address_of, apart, argsort, at, bool_s, call_python, cumsum, cumsum_reversed, float32s,
+        float64s, int32s, int64s, meet, product, run_steps, share, tick, uint64s,
         maths.absolute, maths.cos, maths.exp, maths.expm1, maths.floor, maths.is_finite, maths.log,
         maths.log1p, maths.maximum, maths.minimum, maths.ndtr, maths.plus, maths.power,
         maths.sigmoid, maths.sign, maths.silu, maths.sin, maths.softplus, maths.sqrt, maths.tanh,

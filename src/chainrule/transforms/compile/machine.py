@@ -21,7 +21,7 @@ import llvmlite
 import numba
 import numpy as np
 from llvmlite import ir
-from numba import extending, njit, types
+from numba import cfunc, extending, njit, types
 
 from chainrule.atomic import atomic_write
 from chainrule.errors import ConfigError
@@ -90,6 +90,30 @@ def _call_python(context: Any, address: Any) -> Any:
 
 
 @intrinsic
+def _address_of(context: Any, memory: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.ptrtoint(args[0], ir.IntType(64))
+
+    return types.int64(memory), generate
+
+
+@intrinsic
+def _run_steps(
+    context: Any, code: Any, start: Any, stop: Any, table: Any, thread: Any, threads: Any
+) -> Any:
+    """Run steps of another program, of which none is short."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        whole = ir.IntType(64)
+        function = builder.inttoptr(args[0], ir.FunctionType(whole, [whole] * 6).as_pointer())
+        start, stop, table, thread, threads = args[1:]
+        builder.call(function, [start, stop, ir.Constant(whole, -1), table, thread, threads])
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 6), generate
+
+
+@intrinsic
 def _add(context: Any, memory: Any, value: Any) -> Any:
     """Add to a whole number in one piece, and give what it was before."""
 
@@ -148,6 +172,7 @@ def _meet(meeting: Any, threads: int) -> None:
 
 
 _WORDS: dict[str, Any] = language.WORDS | {
+    "address_of": _address_of,
     "apart": _apart,
     "argsort": register_jitable(language.argsort),
     "at": at,
@@ -162,6 +187,7 @@ _WORDS: dict[str, Any] = language.WORDS | {
     "meet": _meet,
     "product": products.call_product,
     "tick": _tick,
+    "run_steps": _run_steps,
     "share": register_jitable(language.share),
     "uint64s": _memory(types.uint64),
 }
@@ -227,6 +253,8 @@ _VERSIONS = _versions()
 _loaded: dict[str, Callable[..., int]] = {}
 _programs: dict[str, Callable[..., int]] = {}
 _SOURCE, _SUM = "program.py", "sha256"
+_INNER = "INNER = True\n\n\n"
+"""How the source of a program begins that is called by others."""
 
 
 def machine_code(source: str) -> Callable[..., int]:
@@ -235,6 +263,12 @@ def machine_code(source: str) -> Callable[..., int]:
     if key not in _loaded:
         _loaded[key] = _from_disk(source, key) or _made(source, key)
     return _loaded[key]
+
+
+def code_address(source: str) -> int:
+    """Give the address of a program that other programs call; it holds in this process."""
+    inner: Any = machine_code(_INNER + source)
+    return int(inner.address)
 
 
 def is_compiled(source: str) -> bool:
@@ -298,10 +332,14 @@ def _compiled(source: str, key: str, folder: Path) -> Callable[..., int]:
         if word.startswith("loop_"):
             setattr(module, word, njit(**_KERNEL)(function))
     whole = types.int64
-    program = njit(whole(whole, whole, whole, whole, whole, whole), cache=True, **_OPTIONS)(
-        module.program
-    )
-    compilations += sum(program.stats.cache_misses.values())
+    signature = whole(whole, whole, whole, whole, whole, whole)
+    program: Any
+    if source.startswith(_INNER):
+        program = cfunc(signature, cache=True, **_OPTIONS)(module.program)
+        compilations += 1 - bool(program.cache_hits)
+    else:
+        program = njit(signature, cache=True, **_OPTIONS)(module.program)
+        compilations += sum(program.stats.cache_misses.values())
     compiled: Callable[..., int] = program
     _programs[key] = compiled
     return compiled

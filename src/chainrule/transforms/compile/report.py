@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.ops.loops import Product
-from chainrule.transforms.compile.program import Bound
+from chainrule.ops.loops import Product, Steps
+from chainrule.transforms.compile.bound import Bound
 from chainrule.transforms.compile.source import Call, comment
 
 WORTH_SHARING = 4e6
@@ -58,6 +58,11 @@ def _statement(call: Call, bound: Bound, sizes: Mapping[str, int]) -> Statement:
         inner = number(node.inputs[0].shape[-2 if node.attrs.get("transpose_a") else -1])
         operations = 2.0 * math.prod(shape) * inner
         return Statement("product", comment(call), _times([*shape, inner]), operations, size, True)
+    if isinstance(node.loop, Steps):
+        inside = bound.inner(bound.text.inner[node.order], sizes).bound
+        operations = number(node.shape[0]) * work(inside)
+        sizes_of = _times([number(n) for n in node.shape])
+        return Statement("steps", comment(call), sizes_of, operations, size, False)
     if call.kernel is None:
         return Statement("NumPy", comment(call), "", 0.0, size, False)
     nests = [[number(n) for n in nest] for nest, _ in call.kernel.work]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chainrule.ops.loops import Along, Element, Product, Reduce, Scatter
+from chainrule.ops.loops import Along, Element, Product, Reduce, Scatter, Steps
 from chainrule.transforms.compile.frame import (
     INNER,
     OUTER,
@@ -83,7 +83,7 @@ def is_one(n: Any) -> bool:
 def is_single(node: Node) -> bool:
     """Whether a node is computed as a whole."""
     return node.op is not None and (
-        node.loop is None or isinstance(node.loop, Product | Scatter | Along)
+        node.loop is None or isinstance(node.loop, Product | Scatter | Along | Steps)
     )
 
 

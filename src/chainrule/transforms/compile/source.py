@@ -5,12 +5,12 @@ alone, and is compiled once for nets of all widths.
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from chainrule.dims import Dim, Size
-from chainrule.ops.loops import Along, Product, Reduce, Scatter
+from chainrule.ops.loops import Along, Product, Reduce, Scatter, Steps
 from chainrule.transforms.compile import language
 from chainrule.transforms.compile.emit import (
     Kernel,
@@ -67,6 +67,20 @@ class Foreign:
     node: Node
 
 
+@dataclass(frozen=True, eq=False)
+class Inner:
+    """What a program needs of the steps inside a node: their `code`, or a table, `first` or `rest`.
+
+    `leaves` are the nodes of the inputs in the program of a step, `result` that of the carry.
+    """
+
+    node: Node
+    program: Any
+    leaves: list[Node]
+    result: Node
+    what: str = "code"
+
+
 class Text:
     """The source of a program, and what its table has to hold.
 
@@ -82,8 +96,10 @@ class Text:
         checks: Sequence[Node],
         turned: set[int],
         timed: bool = False,
+        inner: Mapping[int, Inner] | None = None,
     ) -> None:
         self.turned = turned
+        self.inner = inner or {}
         self.timed = timed
         self.schedule = schedule
         self.checks = checks
@@ -115,8 +131,8 @@ class Text:
 
     @property
     def has_foreign(self) -> bool:
-        """Whether the program calls Python for an op."""
-        return any(isinstance(n, Foreign) for n in self.sizes)
+        """Whether the program calls Python for an op, or another program."""
+        return any(isinstance(n, Foreign | Inner) for n in self.sizes)
 
     @property
     def stream_nodes(self) -> list[Node]:
@@ -145,6 +161,9 @@ class Text:
             return self._of_kernel(node, along_kernel(node, memory, self.shares))
         inputs = [self.canonical(x) for x in node.inputs]
         call = Call(node, reads={x.order for x in inputs}, writes={node.order})
+        if isinstance(node.loop, Steps):
+            call.share = node.shape[1]  # the threads share each step
+            return call
         if isinstance(node.loop, Product) and _splits_columns(node):
             call.share, call.by_columns = node.shape[1], True
         elif isinstance(node.loop, Product):
@@ -300,6 +319,8 @@ class Text:
     def _statement(self, call: Call, shared: dict[str, None]) -> list[str]:
         if _is_product(call):
             return self._product(call, shared)
+        if isinstance(call.node.loop, Steps) and call.kernel is None:
+            return self._steps(call.node)
         if call.kernel is None:
             for x in (*call.node.inputs, call.node):
                 self._place(x)
@@ -316,6 +337,47 @@ class Text:
             return [f"if thread == {owner}:", f"    {call.name}({', '.join(args)})"]
         args += self._part(kernel.share, kernel.stride, shared)
         return [f"{call.name}({', '.join(args)})"]
+
+    def _steps(self, node: Node) -> list[str]:
+        """Write the addresses into the tables of a step, and run one step and then the others."""
+        inner = self.inner[node.order]
+        if node.shape[0] == 0:
+            return ["pass"]
+        stem = node.op.name if node.op else ""
+        names = {}
+        for what in ("code", "first", "rest"):
+            names[what] = self._fresh(f"{stem}_{what}")
+            self.sizes.append(replace(inner, what=what))
+            self._size_names.append(names[what])
+        length, back = self._size(node.shape[0]), bool(node.attrs["reverse"])
+        whole, one = self._span(node, 0), self._span(node, 1)
+        lines = []
+        for what in ("first", "rest"):
+            table = self._fresh(f"{stem}_table")
+            lines.append(f"{table} = int64s({names[what]})")
+            for k, x in enumerate(node.inputs):
+                if x.number is not None:
+                    continue
+                address = f"address_of({self._place(x)})"
+                if 0 < k <= node.attrs["body"].count and back:
+                    address += f" + {self._span(x, 0)} - {self._span(x, 1)}"
+                if k == 0 and what == "rest":
+                    address = f"address_of({self._place(node)})" + (
+                        f" + {whole}" if back else f" - {one}"
+                    )
+                places = inner.program.places(inner.leaves[k])
+                lines += [f"{table}[{place}] = {address}" for place in places]
+            address = f"address_of({self._place(node)})" + (f" + {whole} - {one}" if back else "")
+            places = inner.program.places(inner.result)
+            lines += [f"{table}[{place}] = {address}" for place in places]
+        run = f"run_steps({names['code']}"
+        lines.append(f"{run}, 0, 1, {names['first']}, thread, threads)")
+        lines.append(f"{run}, 1, {length}, {names['rest']}, thread, threads)")
+        return lines
+
+    def _span(self, x: Node, axis: int) -> str:
+        """Source of the bytes of the part of an array from an axis on."""
+        return f"{self._size(product_of(x.shape[axis:]))} * {x.dtype.itemsize}"
 
     def _part(self, n: Any, stride: Any, shared: dict[str, None]) -> list[str]:
         """Source of the first and the last of what a thread does of n."""

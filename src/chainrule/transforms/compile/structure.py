@@ -71,7 +71,6 @@ def structure(
     """
     names = names or {}
     values: dict[int, int] = {}
-    place = {x.birth: i for i, x in enumerate(tensors)}
 
     def plain(value: Any) -> Any:
         if isinstance(value, bool) or value is None:
@@ -85,17 +84,23 @@ def structure(
             return "dim", value.names, plain(value.factor)
         if isinstance(value, tuple | list):
             return tuple([plain(item) for item in value])
+        if hasattr(value, "graph"):  # the steps of a recurrence
+            return keys(value.graph.nodes)
         return str(value) if isinstance(value, np.dtype) else value
 
-    key = []
-    for x in tensors:
-        number = None
-        if type(x) is Tensor and x.op is None and x.value is not None and x.shape == ():
-            number = repr(np.asarray(x.value).item())
-        key.append((
-            x.op.name if x.op else type(x).__name__, x.dtype.char, x.weak, number,
-            x.value is None, plain(x.shape), tuple([place[y.birth] for y in x.inputs]),
-            tuple([(k, plain(v)) for k, v in x.attrs.items()]),
-            x.scope.path() if x.scope else "", names.get(x.birth),
-        ))  # fmt: skip
-    return tuple(key), list(values)
+    def keys(tensors: Sequence[Tensor]) -> tuple[Any, ...]:
+        place = {x.birth: i for i, x in enumerate(tensors)}
+        found = []
+        for x in tensors:
+            number = None
+            if type(x) is Tensor and x.op is None and x.value is not None and x.shape == ():
+                number = repr(np.asarray(x.value).item())
+            found.append((
+                x.op.name if x.op else type(x).__name__, x.dtype.char, x.weak, number,
+                x.value is None, plain(x.shape), tuple([place[y.birth] for y in x.inputs]),
+                tuple([(k, plain(v)) for k, v in x.attrs.items()]),
+                x.scope.path() if x.scope else "", names.get(x.birth),
+            ))  # fmt: skip
+        return tuple(found)
+
+    return keys(tensors), list(values)

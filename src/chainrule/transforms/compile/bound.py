@@ -1,0 +1,334 @@
+"""A program with its memory: what is called, and the table of addresses and sizes it is given."""
+
+import ctypes
+import functools
+import importlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from chainrule.dims import Dim, resolve
+from chainrule.errors import ShapeError
+from chainrule.graph import Array
+from chainrule.ops.loops import Product
+from chainrule.transforms.compile import language
+from chainrule.transforms.compile.arena import ALIGN, bytes_of, empty, layout, lifetimes, room
+from chainrule.transforms.compile.frame import base
+from chainrule.transforms.compile.simplify import Node
+from chainrule.transforms.compile.source import HEAD, Call, Foreign, Inner, Products, Text
+from chainrule.transforms.compile.structure import evaluate
+
+if TYPE_CHECKING:
+    from chainrule.transforms.compile.program import Program
+
+MACHINE = "chainrule.transforms.compile.machine"
+
+
+class Bound:
+    """A program with its memory: the table of addresses and sizes that it is called with."""
+
+    def __init__(
+        self,
+        program: "Program",
+        text: Text,
+        sizes: dict[str, int],
+        short: dict[str, int],
+        threads: int,
+        plain: bool,
+    ) -> None:
+        self.program, self.text = program, text
+        self._machine: Any = None if plain else importlib.import_module(MACHINE)
+        self.threads = threads
+        self.sizes, self.short = sizes, short
+        self._kept: list[Any] = []
+        self._error: BaseException | None = None
+        self._inner: dict[tuple[int, int], InnerBound] = {}
+        self.arrays: dict[int, Array] = {}
+        self._allocate()
+        self._fill()
+        source = text.source
+        self.call = self._machine.machine_code(source) if self._machine else _plain(source)
+
+    def run(self, start: int = 0, stop: int = 1, short: int = -1, threads: int = 1) -> int:
+        """Run steps from start to stop; `short` is the one with the other sizes.
+
+        Gives stop, or the step at which a check failed. The results do not depend on `threads`,
+        of which there may be as many as the memory was made for.
+        """
+        place = self._table_at
+        if threads == 1:
+            end = self.call(start, stop, short, place, 0, 1)
+            self._raise()
+            return end
+        others = [
+            _workers(threads).submit(self.call, start, stop, short, place, thread, threads)
+            for thread in range(1, threads)
+        ]
+        end = self.call(start, stop, short, place, 0, threads)
+        for other in others:
+            other.result()
+        self._raise()
+        return end
+
+    def _raise(self) -> None:
+        """Pass on what an op that runs through Python has raised."""
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+    def number(self, n: Any, sizes: Mapping[str, int] | None = None) -> int:
+        """Work a size out, for a whole step unless other sizes are given."""
+        return evaluate(n, self.sizes if sizes is None else sizes, self.program.exchange)
+
+    def _shape(self, node: Node) -> tuple[int, ...]:
+        return tuple(self.number(n) for n in node.shape)
+
+    def _allocate(self) -> None:
+        """Lay out the arena: each piece lives from its first use to its last."""
+        spans = lifetimes(self.text)
+        pieces = {
+            node.order: (node, spans[node.order], bytes_of(self._shape(node), node.dtype))
+            for node in self.text.memory
+            if node.op is not None and node.order in spans and not self._is_own(node)
+        }
+        offsets, self.arena_bytes = layout({k: (span, n) for k, (_, span, n) in pieces.items()})
+        self.arena = empty(self.arena_bytes, np.uint8)
+        self.arena[:] = 0  # now, so that the first step need not wait for pages of memory
+        for order, (node, _, _) in pieces.items():
+            shape = self._shape(node)
+            start, size = offsets[order], int(np.prod(shape)) * node.dtype.itemsize
+            self.arrays[order] = self.arena[start : start + size].view(node.dtype).reshape(shape)
+        scratch = max((self._scratch(c) for c in self.text.calls), default=0)
+        self.scratch_bytes = -(-scratch // ALIGN) * ALIGN
+        self.scratch = empty(self.scratch_bytes * self.threads, np.uint8)
+        self.numbers = np.array(self.text.numbers, np.float64)
+        self.meeting = empty(4 * ALIGN, np.int64)
+        self.meeting[:] = 0
+        self.clocks = np.zeros(len(self.text.calls) + 1, np.int64)
+
+    def _is_own(self, node: Node) -> bool:
+        """Whether the memory outlives a step: outputs, leaves, and what is written over them."""
+        if node.op is None:
+            return True
+        ends = {base(x).order for x in self.program.outputs}
+        return node.order in ends
+
+    def _scratch(self, call: Call) -> int:
+        if not isinstance(call.node.loop, Product) or call.kernel is not None:
+            return 0
+        m, n = self._shape(call.node)[-2:]
+        k = self._shape(call.node.inputs[0])[-2 if call.node.attrs.get("transpose_a") else -1]
+        products = language if self._machine is None else self._machine.products
+        return int(products.scratch_size(m, n, k)) * call.node.dtype.itemsize
+
+    def _fill(self) -> None:
+        """Write the table."""
+        text = self.text
+        moves = text.stream_nodes
+        length = HEAD + len(text.memory) + len(moves) + 2 * len(text.sizes)
+        self.table = empty(8 * length, np.int64)
+        self.table[:] = 0
+        self._table_at = self.table.ctypes.data
+        for k, x in enumerate((self.numbers, self.meeting, self.scratch)):
+            self.table[k] = x.ctypes.data
+        self.table[3] = self.scratch_bytes
+        self.table[4] = self.clocks.ctypes.data
+        self._first = HEAD + len(text.memory) + len(moves)
+        for k, n in enumerate(text.sizes):
+            self.table[self._first + k] = self._value(n, self.sizes)
+            self.table[self._first + len(text.sizes) + k] = self.table[self._first + k]
+        self._dims = [(k, n) for k, n in enumerate(text.sizes) if not isinstance(n, int)]
+        self._dims = [(k, n) for k, n in self._dims if not isinstance(n, Foreign | Products)]
+        self.reshape(self.short)
+        for node in text.memory:
+            if node.order in self.arrays:
+                self.set(node, self.arrays[node.order])
+            elif node.op is None:
+                self._own_leaf(node)
+            else:
+                self.set(node, room(self._shape(node), node.dtype))
+
+    def reshape(self, short: Mapping[str, int]) -> None:
+        """Give the last, shorter step other sizes."""
+        self.short = self.short | dict(short)
+        first = self._first + len(self.text.sizes)
+        for k, n in self._dims:
+            self.table[first + k] = self._value(n, self.short)
+
+    def timed(self) -> "Bound":
+        """Give the same program with clocks, on a copy of all that it changes."""
+        text = self.program.written.write(timed=True)
+        plain = self._machine is None
+        other = Bound(self.program, text, self.sizes, self.short, self.threads, plain)
+        fixed = {node.order for node in self.program.leaves.values()}
+        fixed -= self.program.written.updated
+        for node in text.memory:
+            if node.order in self.arrays and (node.op is None or self._is_own(node)):
+                array = self.arrays[node.order]
+                array = array.T if node.order in self.program.written.turned else array
+                other.set(node, array if node.order in fixed else array.copy())
+        moves = len(text.stream_nodes)
+        place = HEAD + len(text.memory)
+        other.table[place : place + moves] = self.table[place : place + moves]
+        return other
+
+    def multiply(self, n: int, times: int) -> None:
+        """Multiply two matrices of n rows and columns, as the program does."""
+        a = np.ones((3, n, n), np.float32)
+        if self._machine is None:
+            for _ in range(times):
+                np.matmul(a[0], a[1], out=a[2])
+            return
+        self._machine.multiply(a, times)
+
+    def _own_leaf(self, node: Node) -> None:
+        """Give a constant its place; inputs get theirs when they are set."""
+        leaf = self.program.leaf_of[node.order]
+        if leaf.value is not None:
+            self.set(node, np.asarray(leaf.value, node.dtype, order="C"))
+
+    def _value(self, n: Any, sizes: dict[str, int]) -> int:
+        if isinstance(n, Foreign):
+            return self._callback(n.node)
+        if isinstance(n, Inner):
+            inner = self.inner(n, sizes)
+            return inner.code if n.what == "code" else inner.tables[n.what == "rest"].ctypes.data
+        if isinstance(n, Products):
+            return 0 if self._machine is None else int(self._machine.products.address(n.dtype))
+        return self.number(n, sizes)
+
+    def inner(self, n: Inner, sizes: Mapping[str, int]) -> "InnerBound":
+        """Give the memory of the steps inside a node, for sizes of this program."""
+        rows = self.number(n.node.shape[1], sizes)
+        key = (n.node.order, rows)
+        if key not in self._inner:
+            self._inner[key] = InnerBound(self, n, sizes, rows)
+        return self._inner[key]
+
+    def _callback(self, node: Node) -> int:
+        """Make a function for compiled code that runs an op through NumPy."""
+        op = node.op
+        assert op is not None
+        text = self.text
+
+        def array(x: Node) -> Array:
+            memory: Array = self.arrays[text.canonical(x).order]
+            return memory.reshape(self._shape(x))
+
+        def call() -> None:
+            try:
+                with np.errstate(all="ignore"):
+                    values = [x.number if x.number is not None else array(x) for x in node.inputs]
+                    array(node)[...] = op.run(*values, **resolve_attrs(node.attrs, self.sizes))
+            except BaseException as error:  # compiled code cannot pass it on
+                self._error = error
+
+        made = ctypes.CFUNCTYPE(None)(call)
+        self._kept.append(made)
+        return ctypes.cast(made, ctypes.c_void_p).value or 0
+
+    def set(self, node: Node, array: Array) -> None:
+        """Let a leaf or an output lie in this array, which is kept alive."""
+        if node.order in self.program.written.turned:
+            array = np.asarray(array.T, order="C")
+        self.arrays[node.order] = array
+        place = self.text.places.get(node.order)
+        if place is None:
+            return
+        whole = array.flags.c_contiguous or not node.shape
+        if array.dtype != node.dtype or not whole:
+            raise ShapeError(f"compiled code got {array.dtype} memory for {node.dtype}")
+        shape = array.shape[::-1] if node.order in self.program.written.turned else array.shape
+        if node.order not in self.text.moves and not self._fits(shape, node):
+            raise ShapeError(f"compiled code got memory of {array.shape} for {list(node.shape)}")
+        self.table[place] = array.__array_interface__["data"][0]
+
+    def _fits(self, shape: Sequence[int], node: Node) -> bool:
+        """Whether an array has the sizes that have no name."""
+        return len(shape) == len(node.shape) and all(
+            isinstance(n, Dim) or m == self.number(n)
+            for m, n in zip(shape, node.shape, strict=True)
+        )
+
+    def result(self, i: int) -> Array:
+        """Give a copy of an output."""
+        node = self.program.outputs[i]
+        shape = self._shape(node)
+        if node.number is not None:
+            return np.full(shape, node.number, node.dtype)[()]
+        memory = self.text.canonical(node)
+        array = self.arrays.get(memory.order)
+        if array is None:  # a constant that no statement reads
+            array = np.asarray(self.program.leaf_of[memory.order].value)
+        return np.array(array.reshape(shape))[()]
+
+    def move(self, node: Node, elements: int) -> None:
+        """Say how many elements of an input or output of many steps one step takes."""
+        place = self.text.moves.get(node.order)
+        if place is not None:
+            self.table[place] = elements * node.dtype.itemsize
+
+
+class InnerBound:
+    """The steps inside a node, with their memory and two tables: for the first, and for the rest.
+
+    The first step takes its carry from input 0, each of the others from the result of the one
+    before. The program around writes the addresses into the tables before it runs the steps.
+    """
+
+    def __init__(self, outer: Bound, n: Inner, sizes: Mapping[str, int], rows: int) -> None:
+        node, program = n.node, n.program
+        plain = outer._machine is None
+        self.bound: Bound = program.bind({"rows": rows}, threads=outer.threads, plain=plain)
+        sign = -1 if node.attrs["reverse"] else 1
+        moving = [0, *range(1, node.attrs["body"].count + 1)]
+        for k, leaf in enumerate(n.leaves):
+            given = node.inputs[k]
+            if given.number is not None:
+                self.bound.set(leaf, np.full((), given.number, leaf.dtype))
+            elif k in moving:
+                self.bound.move(leaf, sign * _elements(outer, given.shape[k > 0 :], sizes))
+        self.bound.move(n.result, sign * _elements(outer, node.shape[1:], sizes))
+        self.tables = [self.bound.table, self.bound.table.copy()]
+        if outer._machine is None:
+            self.code = language.keep(self.bound.call)
+        else:
+            self.code = outer._machine.code_address(program.source)
+
+
+def _elements(bound: Bound, shape: Sequence[Any], sizes: Mapping[str, int]) -> int:
+    return int(np.prod([bound.number(n, sizes) for n in shape], dtype=np.int64))
+
+
+def _forget_workers() -> None:
+    """After a fork the threads are those of the other process."""
+    _workers.cache_clear()
+
+
+@functools.cache
+def _workers(threads: int) -> ThreadPoolExecutor:
+    """Threads that wait for work, besides the one that asks."""
+    return ThreadPoolExecutor(threads - 1, thread_name_prefix="chainrule")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_workers)
+
+
+def _plain(source: str) -> Callable[..., int]:
+    """Give a program as Python that is not compiled."""
+    module = language.module_of(source, "chainrule_plain", "<program>", language.WORDS)
+
+    def program(*arguments: int) -> int:
+        with np.errstate(all="ignore"):
+            return int(module.program(*arguments))
+
+    return program
+
+
+def resolve_attrs(attrs: dict[str, Any], sizes: dict[str, int]) -> dict[str, Any]:
+    """Give the attributes of an op with sizes for names."""
+    return {key: resolve(value, sizes) for key, value in attrs.items()}

@@ -1,0 +1,309 @@
+"""Scans and recurrent layers: known numbers, PyTorch's numbers, masks, faults, compiled steps."""
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule import grad, nn, ops, optim, tensor, train, vjp
+from chainrule.errors import ConfigError, GraphError, ShapeError
+from chainrule.graph import ancestors, value_of
+from chainrule.scan import scan
+from chainrule.testing import check_layer, check_op
+
+RNG = np.random.default_rng(0)
+KINDS = [nn.RNN, nn.LSTM, nn.GRU]
+VARIANTS = [{}, {"num_layers": 2, "bidirectional": True}, {"bias": False}]
+
+
+def cell(s, x, w, u, b):
+    drive = ops.matmul(x, w, transpose_b=True)
+    return ops.tanh(ops.add(ops.add(drive, ops.matmul(s, u, transpose_b=True)), b))
+
+
+def parts(length=4, rows=3, units=4, inputs=2):
+    x = RNG.normal(size=(length, rows, inputs))
+    w, u = RNG.normal(size=(units, inputs)), RNG.normal(size=(units, units)) / 2
+    return RNG.normal(size=(rows, units)), x, w, u, RNG.normal(size=units)
+
+
+# The op.
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_scan_is_a_loop(reverse):
+    h, x, *weights = parts()
+    found = scan(cell, h, [x], weights, reverse=reverse)
+    for t in reversed(range(4)) if reverse else range(4):
+        h = cell(h, x[t], *weights)
+        np.testing.assert_allclose(found[t], h, rtol=1e-12)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("length", [0, 1, 3])
+def test_scan_differentiates_to_any_order(length, reverse):
+    def f(h, x, *weights):
+        return scan(cell, h, [x], weights, reverse=reverse)
+
+    assert check_op(f, *parts(length), second=length == 3) < 1e-6
+
+
+def test_results_beside_the_carry_are_kept():
+    def step(carry, x, w):
+        kept = ops.mul(carry[:, :2], w)
+        return ops.tanh(ops.add(kept, x)), ops.sin(kept)
+
+    start, x, w = RNG.normal(size=(3, 4)), RNG.normal(size=(4, 3, 2)), RNG.normal(size=2)
+    assert check_op(lambda s, x, w: scan(step, s, [x], [w]), start, x, w) < 1e-6
+
+
+def test_a_step_that_needs_no_carry():
+    x = RNG.normal(size=(4, 3, 2))
+    np.testing.assert_array_equal(scan(lambda s, x: ops.exp(x), x[0], [x]), np.exp(x))
+    w = x[0, 0]
+    constant = scan(lambda s, x, w: ops.broadcast_to(w, s.shape), x[0], [x], [w])
+    np.testing.assert_array_equal(constant, np.broadcast_to(w, x.shape))
+
+
+def test_a_long_sequence_has_a_graph_of_constant_size():
+    def nodes(length):
+        h, x, *weights = parts(length, rows=1)
+        leaves = [tensor(v, requires_grad=True) for v in weights]
+        return len(ancestors([ops.sum(scan(cell, h, [x], leaves))]))
+
+    assert nodes(10_000) == nodes(3)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: scan(cell, np.zeros((3, 4)), []), "at least one"),
+        (lambda: scan(cell, np.zeros((3, 4)), [np.zeros((2, 5, 1))]), "as many rows"),
+        (lambda: scan(cell, np.zeros((3, 4)), [np.zeros((2, 3)), np.zeros((1, 3))]), "one length"),
+        (lambda: scan(lambda s, x: ops.sum(s), np.zeros((3, 4)), [np.zeros((2, 3))]),
+         "expected the same"),
+        (lambda: scan(lambda s, x: s + ops.mean(x, 0), np.zeros((3, 1)), [np.zeros((2, 3, 1))]),
+         "mixes rows"),
+    ],
+)  # fmt: skip
+def test_scans_that_do_not_fit(call, message):
+    with pytest.raises(ShapeError, match=message):
+        call()
+
+
+def test_a_tensor_from_outside_is_refused():
+    w = tensor(np.ones(2), requires_grad=True)
+    with pytest.raises(GraphError, match="pass it in consts"):
+        scan(lambda s, x: ops.mul(ops.add(s, x), w), np.zeros((3, 2)), [np.zeros((4, 3, 2))])
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("plain", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_compiled_scans(plain, reverse):
+    if not plain:
+        pytest.importorskip("numba")
+
+    def f(h, x, *weights):
+        return ops.sum(ops.square(scan(cell, h, [x], weights, reverse=reverse)))
+
+    arrays = parts()
+    gradient = grad(f, (0, 1, 2, 3, 4))
+    found = cr.compile(gradient, *arrays, plain=plain)(*arrays)
+    for g, expected in zip(found, gradient(*arrays), strict=True):
+        np.testing.assert_allclose(g, expected, rtol=1e-12, atol=1e-12)
+
+
+# Layers: known numbers.
+
+
+def set_all(layer, weights, bias=0.0):
+    for name, p in layer.named_parameters():
+        p.renew(np.full(p.shape, weights if "weight" in name else bias))
+    return layer
+
+
+def test_an_elman_net_by_hand():
+    layer = set_all(nn.RNN(1, 1, returns="sequence"), 0.5)
+    y = value_of(layer(np.ones((2, 1, 1))))
+    np.testing.assert_allclose(y.ravel(), [0.46211716, 0.62371255], atol=1e-8)
+
+
+def test_an_lstm_by_hand():
+    layer = set_all(nn.LSTM(1, 1), 0.5)
+    for steps, h, c in ((1, 0.17426972, 0.28764914), (2, 0.30905893, 0.52411572)):
+        _, states = layer(np.ones((steps, 1, 1)))
+        np.testing.assert_allclose([value_of(s).item() for s in states], [h, c], atol=1e-8)
+
+
+def test_forget_bias():
+    plain, raised = (nn.LSTM(2, 3, seed=0, forget_bias=b) for b in (0.0, 2.0))
+    difference = raised.bias_ih_l0.value - plain.bias_ih_l0.value
+    np.testing.assert_allclose(difference, np.repeat([0, 2, 0, 0], 3), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_padding_changes_nothing(kind):
+    layer = kind(2, 3, 2, bidirectional=True, batch_first=True, seed=0)
+    x, lengths = RNG.normal(size=(3, 6, 2)), np.array([6, 2, 4])
+    output, state = layer(x, lengths=lengths)
+    for row, n in enumerate(lengths):
+        alone, last = layer(x[row : row + 1, :n])
+        np.testing.assert_allclose(value_of(output)[row, :n], value_of(alone)[0], atol=1e-12)
+        assert not value_of(output)[row, n:].any()
+        several = isinstance(state, tuple)
+        for a, b in zip(state if several else [state], last if several else [last], strict=True):
+            np.testing.assert_allclose(value_of(a)[:, row], value_of(b)[:, 0], atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_going_on_from_a_state(kind):
+    layer = kind(2, 3, 2, seed=0)
+    x = RNG.normal(size=(6, 3, 2))
+    whole, _ = layer(x)
+    first, state = layer(x[:4])
+    rest, _ = layer(x[4:], initial=state)
+    joined = np.concatenate([value_of(first), value_of(rest)])
+    np.testing.assert_allclose(joined, value_of(whole), atol=1e-12)
+
+
+@pytest.mark.parametrize("returns", ["both", "sequence", "last"])
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_one_sequence_without_rows(batch_first, returns):
+    layer = nn.LSTM(2, 3, batch_first=batch_first, returns=returns, seed=0)
+    x = RNG.normal(size=(5, 2))
+    alone, several = layer(x), layer(x[None] if batch_first else x[:, None])
+    if returns == "both":
+        alone, several = alone[0], several[0]
+    np.testing.assert_array_equal(value_of(alone), value_of(several).reshape(value_of(alone).shape))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_truncated_gradients(kind):
+    """Outputs stay as they are; nothing goes back from one piece to the one before."""
+    layer, x = kind(2, 3, returns="sequence", seed=0), RNG.normal(size=(6, 1, 2))
+    y = value_of(layer(x))
+    layer.truncate = 2
+    np.testing.assert_array_equal(value_of(layer(x)), y)
+    g = np.zeros_like(y)
+    g[3] = 1
+    reached = np.abs(value_of(vjp(layer, x)[1](g)[0])).sum((1, 2)) > 0
+    np.testing.assert_array_equal(reached, [False, False, True, True, False, False])
+
+
+def test_a_jordan_net_by_hand():
+    layer = set_all(nn.Jordan(1, 1, 1), 0.5, 0.1)
+    y, expected = 0.0, []
+    for _ in range(3):
+        y = 0.5 * np.tanh(0.5 * 2 + 0.5 * y + 0.1) + 0.1
+        expected.append(y)
+    np.testing.assert_allclose(value_of(layer(np.full((3, 1, 1), 2.0))).ravel(), expected)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: nn.LSTM(2, 3)(np.zeros((0, 1, 2))), ShapeError, "sequences of length 0"),
+        (lambda: nn.LSTM(2, 3)(np.zeros((4, 1, 5))), ShapeError, r"expected \(length, rows, 2\)"),
+        (lambda: nn.GRU(2, 3)(np.zeros((4, 2, 2)), lengths=np.array([1, 5])), ShapeError,
+         "expected 1 to 4"),
+        (lambda: nn.GRU(2, 3)(np.zeros((4, 2, 2)), lengths=np.array([0, 2])), ShapeError,
+         "expected 1 to 4"),
+        (lambda: nn.GRU(2, 3)(np.zeros((4, 2, 2)), lengths=np.ones((4, 2))), ShapeError,
+         "one for each"),
+        (lambda: nn.LSTM(2, 3)(np.zeros((4, 1, 2)), initial=np.zeros((1, 1, 3))), ShapeError,
+         "expected 2 of"),
+        (lambda: nn.RNN(2, 3, nonlinearity="sigmoid"), ConfigError, "'tanh' or 'relu'"),
+        (lambda: nn.RNN(2, 0), ConfigError, "hidden_size=0"),
+        (lambda: nn.RNN(2, 3, returns="all"), ConfigError, "one of both"),
+        (lambda: nn.RNN(2, 3, truncate=0), ConfigError, "truncate=0"),
+        (lambda: nn.Jordan(2, 3, 1)(np.zeros((4, 2))), ShapeError, "at least one step"),
+    ],
+)  # fmt: skip
+def test_faults(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+# PyTorch's numbers.
+
+
+@pytest.mark.parametrize("settings", VARIANTS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_of_pytorch_give_the_same(kind, settings):
+    torch = pytest.importorskip("torch")
+    theirs = getattr(torch.nn, kind.__name__)(2, 4, batch_first=True, **settings)
+    ours = kind(2, 4, batch_first=True, **settings)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    ours.load_state_dict({k: v.numpy() for k, v in theirs.state_dict().items()})
+    x, lengths = RNG.normal(size=(3, 5, 2)).astype(np.float32), [5, 2, 3]
+    pack, pad = torch.nn.utils.rnn.pack_padded_sequence, torch.nn.utils.rnn.pad_packed_sequence
+    packed = pack(torch.tensor(x), torch.tensor(lengths), batch_first=True, enforce_sorted=False)
+    results = [(theirs(torch.tensor(x)), ours(x))]
+    y, state = theirs(packed)
+    results.append(((pad(y, batch_first=True)[0], state), ours(x, lengths=np.array(lengths))))
+    for (y, state), (y2, state2) in results:
+        np.testing.assert_allclose(value_of(y2), y.detach().numpy(), atol=1e-6)
+        several = isinstance(state, tuple)
+        for a, b in zip(
+            state if several else [state], state2 if several else [state2], strict=True
+        ):
+            np.testing.assert_allclose(value_of(b), a.detach().numpy(), atol=1e-6)
+
+
+# Nets that learn, by every way to run their steps.
+
+
+@pytest.mark.parametrize("how", ["numpy", pytest.param("numba", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_compiled_steps_of_a_recurrent_net(kind, how):
+    if how == "numba":
+        pytest.importorskip("numba")
+    rng = np.random.default_rng(0)
+    x, lengths = rng.normal(size=(50, 7, 2)).astype(np.float32), rng.integers(2, 8, 50)
+    y = (x[:, 0, :1] > 0).astype(np.float32)
+
+    class Net(nn.Module):
+        def __init__(self):
+            self.layer = kind(2, 6, batch_first=True, bidirectional=True, returns="last", seed=0)
+            self.head = nn.Linear(12, 1, seed=1)
+
+        def forward(self, x, lengths):
+            return self.head(self.layer(x, lengths=lengths))
+
+    runs = []
+    for compile_ in (how, False):
+        history = train(
+            Net(), "binary_cross_entropy_with_logits", (x, lengths), y, epochs=12, seed=0,
+            batch_size=16, optimizer=optim.Adam(0.05), compile=compile_,
+        )  # fmt: skip
+        runs.append([row["loss"] for row in history])
+    np.testing.assert_allclose(runs[0], runs[1], rtol=1e-3, atol=1e-4)
+    assert runs[0][-1] < 0.5 * runs[0][0]
+
+
+@pytest.mark.slow
+def test_threads_give_the_same_bits():
+    pytest.importorskip("numba")
+    layer = nn.LSTM(3, 16, batch_first=True, returns="sequence", seed=0).astype(np.float32).eval()
+    x = RNG.normal(size=(40, 9, 3)).astype(np.float32)
+    one, two = (cr.compile(layer, x, threads=n) for n in (1, 2))
+    assert one(x).tobytes() == two(x).tobytes()
+
+
+def test_check_layer_with_an_initial_state_and_every_option():
+    layer = nn.RNN(2, 3, 2, "relu", dropout=0.2, bidirectional=True, returns="sequence", seed=0)
+    assert check_layer(layer, RNG.normal(size=(4, 2, 2)), rows=()) < 1e-6
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_layers_with_lengths(kind):
+    class Padded(nn.Module):
+        def __init__(self):
+            self.layer = kind(
+                2, 3, 2, bidirectional=True, batch_first=True, returns="sequence", seed=0
+            )
+
+        def forward(self, x, lengths):
+            return self.layer(x, lengths=lengths)
+
+    x = RNG.normal(size=(3, 4, 2))
+    assert check_layer(Padded(), x, np.array([4, 1, 3]), rows=(0, 1)) < 1e-6
