@@ -41,6 +41,7 @@ LEVELS = [
     ["training"],
     ["advise", "report"],
     ["estimators"],
+    ["search"],
     ["cli"],
     ["__main__"],
 ]
