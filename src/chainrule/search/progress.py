@@ -1,7 +1,7 @@
 """Shows a search while it runs: a bar in a terminal, a line per trial elsewhere.
 
 >>> import sys
->>> shown = TrialProgress("maximize", 2, 0, sys.stdout)
+>>> shown = TrialProgress(False, 2, 0, stream=sys.stdout)
 >>> shown.start()
 >>> shown.tell(0, "finished", 0.75, {"seconds": 1.25})
 trial 0 (1/2)  finished  0.7500  1.2 s  best 0.7500 of trial 0
@@ -20,8 +20,16 @@ from chainrule.errors import need
 class TrialProgress:
     """Shows how many trials are done, and the best score."""
 
-    def __init__(self, direction: str, total: int, done: int, stream: TextIO | None = None) -> None:
-        self.falling, self.total, self.done = direction == "minimize", total, done
+    def __init__(
+        self,
+        falling: bool,
+        total: int,
+        done: int,
+        *,
+        sign: int = 1,
+        stream: TextIO | None = None,
+    ) -> None:
+        self.falling, self.total, self.done, self.sign = falling, total, done, sign
         self.out = stream or sys.stderr
         self.best: tuple[float, int] | None = None
         self.states: dict[str, int] = {}
@@ -48,6 +56,7 @@ class TrialProgress:
 
     def know(self, number: int, score: float) -> None:
         """Take in the score of an earlier trial."""
+        score *= self.sign
         key = (score if self.falling else -score, number)
         if self.best is None or key < self.best:
             self.best = key
@@ -66,7 +75,7 @@ class TrialProgress:
             return
         words = state + (f": {facts['error']}" if "error" in facts else "")
         parts = [f"trial {number} ({self.done}/{self.total})", words]
-        parts += [] if score is None else [f"{score:.4f}"]
+        parts += [] if score is None else [f"{self.sign * score:.4f}"]
         parts += [f"{facts['seconds']:.1f} s"] if "seconds" in facts else []
         print("  ".join([*parts, self._best()]).rstrip(), file=self.out, flush=True)
 

@@ -28,7 +28,8 @@ class Result:
     was drawn, and, by cross-validation, the scores of the folds, seconds, or the error.
     `best` is the record with the best score, `best_params` its settings, `best_score` its score;
     `best_estimator()` is the estimator with these settings, to be fitted. `interrupted` says
-    whether Ctrl-C ended the search. `print(result)` shows the ten best trials.
+    whether Ctrl-C ended the search. `baseline` is the record of the estimator as it was given, if
+    that was asked for. `print(result)` shows the ten best trials.
     """
 
     def __init__(
@@ -39,10 +40,12 @@ class Result:
         *,
         estimator: Any = None,
         interrupted: bool = False,
+        baseline: dict[str, Any] | None = None,
     ) -> None:
         self.trials = trials
         self.direction = direction
         self.interrupted = interrupted
+        self.baseline = baseline
         self._params = params
         self._estimator = estimator
 

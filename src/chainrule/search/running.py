@@ -18,7 +18,7 @@ from chainrule.errors import ChainruleError
 from chainrule.search.interrupt import listening
 from chainrule.search.progress import TrialProgress
 from chainrule.search.result import Result
-from chainrule.search.scoring import Outcome, attempt
+from chainrule.search.scoring import Outcome, at_fold_end, attempt
 from chainrule.search.space import Flat, Space, Stored, drawn
 from chainrule.search.study import Study
 from chainrule.search.workers import Worker, team, wait
@@ -43,6 +43,7 @@ class Search:
         jobs: int = 1,
         progress: bool = False,
         estimator: Any = None,
+        baseline: bool = False,
     ) -> None:
         self.study, self.task, self.space = study, task, space
         self.trials, self.jobs, self.estimator = trials, jobs, estimator
@@ -52,9 +53,12 @@ class Search:
         done = self.begun - len(self.waiting)
         self.finished = sum(t.state.name == "COMPLETE" for t in known)
         self.failed = 0
+        self.baseline = baseline
         self.shown: TrialProgress | None = None
         if progress:
-            self.shown = TrialProgress(study.direction, max(trials, done), done)
+            sign = getattr(getattr(task, "scorer", None), "sign", 1)
+            falling = study.direction == "minimize" or sign < 0
+            self.shown = TrialProgress(falling, max(trials, done), done, sign=sign)
             for trial in known:
                 if trial.state.name == "COMPLETE":
                     self.shown.know(trial.number, trial.value)
@@ -66,6 +70,8 @@ class Search:
             self.shown.start()
         try:
             with listening(self.study.shield):
+                if self.baseline:
+                    self._score_as_given()
                 if self.jobs == 1:
                     self._alone()
                 else:
@@ -91,6 +97,13 @@ class Search:
             f"{then}",
             stacklevel=4,
         )
+
+    def _score_as_given(self) -> None:
+        """Do the task without any settings, once in a study."""
+        if self.study.fact("baseline") is None:
+            outcome = attempt(self.task, {}, {}, lambda step, value: False)
+            record = {"state": outcome.state, "score": outcome.value, **outcome.facts}
+            self.study.keep_fact("baseline", record)
 
     # One trial after the other, or several at once.
 
@@ -153,7 +166,8 @@ class Search:
 
     def _prune(self, trial: Any, step: int, value: float) -> bool:
         self.study.report(trial, step, value)
-        return self.study.hopeless(trial.number, step, least=JUDGES)
+        share = 0.5 if at_fold_end(step) else 0.75  # epochs of one fold tell less
+        return self.study.hopeless(trial.number, step, least=JUDGES, share=share)
 
     def _end(self, trial: Any, outcome: Outcome) -> None:
         """Keep how a trial ended."""
@@ -190,6 +204,7 @@ class Search:
             self.study.direction,
             estimator=self.estimator,
             interrupted=interrupted,
+            baseline=self.study.fact("baseline") if self.baseline else None,
         )
 
 

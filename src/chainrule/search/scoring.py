@@ -32,7 +32,8 @@ FIRST_LOOK = 4
 """The epoch after which a trial is scored for the first time; then after twice as many, and so on:
 so a search looks a few times at a training of any length."""
 
-STEPS = 1000  # per fold, of which the last is its end
+FIRST_FOLD = 1000
+"""The step that is the end of the first fold; below it are those in the middle of that fold."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class CrossValidation:
             last = number + 1 == len(self.folds)
             if self.prune and not last:
                 mean = float(np.mean(scores))
-                if report(number * STEPS + STEPS - 1, mean):
+                if report(FIRST_FOLD + number, mean):
                     raise Pruned
         return Outcome("finished", float(np.mean(scores)), {"scores": scores})
 
@@ -82,11 +83,10 @@ class CrossValidation:
         weight = None if self.weight is None else self.weight[held_out]
 
         def look(epoch: int) -> None:
-            step = number * STEPS + int(np.log2(epoch / FIRST_LOOK))
-            if report(step, self.scorer(model, X, y, weight)):
+            if report(int(np.log2(epoch / FIRST_LOOK)), self.scorer(model, X, y, weight)):
                 raise Pruned
 
-        if self.prune and "callbacks" in model.get_params(deep=False):
+        if self.prune and number == 0 and "callbacks" in model.get_params(deep=False):
             model.set_params(callbacks=[*(model.callbacks or ()), _Watcher(look)])
         extra = {} if self.weight is None else {"sample_weight": self.weight[train]}
         with warnings.catch_warnings():
@@ -141,6 +141,8 @@ class Scorer:
 
     name: str
     function: Callable[..., Any] | None
+    sign: int = 1
+    """-1 if people know the score with the other sign, as that of a loss."""
 
     def __call__(self, model: Any, X: Any, y: Any, weight: Any = None) -> float:
         """Give the score of a model on rows."""
@@ -157,7 +159,7 @@ def get_scorer(scoring: Any) -> Scorer:
     if scoring == "neg_log_loss":
         return Scorer("neg_log_loss", _neg_log_loss)
     if callable(scoring):
-        return Scorer(word(scoring), scoring)
+        return Scorer(word(scoring), scoring, getattr(scoring, "sign", 1))
     metrics = need("sklearn.metrics", extra="tune", why="to score by name")
     if scoring not in metrics.get_scorer_names():
         known = ", ".join(metrics.get_scorer_names())
@@ -169,6 +171,11 @@ def _neg_log_loss(model: Any, X: Any, y: Any, sample_weight: Any = None) -> floa
     """Score like scikit-learn's scorer, also where a fold lacks a class that the model knows."""
     p = model.predict_proba(X)
     return -log_loss(y, p, labels=model.classes_, sample_weight=sample_weight)
+
+
+def at_fold_end(step: int) -> bool:
+    """Whether a step is the end of a fold."""
+    return step >= FIRST_FOLD
 
 
 def attempt(task: Any, space: Mapping[str, Space], flat: Flat, report: Report) -> Outcome:

@@ -14,6 +14,7 @@ chainrule.errors.FormatError: ...notes.txt: line 1 is no line of a journal of tr
 another file, or damaged. Give another name; nothing in it was changed
 """
 
+import itertools
 import json
 import os
 import sys
@@ -157,6 +158,15 @@ class Study:
             drawn(space, source)
         return source.flat
 
+    def fact(self, name: str) -> Any:
+        """Give what is kept of the study as a whole under a name, or None."""
+        return self.study.user_attrs.get(name)
+
+    def keep_fact(self, name: str, value: Any) -> None:
+        """Keep plain data of the study as a whole."""
+        with self.shield:
+            self.study.set_user_attr(name, value)
+
     def report(self, trial: Any, step: int, value: float) -> None:
         """Keep the score that a trial has at a step."""
         with self.shield:
@@ -172,10 +182,11 @@ class Study:
             trial.set_user_attr("outcome", {"state": state, **facts})
             self.study.tell(trial, value if state == "finished" else None, state=own)
 
-    def hopeless(self, number: int, step: int, *, least: int) -> bool:
-        """Whether a trial is worse at a step than half of the others were at that step.
+    def hopeless(self, number: int, step: int, *, least: int, share: float) -> bool:
+        """Whether a trial is worse at a step than a share of the others were at that step.
 
-        It needs `least` others to judge by (the median stopping rule: Golovin et al., 2017).
+        It needs `least` others to judge by. With a half it is the median stopping rule (Golovin et
+        al., 2017).
         """
         trials = self.trials()
         own = trials[number].intermediate_values[step]
@@ -186,8 +197,9 @@ class Study:
         ]
         if len(others) < least:
             return False
-        median = float(np.median(others))
-        return bool(own < median if self.direction == "maximize" else own > median)
+        if self.direction == "minimize":
+            own, others = -own, [-other for other in others]
+        return bool(own < np.quantile(others, 1 - share))
 
 
 class _Sampler:
@@ -284,11 +296,32 @@ def _is_entry(line: bytes, first: bool) -> bool:
 def _other(path: Path | None, known: Mapping[str, str], own: Mapping[str, str]) -> str:
     """Say in what a study differs from the search that is to go on with it."""
     names = [name for name in {**own, **known} if known.get(name) != own.get(name)]
-    pairs = [f"its {n} is {known.get(n, 'none')}, not {own.get(n, 'none')}" for n in names]
+    pairs = []
+    for name in names:
+        theirs, ours = _difference(known.get(name, "none"), own.get(name, "none"))
+        pairs.append(f"its {name} is {theirs}, not {ours}")
     return (
         f"{path} belongs to another search: {'; '.join(pairs)}. Give another name to begin anew; "
         "nothing in it was changed"
     )
+
+
+def _difference(theirs: str, ours: str) -> tuple[str, str]:
+    """Cut two long texts down to where they first differ.
+
+    >>> _difference("a" * 100 + "b", "a" * 100 + "c")
+    ('...aaaaaaaaaaaaaaaaaaaaaaaaab', '...aaaaaaaaaaaaaaaaaaaaaaaaac')
+    """
+    if max(len(theirs), len(ours)) <= 80:
+        return theirs, ours
+    alike = (a == b for a, b in zip(theirs, ours, strict=False))
+    same = sum(1 for _ in itertools.takewhile(bool, alike))
+    start = max(same - 25, 0)
+    cut = []
+    for text in (theirs, ours):
+        more = "..." if len(text) > start + 80 else ""
+        cut.append("..." * (start > 0) + text[start : start + 80] + more)
+    return cut[0], cut[1]
 
 
 @contextmanager

@@ -80,6 +80,7 @@ def tune(
     prune: bool = True,
     seed: int = 0,
     jobs: int = 1,
+    baseline: bool = False,
     study: str | os.PathLike[str] | None = None,
     progress: bool = False,
 ) -> Result:
@@ -94,8 +95,10 @@ def tune(
     * `cv`: a number of folds (shuffled; stratified for a classifier; by `groups`, rows of one group
       stay together), a splitter of scikit-learn, or pairs of row numbers.
     * `scoring`: a name or function as in scikit-learn; None is the estimator's `score`.
-    * `prune` gives up trials that do worse than half of the others at the same point: after 4, 8,
-      16, ... epochs of a fold, for estimators with `callbacks`, and after each fold.
+    * `prune` gives up a trial that does worse than three quarters of the others after 4, 8, 16, ...
+      epochs of its first fold (for estimators with `callbacks`), or worse than half of them after
+      a fold.
+    * `baseline` scores the estimator as it is given, too, to compare with.
     * `study` is a file that keeps the trials. The same call goes on from it: finished trials are
       not done again. The file of another search is refused.
     * `jobs` processes work at the same time. The seed gives the same trials again with jobs=1;
@@ -130,7 +133,7 @@ def tune(
     }
     task = CrossValidation(estimator, X, y, parts, scorer, weight, bool(prune))
     search = _Settings(method, trials, points, seed, jobs, progress)
-    return search.run(task, spaces, identity, "maximize", study, estimator)
+    return search.run(task, spaces, identity, "maximize", study, estimator, baseline)
 
 
 class _Settings:
@@ -159,6 +162,7 @@ class _Settings:
         direction: str,
         study: Any,
         estimator: Any = None,
+        baseline: bool = False,
     ) -> Result:
         """Open the study, and search."""
         combinations: list[Flat] = grid(space, self.points) if self.method == "grid" else []
@@ -186,6 +190,7 @@ class _Settings:
                 jobs=self.jobs,
                 progress=self.progress,
                 estimator=estimator,
+                baseline=baseline,
             ).run()
 
 
