@@ -8,10 +8,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import csr_array
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold
@@ -305,6 +307,30 @@ def test_weights_splitters_scorers_pipelines_and_data_frames():
     assert found.best_score == 0  # rows of no weight were not learned
 
 
+def test_sparse_rows_and_rows_in_a_dictionary():
+    net = chainrule.MLPClassifier((4,), max_iter=5, random_state=0)
+    space = {"alpha": [0.1, 0.2]}
+    dense = tune(net, X, Y, space, method="grid", cv=2)
+    sparse = tune(net, csr_array(X), Y, space, method="grid", cv=2)
+    assert [row["score"] for row in sparse] == pytest.approx([row["score"] for row in dense])
+    columns = {"a": X[:, 0].tolist(), "b": ["x", "y", "z"] * 50}
+    net = chainrule.TabularClassifier(epochs=2, members=2)
+    assert len(tune(net, columns, Y, {"lr": [0.001]}, method="grid", cv=2)) == 1
+
+
+def test_the_estimator_as_given_is_scored_once(tmp_path):
+    net, space = chainrule.MLPClassifier((4,), max_iter=5, random_state=0), {"alpha": [0.1, 0.2]}
+    call = {"method": "grid", "cv": 2, "baseline": True, "study": tmp_path / "s"}
+    found = tune(net, X, Y, space, **call, progress=True)
+    parts = search.folds(len(Y), 2, labels=Y, seed=0)
+    with pytest.warns(UserWarning, match="hasn't converged"):
+        own = [net.fit(X[a], Y[a]).score(X[b], Y[b]) for a, b in parts]
+    assert found.baseline["score"] == pytest.approx(np.mean(own))
+    again = tune(net, X, Y, space, **call)
+    assert again.baseline == found.baseline
+    assert tune(net, X, Y, space, method="grid", cv=2).baseline is None
+
+
 def test_log_loss_is_scored_where_a_fold_lacks_a_class():
     y = np.array([0, 1] * 10 + [2] * 2)
     rows = np.arange(22.0).reshape(-1, 1)
@@ -332,22 +358,37 @@ def test_searches_that_cannot_be(change, error, words):
         tune(**(call | change))
 
 
+class Epochs(chainrule.Callback):
+    """Counts the epochs of every fit."""
+
+    fits: ClassVar[list[int]] = []
+
+    def on_train_start(self, event):
+        self.fits.append(0)
+
+    def on_epoch_end(self, event):
+        self.fits[-1] = event.epoch
+
+
 def test_hopeless_trials_are_given_up_by_epoch_and_change_no_score():
-    space = {"learning_rate_init": [1e-7, 0.05], "alpha": LogUniform(1e-5, 1e-3)}
-    net = chainrule.MLPClassifier((8,), max_iter=40, random_state=0)
-    pruned, whole = (
-        tune(net, X, Y, space, method="random", trials=16, cv=3, prune=prune)
-        for prune in (True, False)
-    )
+    net = chainrule.NetClassifier(epochs=16, callbacks=[Epochs()])
+    call = {"space": {"lr": LogUniform(1e-6, 0.1)}, "method": "random", "trials": 20, "cv": 3}
+    whole = tune(net, X, Y, **call, scoring="neg_log_loss", prune=False)
+    assert set(Epochs.fits) == {16}
+    Epochs.fits.clear()
+    pruned = tune(net, X, Y, **call, scoring="neg_log_loss")
+    assert {4, 16} <= set(Epochs.fits) <= {4, 8, 16}
+    assert len(Epochs.fits) < 60
     given_up = [row for row in pruned if row["state"] == "pruned"]
-    assert given_up
     assert "score" in given_up[0]
+    assert all(row["state"] == "finished" for row in whole)
     by_number = {row["number"]: row["score"] for row in whole}
     for row in pruned:
         if row["state"] == "finished":
             assert row["score"] == by_number[row["number"]]
+        else:
+            assert by_number[row["number"]] < whole.best_score
     assert pruned.best_score == whole.best_score
-    assert all(row["state"] == "finished" for row in whole)
 
 
 def test_trials_that_fail_or_diverge_are_kept_and_are_not_best():

@@ -20,7 +20,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -90,8 +90,9 @@ class Study:
                 fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise ConfigError(f"{path}: another process is using this study") from None
-            with suppress(OSError):  # Optuna's own lock, which a killed process left behind
-                Path(f"{path}.lock").unlink()
+            lock = Path(f"{path}.lock")
+            if lock.is_symlink():  # Optuna's own lock, which a killed process left behind
+                lock.unlink()
         _check_lines(path, self._held)
 
     def _open(self) -> None:
@@ -185,21 +186,21 @@ class Study:
     def hopeless(self, number: int, step: int, *, least: int, share: float) -> bool:
         """Whether a trial is worse at a step than a share of the others were at that step.
 
-        It needs `least` others to judge by. With a half it is the median stopping rule (Golovin et
-        al., 2017).
+        Those that were given up before count as worse: else the few that are left would be judged
+        by ever better ones. It needs `least` others that came as far. With a half it is the median
+        stopping rule (Golovin et al., 2017).
         """
+        sign = 1 if self.direction == "maximize" else -1
         trials = self.trials()
-        own = trials[number].intermediate_values[step]
-        others = [
-            t.intermediate_values[step]
-            for t in trials
-            if t.state.is_finished() and step in t.intermediate_values
-        ]
-        if len(others) < least:
-            return False
-        if self.direction == "minimize":
-            own, others = -own, [-other for other in others]
-        return bool(own < np.quantile(others, 1 - share))
+        own = sign * trials[number].intermediate_values[step]
+        others, came = [], 0
+        for trial in trials:
+            if trial.state.is_finished() and step in trial.intermediate_values:
+                others.append(sign * trial.intermediate_values[step])
+                came += 1
+            elif trial.state.name == "PRUNED":
+                others.append(-np.inf)
+        return came >= least and bool(own < np.quantile(others, 1 - share, method="lower"))
 
 
 class _Sampler:
