@@ -467,6 +467,10 @@ def test_ctrl_c_in_a_training_does_not_count_half_a_trial(tmp_path):
     with pytest.warns(UserWarning, match="after 2 of 5"):
         tune(stops, **call, study=tmp_path / "s")
     assert settings(tune(net, **call, study=tmp_path / "s")) == settings(whole)
+    Interrupts.fits = 0
+    call["space"] = {"mlpclassifier__alpha": LogUniform(1e-5, 1)}
+    with pytest.warns(UserWarning, match="after 2 of 5"):
+        assert len(tune(make_pipeline(StandardScaler(), stops), **call)) == 2
 
 
 def test_a_study_of_another_search_is_refused(tmp_path):
@@ -600,6 +604,28 @@ def dies(p):
     if p["x"] == 2:
         os._exit(3)
     return float(p["x"])
+
+
+@pytest.mark.slow
+def test_other_sizes_and_rates_compile_nothing_new(tmp_path, monkeypatch):
+    monkeypatch.setenv("CHAINRULE_CACHE", str(tmp_path))
+    space = {
+        "hidden_layer_sizes": widths(layers=(2, 2), units=(4, 32)),
+        "batch_size": Int(16, 64),
+        "dropout": Uniform(0.1, 0.5),
+        "alpha": LogUniform(1e-6, 1e-1),
+        "loss": [Call(losses.huber.having, delta=LogUniform(0.1, 10))],
+        "optimizer": [Call(optim.SGD, lr=LogUniform(1e-4, 1e-2), momentum=Uniform(0.5, 0.9))],
+    }
+    net = chainrule.MLPRegressor(max_iter=2, compile="numba")
+    call = {"X": X, "y": Y.astype(float), "space": space, "method": "random", "cv": 2}
+    kept = []
+    for trials in (1, 8):
+        found = tune(net, **call, trials=trials)
+        assert {row["state"] for row in found} <= {"finished", "pruned"}
+        kept.append(sorted(path for path in tmp_path.rglob("*") if path.is_file()))
+    assert kept[0]
+    assert kept[0] == kept[1]
 
 
 @pytest.mark.slow

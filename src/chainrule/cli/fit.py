@@ -9,8 +9,6 @@ import shlex
 import sys
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +19,7 @@ import numpy as np
 from chainrule import metrics
 from chainrule.advise import FRACTIONS, Task, advise, effective_rank, task_of_cells
 from chainrule.cli import scores, words
-from chainrule.cli.account import Account, number
+from chainrule.cli.account import Account, noted, number
 from chainrule.cli.tables import (
     Roles,
     Sample,
@@ -329,18 +327,6 @@ def write_all(folder: Path, model: Any, report: Report) -> None:
 
 
 # ---------------------------------------------------------------- what is told
-
-
-@contextmanager
-def noted() -> Iterator[list[str]]:
-    """Collect the warnings of a block; afterwards they are in the list that it gives."""
-    notes: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield notes
-    for warning in caught:
-        if issubclass(warning.category, UserWarning) and str(warning.message) not in notes:
-            notes.append(str(warning.message))
 
 
 def tell_start(account: Account, job: Job, choices: list[words.Choice], options: Options) -> None:

@@ -316,12 +316,8 @@ def tune(context: click.Context, /, **options: Any) -> None:
     """
     _check_test(options)
     body = import_module("chainrule.cli.tune")
-    own = {name: options.pop(name) for name in _OF_SEARCH}
     line = shlex.join(["chainrule", *context.obj["arguments"]])
-    context.exit(body.tune(body.Options(**options), body.Settings(**own, command=line)))
-
-
-_OF_SEARCH = ("trials", "jobs", "method", "folds", "score", "space", "study")
+    context.exit(body.run(options, line))
 
 
 @main.command(epilog=_PREDICT)

@@ -12,13 +12,13 @@ import sys
 import time
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from chainrule import search
 from chainrule.cli import scores, words
-from chainrule.cli.account import Account, number
+from chainrule.cli.account import Account, noted, number
 from chainrule.cli.fit import (
     Job,
     Options,
@@ -26,7 +26,6 @@ from chainrule.cli.fit import (
     check_folder,
     chosen,
     make_model,
-    noted,
     prepare,
     tell_end,
     tell_start,
@@ -85,6 +84,12 @@ MEASURES = {
     "rmse": Measure("RMSE", False, -1, "less is better"),
     "mae": Measure("MAE", False, -1, "less is better"),
 }
+
+
+def run(given: dict[str, Any], command: str) -> int:
+    """Take the options of the command line apart, and search."""
+    own = {item.name: given.pop(item.name) for item in fields(Settings) if item.name in given}
+    return tune(Options(**given), Settings(**own, command=command))
 
 
 def tune(options: Options, settings: Settings) -> int:

@@ -24,8 +24,9 @@ SHOWN = 10
 class Result:
     """What a search found.
 
-    `trials` are records: number, state ("finished", "pruned", "diverged", "failed"), score, what
-    was drawn, and, by cross-validation, the scores of the folds, seconds, or the error.
+    `trials` are records: number, state ("finished", "pruned", "diverged", "failed"), score (of a
+    pruned one the last before its end), what was drawn, seconds, and, by cross-validation, the
+    scores of the folds, or the error.
     `best` is the record with the best score, `best_params` its settings, `best_score` its score;
     `best_estimator()` is the estimator with these settings, to be fitted. `interrupted` says
     whether Ctrl-C ended the search. `baseline` is the record of the estimator as it was given, if

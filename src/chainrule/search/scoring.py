@@ -93,9 +93,12 @@ class CrossValidation:
             # That a net has not converged is told by the last fit; here it would be told hundreds
             # of times.
             warnings.simplefilter("ignore", UserWarning)
-            model.fit(take_rows(self.X, train), take_rows(self.y, train), **extra)
-            if getattr(getattr(model, "history_", None), "reason", "") == "interrupted":
-                raise KeyboardInterrupt
+            # A training that Ctrl-C ended gives a model, which is not the one to be scored.
+            warnings.filterwarnings("error", "Training interrupted by user", UserWarning)
+            try:
+                model.fit(take_rows(self.X, train), take_rows(self.y, train), **extra)
+            except UserWarning:
+                raise KeyboardInterrupt from None
             return self.scorer(model, X, y, weight)
 
     def _model(self, values: Mapping[str, Any]) -> Any:
