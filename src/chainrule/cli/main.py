@@ -189,7 +189,7 @@ _PROFILE = _examples(
 _TUNE = _examples(
     "tune penguins.csv --target species --trials 50 --jobs 2",
     "tune houses.csv --target price --score mae --method random",
-    "tune penguins.csv --target species --space lr=log:1e-4..1e-2 --space hidden=64,128x128",
+    "tune penguins.csv --target species --space lr=log:1e-4..1e-2",
 )
 _ALL = _examples(
     "fit penguins.csv --target species",
