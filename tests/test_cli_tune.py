@@ -115,7 +115,8 @@ def test_numbers_spaces_and_a_grid():
 
 
 def test_settings_as_they_come_win_where_nothing_is_better():
-    ok(*CLASSES, "--space", "lr=1e-9,2e-9", "--method", "grid")
+    result = ok(*CLASSES, "--space", "lr=1e-9,2e-9", "--method", "grid", env={"COLUMNS": "100"})
+    assert "no trial did better than the settings as they come" in result.stdout
     model = chainrule.load("people-model/model.chainrule")
     assert model.lr is None
     assert "no trial of 2 did better" in Path("people-model/report.html").read_text()
@@ -125,6 +126,19 @@ def test_a_narrow_terminal_gets_lines():
     result = ok(*CLASSES, "--trials", 2, env={"COLUMNS": "40"})
     assert "trial 0, log-loss " in result.stdout
     assert max(len(line) for line in result.stdout.splitlines()[:-4]) <= 40
+
+
+@pytest.mark.slow
+def test_weights_class_weights_and_a_test_file(tmp_path):
+    lines = people().splitlines()
+    weighed = [lines[0] + ",w", *(f"{line},{i % 3}" for i, line in enumerate(lines[1:]))]
+    (tmp_path / "weighed.csv").write_text("\n".join(weighed))
+    result = ok("tune", "weighed.csv", "--target", "plays", "--weights", "w", "--class-weight",
+                "balanced", "--test", "weighed.csv", "--trials", 2, "--score", "balanced-accuracy",
+                "--jobs", 2, *FAST)  # fmt: skip
+    assert "80 train, 80 test" in result.stdout
+    assert "fitted again" not in result.stdout
+    assert chainrule.load("weighed-model/model.chainrule").class_weight == "balanced"
 
 
 def test_quiet_is_silent():

@@ -108,6 +108,9 @@ def tune(options: Options, settings: Settings) -> int:
         tell_interruption(account, found, options, settings)
         return INTERRUPTED
     tell_trials(account, found, measure)
+    if not better_than_given(found):
+        account.line("no trial did better than the settings as they come, so these are taken")
+        account.gap()
     with noted() as more:
         model, report = finished(job, given, found, measure, options, started)
     report = replace(report, notes=[*dict.fromkeys([*report.notes, *said, *more])])
