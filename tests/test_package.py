@@ -45,6 +45,7 @@ LEVELS = [
     ["training"],
     ["advise", "report"],
     ["estimators"],
+    ["search"],
     ["cli"],
     ["__main__"],
 ]

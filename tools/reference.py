@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import chainrule
-from chainrule import functional, losses, metrics, nn, ops, optim, schedules, testing
+from chainrule import functional, losses, metrics, nn, ops, optim, schedules, search, testing
 from chainrule.nn.init import INITIALIZERS
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference.md"
@@ -74,6 +74,8 @@ def page() -> str:
             table("Layers", "`cr.nn.Name`:", dict(sorted(nn.MODULES.items()))),
             table("Initializers", '`init="name"` of a layer, or "auto":', INITIALIZERS),
             table("Metrics", "`cr.metrics.name`:", public(metrics)),
+            table("Search", "`cr.search.name` ([how to](search.md)):",
+                  {name: getattr(search, name) for name in search.__all__}),
             table("Testing", "`cr.testing.name`, for your own ops and layers:", public(testing)),
         ]
     )  # fmt: skip

@@ -21,7 +21,7 @@ from chainrule.transforms.reverse import grad, value_and_grad, vjp
 from chainrule.transforms.run import Graph, Spec, run, trace
 
 if TYPE_CHECKING:
-    from chainrule import functional, losses, metrics, nn, optim, schedules, testing
+    from chainrule import functional, losses, metrics, nn, optim, schedules, search, testing
     from chainrule.checkpoint import Checkpoint
     from chainrule.estimators.mlp import MLPClassifier, MLPRegressor
     from chainrule.estimators.net import NetClassifier, NetRegressor
@@ -56,14 +56,16 @@ _LATER = {
     "train": "training",
     "training_step": "training",
 }
-_MODULES = ("functional", "losses", "metrics", "nn", "optim", "schedules", "testing")
+_MODULES = (
+    "functional", "losses", "metrics", "nn", "optim", "schedules", "search", "testing",
+)  # fmt: skip
 
 __all__ = [
     "Callback", "ChainruleError", "Checkpoint", "EarlyStopping", "Graph", "History",
     "MLPClassifier", "MLPRegressor", "NetClassifier", "NetRegressor", "ReduceOnPlateau", "Spec",
     "TableEncoder", "TabularClassifier", "TabularRegressor", "Tensor", "check_gradient", "compile",
     "functional", "grad", "hessian", "hvp", "jacobian", "jvp", "load", "losses", "metrics", "nn",
-    "no_grad", "ops", "optim", "run", "schedules", "tensor", "testing", "trace", "train",
+    "no_grad", "ops", "optim", "run", "schedules", "search", "tensor", "testing", "trace", "train",
     "training_step", "value_and_grad", "vjp",
 ]  # fmt: skip
 

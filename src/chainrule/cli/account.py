@@ -13,7 +13,9 @@ loss: mse
 import io
 import re
 import sys
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TextIO
 
 from rich.console import Console
@@ -122,6 +124,18 @@ def _table(first: str, *others: str) -> Table:
     for name in others:
         table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
     return table
+
+
+@contextmanager
+def noted() -> Iterator[list[str]]:
+    """Collect the warnings of a block; afterwards they are in the list that it gives."""
+    notes: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield notes
+    for warning in caught:
+        if issubclass(warning.category, UserWarning) and str(warning.message) not in notes:
+            notes.append(str(warning.message))
 
 
 def number(value: float) -> str:

@@ -9,8 +9,6 @@ import shlex
 import sys
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +19,7 @@ import numpy as np
 from chainrule import metrics
 from chainrule.advise import FRACTIONS, Task, advise, effective_rank, task_of_cells
 from chainrule.cli import scores, words
-from chainrule.cli.account import Account, number
+from chainrule.cli.account import Account, noted, number
 from chainrule.cli.tables import (
     Roles,
     Sample,
@@ -111,17 +109,17 @@ def fit(options: Options) -> None:
     started = time.perf_counter()
     account = Account(quiet=options.quiet)
     check_folder(options.folder)
-    with _noted() as said:
+    with noted() as said:
         job = prepare(options)
         model = make_model(job, options)
         choices = chosen(job, model, options)
-        _tell_start(account, job, choices, options)
+        tell_start(account, job, choices, options)
         train_model(model, job)
         seconds = time.perf_counter() - started
         report = assess(job, model, choices, options, seconds)
     report = replace(report, notes=[*report.notes, *said])
     write_all(options.folder, model, report)
-    _tell_end(account, report, options)
+    tell_end(account, report, options)
 
 
 def check_folder(folder: Path) -> None:
@@ -331,26 +329,16 @@ def write_all(folder: Path, model: Any, report: Report) -> None:
 # ---------------------------------------------------------------- what is told
 
 
-@contextmanager
-def _noted() -> Iterator[list[str]]:
-    """Collect the warnings of a block; afterwards they are in the list that it gives."""
-    notes: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield notes
-    for warning in caught:
-        if issubclass(warning.category, UserWarning) and str(warning.message) not in notes:
-            notes.append(str(warning.message))
-
-
-def _tell_start(account: Account, job: Job, choices: list[words.Choice], options: Options) -> None:
+def tell_start(account: Account, job: Job, choices: list[words.Choice], options: Options) -> None:
+    """Print what is to be learned, from what, and how."""
     account.line(f"{options.table.name}: predict {options.target}", "bold")
     account.facts(job.facts)
     account.gap()
     account.choices(choices)
 
 
-def _tell_end(account: Account, report: Report, options: Options) -> None:
+def tell_end(account: Account, report: Report, options: Options) -> None:
+    """Print how good it is, what to beware of, and where the files are."""
     account.scores(report.score_name, report.scores)
     account.notes(report.notes)
     if report.notes:

@@ -13,6 +13,7 @@ scikit-learn and pyarrow, and `chainrule --help` is to answer at once. This is t
 package where an import waits for a call.
 """
 
+import shlex
 import sys
 import traceback
 from collections.abc import Callable
@@ -34,7 +35,8 @@ class CommandLine(click.Group):
 
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run a command line, and exit."""
-        settings = {"debug": False}
+        given = args[0] if args else extra.get("args")
+        settings = {"debug": False, "arguments": sys.argv[1:] if given is None else list(given)}
         extra |= {"prog_name": self.name, "obj": settings, "standalone_mode": False}
         run: Callable[..., Any] = super().main
         try:
@@ -136,6 +138,33 @@ _bad_rows = click.option(
 )
 
 
+_out = click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where model and report go; by default the name of the table with -model.",
+)
+_test = click.option(
+    "--test",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Rows to score at the end; by default a share of the table.",
+)
+_test_share = click.option(
+    "--test-share",
+    type=click.FloatRange(0, 1, max_open=True),
+    metavar="SHARE",
+    help="Share of the table that is only scored at the end: 0.2, unless given; 0 for none.",
+)
+_class_weight = click.option(
+    "--class-weight", type=click.Choice(["balanced"]), help="Let all classes count the same."
+)
+_epochs = click.option(
+    "--epochs", type=click.IntRange(1), metavar="N", help="Passes through the rows, at most."
+)
+_quiet = click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+
+
 def _examples(*lines: str) -> str:
     """Make the end of a help text, which click is not to wrap."""
     return "\n".join(["\b", "Examples:", *(f"  chainrule {line}" for line in lines)])
@@ -157,11 +186,17 @@ _PROFILE = _examples(
     "profile penguins.csv --target species --plan",
     "profile penguins.csv --target species --source > step.py",
 )
+_TUNE = _examples(
+    "tune penguins.csv --target species --trials 50 --jobs 2",
+    "tune houses.csv --target price --score mae --method random",
+    "tune penguins.csv --target species --space lr=log:1e-4..1e-2",
+)
 _ALL = _examples(
     "fit penguins.csv --target species",
     "predict penguins-model new.csv > predictions.csv",
     "evaluate penguins-model labeled.csv --target species",
     "show penguins-model",
+    "tune penguins.csv --target species --trials 50",
     "profile penguins.csv --target species",
 )
 
@@ -180,12 +215,7 @@ def main(context: click.Context) -> None:
 @main.command(epilog=_FIT)
 @_table
 @_target
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Where model and report go; by default the name of the table with -model.",
-)
+@_out
 @_task
 @click.option(
     "--validation",
@@ -193,32 +223,18 @@ def main(context: click.Context) -> None:
     metavar="FILE",
     help="Rows that choose the best epoch; by default each net leaves some rows out for that.",
 )
-@click.option(
-    "--test",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Rows to score at the end; by default a share of the table.",
-)
-@click.option(
-    "--test-share",
-    type=click.FloatRange(0, 1, max_open=True),
-    metavar="SHARE",
-    help="Share of the table that is only scored at the end: 0.2, unless given; 0 for none.",
-)
+@_test
+@_test_share
 @_drop
 @_kind
 @_weights
-@click.option(
-    "--class-weight", type=click.Choice(["balanced"]), help="Let all classes count the same."
-)
-@click.option(
-    "--epochs", type=click.IntRange(1), metavar="N", help="Passes through the rows, at most."
-)
+@_class_weight
+@_epochs
 @_members
 @_seed
 @_bad_rows
 @_delimiter
-@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@_quiet
 @_debug
 def fit(**options: Any) -> None:
     """Train on a table, and write model and report.
@@ -227,10 +243,81 @@ def fit(**options: Any) -> None:
     its settings are chosen, and each choice is told with its reason. Ctrl-C stops early and keeps
     the best weights so far.
     """
-    if options["test"] is not None and options["test_share"] is not None:
-        raise click.UsageError("--test and --test-share exclude each other.")
+    _check_test(options)
     body = import_module("chainrule.cli.fit")
     body.fit(body.Options(**options))
+
+
+def _check_test(options: dict[str, Any]) -> None:
+    if options["test"] is not None and options["test_share"] is not None:
+        raise click.UsageError("--test and --test-share exclude each other.")
+
+
+@main.command(epilog=_TUNE)
+@_table
+@_target
+@click.option(
+    "--trials",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Settings to try, those of an interrupted search included: 50; of a grid, all.",
+)
+@click.option(
+    "--jobs", type=click.IntRange(1), default=1, metavar="N", help="Processes that work at once; 1."
+)
+@click.option(
+    "--method",
+    type=click.Choice(["bayes", "random", "grid"]),
+    default="bayes",
+    help="How settings are drawn: bayes, unless given.",
+)
+@click.option(
+    "--folds", type=click.IntRange(2), default=5, metavar="K", help="Parts that score in turn; 5."
+)
+@click.option(
+    "--score",
+    type=click.Choice(["log-loss", "accuracy", "balanced-accuracy", "r2", "rmse", "mae"]),
+    help="What is to be best: log-loss of classes, r2 of numbers.",
+)
+@click.option(
+    "--space",
+    multiple=True,
+    metavar="NAME=VALUES",
+    help="Search this setting of the model, and not the usual ones; repeatable. "
+    "VALUES are LOW..HIGH, log:LOW..HIGH or VALUE,VALUE,...",
+)
+@click.option(
+    "--study",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Where the trials are kept; by default beside the model.",
+)
+@_out
+@_task
+@_test
+@_test_share
+@_drop
+@_kind
+@_weights
+@_class_weight
+@_epochs
+@_members
+@_seed
+@_bad_rows
+@_delimiter
+@_quiet
+@_debug
+@click.pass_context
+def tune(context: click.Context, /, **options: Any) -> None:
+    """Search the settings of the model that fit trains, and write the best.
+
+    Settings are scored by folds of the rows, the best ones on test rows; then they are fitted on
+    all rows. Ctrl-C keeps the trials that are done: the same command goes on.
+    """
+    _check_test(options)
+    body = import_module("chainrule.cli.tune")
+    line = shlex.join(["chainrule", *context.obj["arguments"]])
+    context.exit(body.run(options, line))
 
 
 @main.command(epilog=_PREDICT)

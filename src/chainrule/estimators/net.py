@@ -28,21 +28,16 @@ from chainrule.estimators.base import (
     pair,
     row_weights,
 )
+from chainrule.estimators.builders import HiddenLayers
 from chainrule.estimators.inputs import validated, validated_rows
 from chainrule.estimators.kinds import ForClasses, ForNumbers
 from chainrule.estimators.persist import Saved
 from chainrule.graph import Array, shape_of, value_of
-from chainrule.nn.layers import mlp
 from chainrule.nn.module import Module
 from chainrule.optim import get_optimizer
 from chainrule.plan import Plan
 from chainrule.predicting import predict
 from chainrule.training import Training
-
-
-def default_module(inputs: int, outputs: int) -> Module:
-    """Build a net with one hidden layer of 64 ReLU units."""
-    return mlp([inputs, 64, outputs], "relu")
 
 
 class _Net(Saved, BaseEstimator):  # type: ignore[misc]
@@ -82,7 +77,7 @@ class _Net(Saved, BaseEstimator):  # type: ignore[misc]
     def _build(self, X: Any, seed: int) -> None:
         """Copy the module, or let the function build one for the numbers of the data."""
         self._row_shape = tuple(X.shape[1:])
-        given = default_module if self.module is None else self.module
+        given = HiddenLayers() if self.module is None else self.module
         if isinstance(given, Module):
             self.module_ = copy.deepcopy(given)
         elif callable(given):
@@ -158,10 +153,10 @@ class NetClassifier(ForClasses, _Net):
 
     `module` is a `Module`, which is copied, or a function of the numbers of inputs and outputs that
     builds one: one output for two classes, one per class for more, one per label for a multi-label
-    y. With `initialize` its weights are drawn anew from `random_state`; `initialize=False` goes on
-    from the weights it has. `loss` is "log_loss" or another loss for classes; the rest is that of
-    `chainrule.train`, with batches of min(200, rows) for "auto". It computes in the dtype of X,
-    float32 or float64.
+    y; None is `chainrule.estimators.builders.HiddenLayers()`, 64 ReLU units. With `initialize` its
+    weights are drawn anew from `random_state`; `initialize=False` goes on from the weights it has.
+    `loss` is "log_loss" or another loss for classes; the rest is that of `chainrule.train`, with
+    batches of min(200, rows) for "auto". It computes in the dtype of X, float32 or float64.
 
     Fitted: `module_`, `history_`, `classes_`, `n_iter_`.
 

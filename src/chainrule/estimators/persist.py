@@ -20,14 +20,15 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from chainrule.errors import ConfigError, FormatError
+from chainrule.estimators.builders import BUILDERS
 from chainrule.functional import ACTIVATIONS
 from chainrule.history import History
 from chainrule.losses import LOSSES, Loss
 from chainrule.nn.module import Module, from_plain
-from chainrule.optim import OPTIMIZERS, Optimizer
+from chainrule.optim import OPTIMIZERS
 from chainrule.plain import entry
 from chainrule.save import ModelFile, write_model
-from chainrule.schedules import SCHEDULES, Schedule
+from chainrule.schedules import SCHEDULES
 
 _NOT_SAVED = ("callbacks", "verbose")  # they belong to a training, not to a model
 
@@ -131,7 +132,11 @@ def encode(value: Any, name: str) -> Any:
     )
 
 
-_RECORDS: dict[str, dict[str, Any]] = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES}
+_RECORDS: dict[str, dict[str, Any]] = {
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "builder": BUILDERS,
+}
 
 
 def decode(value: Any) -> Any:
@@ -150,8 +155,8 @@ def decode(value: Any) -> Any:
 
 
 def _record(registry: dict[str, Any], key: str) -> Callable[[Any], Any]:
-    def read(value: Any) -> Optimizer | Schedule:
-        made: Optimizer | Schedule = registry[value[key]](**decode(value["settings"]))
+    def read(value: Any) -> Any:
+        made: Any = registry[value[key]](**decode(value["settings"]))
         return made
 
     return read
@@ -166,6 +171,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "loss": lambda v: LOSSES[v["loss"]].having(**decode(v["settings"])),
     "optimizer": _record(OPTIMIZERS, "optimizer"),
     "schedule": _record(SCHEDULES, "schedule"),
+    "builder": _record(BUILDERS, "builder"),
 }
 
 

@@ -27,9 +27,11 @@ def repeated(weight: Array) -> Array | None:
 
 
 def take_rows(table: Any, indices: Array) -> Any:
-    """Give rows of an array, a list, or any data frame."""
+    """Give rows of an array, a list, a sparse matrix, or any data frame."""
     if isinstance(table, np.ndarray):
         return table[indices]
+    if hasattr(table, "tocsr"):
+        return table.tocsr()[indices]
     if isinstance(table, list | tuple):
         return [table[i] for i in indices]
     if isinstance(table, dict):

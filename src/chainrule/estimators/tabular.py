@@ -95,6 +95,7 @@ class _Tabular(Saved, BaseEstimator):  # type: ignore[misc]
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation_data: Any) -> Self:
         training = self._training(self._rows_of(X, y, sample_weight), validation_data)
+        self.temperature_ = 1.0  # so that a callback may predict in the middle of it
         try:
             training.run()
         finally:
