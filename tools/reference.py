@@ -11,6 +11,7 @@ from typing import Any
 
 import chainrule
 from chainrule import functional, losses, metrics, nn, ops, optim, schedules, testing
+from chainrule.nn import neurons
 from chainrule.nn.init import INITIALIZERS
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference.md"
@@ -72,6 +73,9 @@ def page() -> str:
             table("Schedules", "`cr.schedules.Name`, or by name in lower case:",
                   {cls.__name__: cls for cls in schedules.SCHEDULES.values()}),
             table("Layers", "`cr.nn.Name`:", dict(sorted(nn.MODULES.items()))),
+            table("Neurons", "`cr.nn.Name`, in NumPy alone ([page](neurons.md)):",
+                  {n: t for n, t in public(neurons).items()
+                   if t.__module__ == neurons.__name__ and n not in nn.MODULES}),
             table("Initializers", '`init="name"` of a layer, or "auto":', INITIALIZERS),
             table("Metrics", "`cr.metrics.name`:", public(metrics)),
             table("Testing", "`cr.testing.name`, for your own ops and layers:", public(testing)),

@@ -19,5 +19,10 @@ from chainrule.nn.module import Buffer as Buffer
 from chainrule.nn.module import Module as Module
 from chainrule.nn.module import Parameter as Parameter
 from chainrule.nn.module import register as register
+from chainrule.nn.neurons import Jordan as Jordan
+from chainrule.nn.neurons import McCullochPitts as McCullochPitts
+from chainrule.nn.neurons import Perceptron as Perceptron
+from chainrule.nn.neurons import TwoLayer as TwoLayer
+from chainrule.nn.neurons import truth_table as truth_table
 from chainrule.nn.normalization import BatchNorm1d as BatchNorm1d
 from chainrule.nn.normalization import LayerNorm as LayerNorm
