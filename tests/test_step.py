@@ -6,7 +6,7 @@ import signal
 import numpy as np
 import pytest
 
-from chainrule import Callback, losses, nn, ops, optim, train
+from chainrule import SWA, Callback, losses, nn, ops, optim, penalties, train
 from chainrule.data import Rows
 from chainrule.errors import ConfigError, DivergedError, GraphError, ShapeError
 from chainrule.nn.tabular import TabularNet
@@ -104,11 +104,25 @@ PLANS = {
     "schedule": {"schedule": "cosine"},
     "by epoch": {"schedule": "exponential", "schedule_by": "epoch"},
     "penalty": {"penalty": lambda rows: ops.div(0.1, rows)},
+    "ridge": {"penalty": penalties.L2(0.01)},
+    "lasso": {"penalty": penalties.L1(0.05), "optimizer": optim.SGD(0.05, momentum=0.5)},
+    "lasso by adam": {"penalty": penalties.L1(0.05), "optimizer": optim.Adam(0.02)},
+    "lasso by its gradient": {"penalty": penalties.L1(0.05, proximal=False)},
+    "layers": {"penalty": {"0": penalties.L1(0.02), "2.weight": penalties.ElasticNet(0.01, 0.1)}},
+    "fixed penalty": {"penalty": lambda rows: 0.5},
+    "decoupled": {"optimizer": optim.SGD(0.1, 0.1, 0.9, decoupled_weight_decay=True)},
+    "accumulate": {"accumulate": 3},
+    "accumulate and more": {"accumulate": 2, "penalty": penalties.ElasticNet(0.01, 0.01),
+                            "clip_norm": 0.5, "clip_value": 0.1, "average": 0.9,
+                            "schedule": "cosine", "optimizer": optim.NAdam(0.01)},
+    "accumulate weights": {"accumulate": 3, "weight": np.arange(50.0),
+                           "penalty": lambda rows: ops.div(0.1, rows)},
+    "swa": {"average": SWA(0.5), "epochs": 4},
     "unshuffled": {"shuffle": False},
     "all rows": {"batch_size": None},
     "one row": {"batch_size": 1, "epochs": 1},
     "weights": {"weight": np.arange(50.0)},
-}
+}  # fmt: skip
 
 
 @KINDS

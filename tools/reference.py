@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import chainrule
-from chainrule import functional, losses, metrics, nn, ops, optim, schedules, testing
+from chainrule import functional, losses, metrics, nn, ops, optim, penalties, schedules, testing
 from chainrule.nn import neurons
 from chainrule.nn.init import INITIALIZERS
 
@@ -70,6 +70,8 @@ def page() -> str:
             table("Losses", "`cr.losses.name`, or by name:", dict(sorted(losses.LOSSES.items()))),
             table("Optimizers", "`cr.optim.Name`, or by name in lower case:",
                   {cls.__name__: cls for cls in optim.OPTIMIZERS.values()}),
+            table("Penalties", "`cr.penalties.Name`, for `penalty=` ([page](training.md)):",
+                  {cls.__name__: cls for cls in penalties.PENALTIES.values()}),
             table("Schedules", "`cr.schedules.Name`, or by name in lower case:",
                   {cls.__name__: cls for cls in schedules.SCHEDULES.values()}),
             table("Layers", "`cr.nn.Name`:", dict(sorted(nn.MODULES.items()))),

@@ -21,7 +21,8 @@ from chainrule.transforms.reverse import grad, value_and_grad, vjp
 from chainrule.transforms.run import Graph, Spec, run, trace
 
 if TYPE_CHECKING:
-    from chainrule import functional, losses, metrics, nn, optim, schedules, testing
+    from chainrule import functional, losses, metrics, nn, optim, penalties, schedules, testing
+    from chainrule.averaging import SWA
     from chainrule.checkpoint import Checkpoint
     from chainrule.estimators.mlp import MLPClassifier, MLPRegressor
     from chainrule.estimators.net import NetClassifier, NetRegressor
@@ -47,6 +48,7 @@ _LATER = {
     "NetClassifier": "estimators.net",
     "NetRegressor": "estimators.net",
     "ReduceOnPlateau": "stopping",
+    "SWA": "averaging",
     "TableEncoder": "table",
     "TabularClassifier": "estimators.tabular",
     "TabularRegressor": "estimators.tabular",
@@ -56,15 +58,17 @@ _LATER = {
     "train": "training",
     "training_step": "training",
 }
-_MODULES = ("functional", "losses", "metrics", "nn", "optim", "schedules", "testing")
+_MODULES = (
+    "functional", "losses", "metrics", "nn", "optim", "penalties", "schedules", "testing"
+)  # fmt: skip
 
 __all__ = [
-    "Callback", "ChainruleError", "Checkpoint", "EarlyStopping", "Graph", "History",
+    "SWA", "Callback", "ChainruleError", "Checkpoint", "EarlyStopping", "Graph", "History",
     "MLPClassifier", "MLPRegressor", "NetClassifier", "NetRegressor", "ReduceOnPlateau", "Spec",
-    "TableEncoder", "TabularClassifier", "TabularRegressor", "Tensor", "check_gradient", "compile",
-    "functional", "grad", "hessian", "hvp", "jacobian", "jvp", "load", "losses", "metrics", "nn",
-    "no_grad", "ops", "optim", "run", "schedules", "tensor", "testing", "trace", "train",
-    "training_step", "value_and_grad", "vjp",
+    "TableEncoder", "TabularClassifier", "TabularRegressor", "Tensor", "check_gradient",
+    "compile", "functional", "grad", "hessian", "hvp", "jacobian", "jvp", "load", "losses",
+    "metrics", "nn", "no_grad", "ops", "optim", "penalties", "run", "schedules", "tensor",
+    "testing", "trace", "train", "training_step", "value_and_grad", "vjp",
 ]  # fmt: skip
 
 

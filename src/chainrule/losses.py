@@ -278,17 +278,31 @@ def poisson(prediction: Value, target: Value) -> Value:
 
 @loss(output="binary logits", target="labels")
 def binary_cross_entropy_with_logits(
-    prediction: Value, target: Value, *, positive_weight: float = 1.0
+    prediction: Value,
+    target: Value,
+    *,
+    positive_weight: Value = 1.0,
+    label_smoothing: float = 0.0,
 ) -> Value:
     """Cross-entropy of labels 0 to 1 against sigmoid(z): t softplus(-z) + (1 - t) softplus(z).
 
-    A softmax or sigmoid before it is wrong. For several labels per row, one logit each.
+    A softmax or sigmoid before it is wrong. For several labels per row, one logit each;
+    `positive_weight` multiplies the first term, by one number or by one per label.
+    `label_smoothing` e moves labels towards 1/2: (1 - e) t + e / 2.
     """
+    if _smoothing(label_smoothing):
+        target = ops.add(ops.mul(target, 1 - label_smoothing), label_smoothing / 2)
     # A label of exactly 0 or 1 takes no part of the other branch, which may be infinite.
     yes = ops.where(ops.less(0.0, target), ops.softplus(ops.neg(prediction)), 0.0)
     no = ops.where(ops.less(target, 1.0), ops.softplus(prediction), 0.0)
     share = ops.mul(target, positive_weight)
     return ops.add(ops.mul(share, yes), ops.mul(ops.sub(1.0, target), no))
+
+
+def _smoothing(share: float) -> float:
+    if not (isinstance(share, int | float) and 0 <= share < 1):
+        raise ConfigError(f"label_smoothing={share!r}: expected a number of at least 0, below 1")
+    return share
 
 
 @loss(output="binary probabilities", target="labels")
@@ -339,7 +353,7 @@ def cross_entropy(
         hit, weight = ops.neg(ops.sum(parts, axis=-1)), None
     if weight is not None:
         hit = ops.mul(hit, weight)
-    if not label_smoothing:
+    if not _smoothing(label_smoothing):
         return hit
     spread = log_p if class_weight is None else ops.mul(log_p, class_weight)
     even = ops.neg(ops.mean(spread, axis=-1))
@@ -353,12 +367,19 @@ def _pick(x: Value, classes: Value) -> Value:
 
 
 @loss(output="logits", target="classes")
-def focal(prediction: Value, target: Value, *, gamma: float = 2.0) -> Value:
-    """-(1 - p_t)^gamma log(p_t): well-classified rows count less (Lin et al., 2017)."""
+def focal(prediction: Value, target: Value, *, gamma: float = 2.0, alpha: Value = None) -> Value:
+    """-alpha_t (1 - p_t)^gamma log(p_t): well-classified rows count less (Lin et al., 2017).
+
+    `alpha` has a number per class; without it each counts as 1.
+    """
     log_p = ops.log_softmax(prediction)
+    if alpha is not None:
+        alpha = ops.cast(_array(alpha), dtype=log_p.dtype)
     if np.dtype(target.dtype).kind in "iub":
-        return _focus(_pick(log_p, target), gamma)
-    return ops.sum(ops.mul(target, _focus(log_p, gamma)), axis=-1)
+        hit = _focus(_pick(log_p, target), gamma)
+        return hit if alpha is None else ops.mul(hit, ops.take(alpha, target))
+    share = target if alpha is None else ops.mul(target, alpha)
+    return ops.sum(ops.mul(share, _focus(log_p, gamma)), axis=-1)
 
 
 @loss(output="binary logits", target="labels")

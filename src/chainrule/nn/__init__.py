@@ -26,3 +26,4 @@ from chainrule.nn.neurons import TwoLayer as TwoLayer
 from chainrule.nn.neurons import truth_table as truth_table
 from chainrule.nn.normalization import BatchNorm1d as BatchNorm1d
 from chainrule.nn.normalization import LayerNorm as LayerNorm
+from chainrule.nn.normalization import update_bn as update_bn
