@@ -174,6 +174,10 @@ def test_what_is_penalized():
     assert names({"0.bias": L2(0.1)}) == ["0.bias"]
     longest = Penalized({"": L2(0.1), "3": L1(0.2)}, named)
     assert [x for _, x in longest.items] == [L2(0.1), L1(0.2)]
+    both = Penalized([L1(0.1), {"3": L1(0.2)}, lambda rows: 1.5], named)
+    assert both.thresholds == {named["0.weight"].birth: 0.1, named["3.weight"].birth: 0.1 + 0.2}
+    sizes = [float(np.abs(named[name].value).sum()) for name in ("0.weight", "3.weight")]
+    assert float(both.term(4).value) == pytest.approx(1.5 + 0.1 * sizes[0] + 0.3 * sizes[1])
     assert longest.thresholds == {named["3.weight"].birth: 0.2}
     model[0].freeze()
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
@@ -200,6 +204,8 @@ def test_a_checkpoint_of_a_lasso_goes_on_to_the_same_bits(tmp_path):
         (lambda: weights("l2"), "penalty='l2': expected a penalty such as"),
         (lambda: weights(L2), "expected a penalty such as"),
         (lambda: weights({}), "penalty={}: expected a penalty"),
+        (lambda: weights([]), "penalty=[]: expected a penalty"),
+        (lambda: weights([L2(0.1), "l1"]), "expected a penalty such as"),
         (lambda: weights({"0": 0.1}), "expected a penalty such as"),
         (lambda: weights({"1": L2(0.1)}), "nothing that is trained is named '1'; there are"),
         (lambda: Penalized(L2(0.1), {}), "the model has no weights that are trained"),

@@ -139,49 +139,59 @@ class Penalized:
     """The weights of a model and their penalties: the term of the loss, and what is thresholded.
 
     `given` is a `Penalty` for all weights, a mapping from names of layers or parameters to
-    penalties (the longest name counts), or a function of the number of rows in a batch, or of
-    their total weight.
+    penalties (the longest name counts), a function of the number of rows in a batch, or of their
+    total weight, or a list of these, which add up.
     """
 
     def __init__(self, given: Any, parameters: Mapping[str, Tensor]) -> None:
-        self.function: Callable[[Any], Value] | None = None
+        self.functions: list[Callable[[Any], Value]] = []
         self.items: list[tuple[Tensor, Penalty]] = []
-        if isinstance(given, Penalty):
-            self.items = [(p, given) for name, p in parameters.items() if _is_weight(name, p)]
-            if not self.items:
-                raise ConfigError(f"penalty={given}: the model has no weights that are trained")
-        elif isinstance(given, Mapping):
-            self.items = _chosen(given, parameters)
-        else:
-            self.function = given
+        for part in given if isinstance(given, list | tuple) else [given]:
+            if isinstance(part, Mapping):
+                self.items += _chosen(part, parameters)
+            elif isinstance(part, Penalty):
+                found = [(p, part) for name, p in parameters.items() if _is_weight(name, p)]
+                if not found:
+                    raise ConfigError(f"penalty={part}: the model has no weights that are trained")
+                self.items += found
+            else:
+                self.functions.append(part)
 
     def term(self, rows: Any) -> Value:
         """Give what is added to the loss of a batch of so many rows."""
-        if self.function is not None:
-            return self.function(rows)
-        terms = [penalty.term(p) for p, penalty in self.items]
+        terms = [function(rows) for function in self.functions]
+        terms += [penalty.term(p) for p, penalty in self.items]
         return sum(terms[1:], terms[0])
 
     @property
     def thresholds(self) -> dict[int, float]:
         """Strengths of the proximal step by the birth numbers of parameters."""
-        return {p.birth: x.proximally for p, x in self.items if x.proximally}
+        found: dict[int, float] = {}
+        for p, penalty in self.items:
+            if penalty.proximally:
+                found[p.birth] = found.get(p.birth, 0.0) + penalty.proximally
+        return found
 
 
 def check_penalty(given: Any) -> None:
     """Raise unless this can be a penalty."""
-    if isinstance(given, Mapping):
-        wrong = [x for x in given.values() if not isinstance(x, Penalty)]
-        right = bool(given) and not wrong and all(isinstance(name, str) for name in given)
-    else:
-        right = given is None or isinstance(given, Penalty)
-        right |= callable(given) and not isinstance(given, type)
-    if not right:
+    if given is None:
+        return
+    parts = given if isinstance(given, list | tuple) else [given]
+    if not parts or not all(_is_penalty(part) for part in parts):
         raise ConfigError(
             f"penalty={given!r}: expected a penalty such as chainrule.penalties.L2(0.01), a "
-            'mapping such as {"0": chainrule.penalties.L1(0.01)} from names of layers, or a '
-            "function of the number of rows"
+            'mapping such as {"0": chainrule.penalties.L1(0.01)} from names of layers, a function '
+            "of the number of rows, or a list of these"
         )
+
+
+def _is_penalty(part: Any) -> bool:
+    if isinstance(part, Mapping):
+        return bool(part) and all(
+            isinstance(name, str) and isinstance(x, Penalty) for name, x in part.items()
+        )
+    return isinstance(part, Penalty) or (callable(part) and not isinstance(part, type))
 
 
 def _is_weight(name: str, p: Tensor) -> bool:

@@ -25,6 +25,7 @@ from chainrule.schedules import Schedule
 from chainrule.stopping import EarlyStopping, ReduceOnPlateau
 
 Score = Callable[[Array, Array], float]
+Penalties = Penalty | Mapping[str, Penalty] | Callable[[float], Value]
 
 _KINDS: dict[str, tuple[type, str]] = {
     "optimizer": (Optimizer, "chainrule.optim.Adam(0.001)"),
@@ -53,8 +54,9 @@ class Plan:
       `schedule_by="epoch"`.
     * `clip_norm` and `clip_value` limit the gradients. `accumulate` batches give one update, by the
       gradient of all their rows: a step then counts them all, and takes the memory of one.
-    * `penalty` is one of `chainrule.penalties`, a mapping from names of layers to them, or a
-      function of the number of rows, or their total weight, that gives a term to add to the loss.
+    * `penalty` is one of `chainrule.penalties`, a mapping from names of layers to them, a function
+      of the number of rows, or their total weight, that gives a term to add to the loss, or a list
+      of these.
     * `early_stopping` and `plateau` watch the history. `average` keeps an average of the weights,
       which validates and is what remains: a number is the beta of an exponential moving average,
       `chainrule.SWA()` the mean of late epochs.
@@ -76,7 +78,7 @@ class Plan:
     clip_norm: float | None = None
     clip_value: float | None = None
     accumulate: int = 1
-    penalty: Penalty | Mapping[str, Penalty] | Callable[[float], Value] | None = None
+    penalty: Penalties | Sequence[Penalties] | None = None
     early_stopping: EarlyStopping | None = None
     plateau: ReduceOnPlateau | None = None
     average: float | SWA | None = None

@@ -158,7 +158,7 @@ class Training:
         self.steps_per_epoch = -(-self.batches // plan.accumulate)
         self.seed = int(np.random.default_rng(plan.seed).integers(2**31))
         self.rate_factor = 1.0
-        columns = ["loss"] + ["validation_loss"] * (validation is not None)
+        columns = ["loss", "gradient_norm"] + ["validation_loss"] * (validation is not None)
         columns += ["validation_score"] * (validation is not None and plan.score is not None)
         self.watch = plan.early_stopping.start(columns) if plan.early_stopping else None
         self.best: list[Any] | None = None
@@ -471,8 +471,8 @@ class Training:
             self.history.reason = "interrupted"
             return True
         if stop and self.watch is not None:
-            if self.watch.reached:
-                self.history.reason = "target reached"
+            if self.watch.ended:
+                self.history.reason = self.watch.ended
                 return True
             return not self._lower_rate()
         return False
