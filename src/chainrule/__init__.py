@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from chainrule.events import Callback
     from chainrule.history import History
     from chainrule.loading import load
+    from chainrule.range_test import lr_range_test
+    from chainrule.restarts import anneal, best_of
     from chainrule.stopping import EarlyStopping, ReduceOnPlateau
     from chainrule.table import TableEncoder
     from chainrule.testing import check_gradient
@@ -52,9 +54,12 @@ _LATER = {
     "TableEncoder": "table",
     "TabularClassifier": "estimators.tabular",
     "TabularRegressor": "estimators.tabular",
+    "anneal": "restarts",
+    "best_of": "restarts",
     "check_gradient": "testing",
     "compile": "transforms.compile",
     "load": "loading",
+    "lr_range_test": "range_test",
     "train": "training",
     "training_step": "training",
 }
@@ -65,10 +70,11 @@ _MODULES = (
 __all__ = [
     "SWA", "Callback", "ChainruleError", "Checkpoint", "EarlyStopping", "Graph", "History",
     "MLPClassifier", "MLPRegressor", "NetClassifier", "NetRegressor", "ReduceOnPlateau", "Spec",
-    "TableEncoder", "TabularClassifier", "TabularRegressor", "Tensor", "check_gradient",
-    "compile", "functional", "grad", "hessian", "hvp", "jacobian", "jvp", "load", "losses",
-    "metrics", "nn", "no_grad", "ops", "optim", "penalties", "run", "schedules", "tensor",
-    "testing", "trace", "train", "training_step", "value_and_grad", "vjp",
+    "TableEncoder", "TabularClassifier", "TabularRegressor", "Tensor", "anneal", "best_of",
+    "check_gradient", "compile", "functional", "grad", "hessian", "hvp", "jacobian", "jvp",
+    "load", "losses", "lr_range_test", "metrics", "nn", "no_grad", "ops", "optim", "penalties",
+    "run", "schedules", "tensor", "testing", "trace", "train", "training_step",
+    "value_and_grad", "vjp",
 ]  # fmt: skip
 
 

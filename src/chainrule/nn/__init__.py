@@ -18,7 +18,9 @@ from chainrule.nn.module import MODULES as MODULES
 from chainrule.nn.module import Buffer as Buffer
 from chainrule.nn.module import Module as Module
 from chainrule.nn.module import Parameter as Parameter
+from chainrule.nn.module import parameters_to_vector as parameters_to_vector
 from chainrule.nn.module import register as register
+from chainrule.nn.module import vector_to_parameters as vector_to_parameters
 from chainrule.nn.neurons import Jordan as Jordan
 from chainrule.nn.neurons import McCullochPitts as McCullochPitts
 from chainrule.nn.neurons import Perceptron as Perceptron
