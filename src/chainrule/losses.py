@@ -290,7 +290,7 @@ def binary_cross_entropy_with_logits(
     `positive_weight` multiplies the first term, by one number or by one per label.
     `label_smoothing` e moves labels towards 1/2: (1 - e) t + e / 2.
     """
-    if _smoothing(label_smoothing):
+    if check_smoothing(label_smoothing):
         target = ops.add(ops.mul(target, 1 - label_smoothing), label_smoothing / 2)
     # A label of exactly 0 or 1 takes no part of the other branch, which may be infinite.
     yes = ops.where(ops.less(0.0, target), ops.softplus(ops.neg(prediction)), 0.0)
@@ -299,7 +299,8 @@ def binary_cross_entropy_with_logits(
     return ops.add(ops.mul(share, yes), ops.mul(ops.sub(1.0, target), no))
 
 
-def _smoothing(share: float) -> float:
+def check_smoothing(share: float) -> float:
+    """Give a share of label smoothing, or say that it is none."""
     if not (isinstance(share, int | float) and 0 <= share < 1):
         raise ConfigError(f"label_smoothing={share!r}: expected a number of at least 0, below 1")
     return share
@@ -353,7 +354,7 @@ def cross_entropy(
         hit, weight = ops.neg(ops.sum(parts, axis=-1)), None
     if weight is not None:
         hit = ops.mul(hit, weight)
-    if not _smoothing(label_smoothing):
+    if not check_smoothing(label_smoothing):
         return hit
     spread = log_p if class_weight is None else ops.mul(log_p, class_weight)
     even = ops.neg(ops.mean(spread, axis=-1))

@@ -19,15 +19,18 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from chainrule.averaging import SWA
 from chainrule.errors import ConfigError, FormatError
 from chainrule.functional import ACTIVATIONS
 from chainrule.history import History
 from chainrule.losses import LOSSES, Loss
 from chainrule.nn.module import Module, from_plain
-from chainrule.optim import OPTIMIZERS, Optimizer
+from chainrule.optim import OPTIMIZERS
+from chainrule.penalties import PENALTIES
 from chainrule.plain import entry
 from chainrule.save import ModelFile, write_model
-from chainrule.schedules import SCHEDULES, Schedule
+from chainrule.schedules import SCHEDULES
+from chainrule.stopping import EarlyStopping
 
 _NOT_SAVED = ("callbacks", "verbose")  # they belong to a training, not to a model
 
@@ -131,7 +134,13 @@ def encode(value: Any, name: str) -> Any:
     )
 
 
-_RECORDS: dict[str, dict[str, Any]] = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES}
+_RECORDS: dict[str, dict[str, Any]] = {
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "penalty": PENALTIES,
+    "average": {"swa": SWA},
+    "early_stopping": {"earlystopping": EarlyStopping},
+}
 
 
 def decode(value: Any) -> Any:
@@ -150,9 +159,8 @@ def decode(value: Any) -> Any:
 
 
 def _record(registry: dict[str, Any], key: str) -> Callable[[Any], Any]:
-    def read(value: Any) -> Optimizer | Schedule:
-        made: Optimizer | Schedule = registry[value[key]](**decode(value["settings"]))
-        return made
+    def read(value: Any) -> Any:
+        return registry[value[key]](**decode(value["settings"]))
 
     return read
 
@@ -164,8 +172,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "dict": lambda v: {decode(k): decode(item) for k, item in v["dict"]},
     "module": lambda v: from_plain(v["module"]),
     "loss": lambda v: LOSSES[v["loss"]].having(**decode(v["settings"])),
-    "optimizer": _record(OPTIMIZERS, "optimizer"),
-    "schedule": _record(SCHEDULES, "schedule"),
+    **{key: _record(registry, key) for key, registry in _RECORDS.items()},
 }
 
 
