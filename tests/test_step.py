@@ -105,8 +105,8 @@ PLANS = {
     "by epoch": {"schedule": "exponential", "schedule_by": "epoch"},
     "penalty": {"penalty": lambda rows: ops.div(0.1, rows)},
     "ridge": {"penalty": penalties.L2(0.01)},
-    "lasso": {"penalty": penalties.L1(0.05), "optimizer": optim.SGD(0.05, momentum=0.5)},
-    "lasso by adam": {"penalty": penalties.L1(0.05), "optimizer": optim.Adam(0.02)},
+    "lasso": {"penalty": penalties.L1(0.5), "optimizer": optim.SGD(0.1, momentum=0.5)},
+    "lasso by adam": {"penalty": penalties.L1(0.5), "optimizer": optim.Adam(0.1)},
     "lasso by its gradient": {"penalty": penalties.L1(0.05, proximal=False)},
     "layers": {"penalty": {"0": penalties.L1(0.02), "2.weight": penalties.ElasticNet(0.01, 0.1)}},
     "fixed penalty": {"penalty": lambda rows: 0.5},
@@ -130,6 +130,20 @@ PLANS = {
 def test_every_way_to_train(kind, name):
     plan = {"epochs": 2, "batch_size": 16} | PLANS[name]
     agree(programmed(kind, net(), "mse", X, Y, **plan), eager(net(), "mse", X, Y, **plan), 1e-10)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lasso", "lasso by adam", "layers", "accumulate and more", "swa"])
+def test_machine_code_has_the_numbers_of_the_eager_step(name):
+    pytest.importorskip("numba")
+    plan = {"epochs": 2, "batch_size": 16} | PLANS[name]
+    found = programmed(Program, net(), "mse", X, Y, **plan)
+    expected = eager(net(), "mse", X, Y, **plan)
+    agree(found, expected, 1e-10)
+    for parameter, value in expected[1].items():  # a threshold is a threshold in machine code too
+        assert np.array_equal(found[1][parameter] == 0, value == 0), parameter
+    if name.startswith("lasso"):
+        assert (found[1]["0.weight"] == 0).any()
 
 
 @KINDS
