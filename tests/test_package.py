@@ -26,6 +26,7 @@ LEVELS = [
     [
         "functional",
         "losses",
+        "loss_checks",
         "updating",
         "penalties",
         "optim",

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 
 from chainrule import ops
-from chainrule.errors import ConfigError, DataError, ShapeError
+from chainrule.errors import ConfigError, ShapeError
 from chainrule.graph import Tensor, Value, shape_of, value_of
+from chainrule.loss_checks import check_classes, check_range, check_smoothing
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -108,7 +109,7 @@ class Loss:
         """Raise if predictions and targets do not fit this loss or each other."""
         given, expected = shape_of(prediction), shape_of(target)
         if self.output in ("logits", "probabilities", "scores"):
-            _check_classes(self.name, given, target)
+            check_classes(self.name, given, target)
         elif given != expected:
             message = f"{self.name}: predictions have shape {given}, targets {expected}"
             if given[:1] == expected[:1] and np.prod(given) == np.prod(expected):
@@ -116,9 +117,9 @@ class Loss:
             raise ShapeError(message)
         values = value_of(target)
         if values is not None:
-            _check_range(self.name, self.target, np.asarray(values))
+            check_range(self.name, self.target, np.asarray(values))
         if "probabilities" in self.output and value_of(prediction) is not None:
-            _check_range(self.name + " predictions", "labels", np.asarray(value_of(prediction)))
+            check_range(self.name + " predictions", "labels", np.asarray(value_of(prediction)))
 
 
 def _with_settings(name: str, settings: dict[str, Any]) -> "Loss":
@@ -132,52 +133,6 @@ def _array(x: Value) -> Value:
 def _aligned(weight: Value, each: Value) -> Value:
     shape = shape_of(weight)
     return ops.reshape(weight, (*shape, *[1] * (len(shape_of(each)) - len(shape))))
-
-
-def _check_classes(name: str, given: Any, target: Value) -> None:
-    if len(given) < 2:
-        raise ShapeError(f"{name}: predictions have shape {given}, expected (rows, classes)")
-    if given[-1] == 1:
-        raise ShapeError(
-            f"{name}: softmax of one number is always 1, so one output unit cannot learn; use "
-            "binary_cross_entropy_with_logits, or two units"
-        )
-    expected = shape_of(target)
-    whole = np.dtype(target.dtype).kind in "iub"
-    if whole and expected == given[:-1]:
-        labels = value_of(target)
-        if labels is not None and np.size(labels):
-            wrong = np.argwhere((labels < 0) | (labels >= given[-1]))
-            if len(wrong):
-                at = tuple(int(i) for i in wrong[0])
-                raise DataError(
-                    f"{name}: target {labels[at]} in row {at[0]} is outside the classes "
-                    f"0 to {given[-1] - 1}"
-                )
-        return
-    if expected != given:
-        raise ShapeError(
-            f"{name}: predictions have shape {given}, targets {np.dtype(target.dtype)}{expected}; "
-            f"expected class numbers of shape {given[:-1]} or probabilities of shape {given}"
-        )
-
-
-_RANGES: dict[str, tuple[Callable[[Any], Any], str]] = {
-    "labels": (lambda t: (t >= 0) & (t <= 1), "between 0 and 1"),
-    "signs": (lambda t: (t == 1) | (t == -1), "-1 or 1; for labels 0 and 1 pass 2 * y - 1"),
-    "counts": (lambda t: t >= 0, "not negative"),
-    "values": (np.isfinite, "finite"),
-    "classes": (np.isfinite, "finite"),
-}
-
-
-def _check_range(name: str, kind: str, values: Any) -> None:
-    allowed, words = _RANGES[kind]
-    wrong = np.argwhere(~allowed(values))
-    if len(wrong):
-        at = tuple(int(i) for i in wrong[0])
-        row = f" in row {at[0]}" if at else ""
-        raise DataError(f"{name}: {values[at]}{row} is not allowed; expected numbers {words}")
 
 
 def loss(output: str, target: str) -> Callable[[Callable[..., Value]], Loss]:
@@ -297,13 +252,6 @@ def binary_cross_entropy_with_logits(
     no = ops.where(ops.less(target, 1.0), ops.softplus(prediction), 0.0)
     share = ops.mul(target, positive_weight)
     return ops.add(ops.mul(share, yes), ops.mul(ops.sub(1.0, target), no))
-
-
-def check_smoothing(share: float) -> float:
-    """Give a share of label smoothing, or say that it is none."""
-    if not (isinstance(share, int | float) and 0 <= share < 1):
-        raise ConfigError(f"label_smoothing={share!r}: expected a number of at least 0, below 1")
-    return share
 
 
 @loss(output="binary probabilities", target="labels")

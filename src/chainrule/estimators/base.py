@@ -17,7 +17,8 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from chainrule import ops
 from chainrule.errors import ConfigError, DataError
 from chainrule.graph import Array, Value
-from chainrule.losses import LOSSES, Loss, check_smoothing, get_loss
+from chainrule.loss_checks import check_smoothing
+from chainrule.losses import LOSSES, Loss, get_loss
 from chainrule.targets import Labels
 
 
