@@ -69,6 +69,17 @@ def test_accumulated_gradients_are_those_of_the_large_batch(how, plan):
 
 
 @HOW
+def test_a_batch_without_weight_counts_for_nothing(how):
+    weight = np.r_[np.ones(24), np.zeros(26)]
+    plan = {"weight": weight, "shuffle": False, "penalty": lambda rows: ops.div(0.3, rows)}
+    small, steps, _ = run(how, batch_size=8, accumulate=7, **plan)
+    large, expected, _ = run(how, batch_size=None, **plan)
+    np.testing.assert_allclose(steps.steps, expected.steps, rtol=1e-12)
+    for name, value in large.arrays().items():
+        np.testing.assert_allclose(small.arrays()[name], value, rtol=1e-12, atol=1e-13)
+
+
+@HOW
 def test_more_batches_than_there_are_make_one_update_per_epoch(how):
     model, steps, _ = run(how, batch_size=7, accumulate=100)
     assert len(steps.steps) == 3

@@ -7,7 +7,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import nn, optim, penalties, train
-from chainrule.errors import ConfigError
+from chainrule.errors import ConfigError, GraphError
 from chainrule.penalties import L1, L2, ElasticNet, Penalized, soft_threshold
 
 RNG = np.random.default_rng(0)
@@ -214,6 +214,12 @@ def test_a_checkpoint_of_a_lasso_goes_on_to_the_same_bits(tmp_path):
 def test_errors(call, text):
     with pytest.raises(ConfigError, match=re.escape(text)):
         call()
+
+
+@pytest.mark.parametrize("how", [False, "numpy"])
+def test_a_penalty_is_one_number(how):
+    with pytest.raises(GraphError, match=r"the penalty has shape \(3,\), expected one number"):
+        train(nn.mlp([5, 1]), "mse", X, Y[:, None], penalty=lambda rows: np.ones(3), compile=how)
 
 
 def test_every_penalty_is_registered():

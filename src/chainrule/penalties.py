@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from chainrule import ops
-from chainrule.errors import ConfigError
-from chainrule.graph import Tensor, Value
+from chainrule.errors import ConfigError, GraphError
+from chainrule.graph import Tensor, Value, shape_of
 
 PENALTIES: "dict[str, type[Penalty]]" = {}
 """Every penalty by name, in lower case."""
@@ -161,7 +161,10 @@ class Penalized:
         """Give what is added to the loss of a batch of so many rows."""
         terms = [function(rows) for function in self.functions]
         terms += [penalty.term(p) for p, penalty in self.items]
-        return sum(terms[1:], terms[0])
+        term = sum(terms[1:], terms[0])
+        if shape_of(term) != ():
+            raise GraphError(f"the penalty has shape {shape_of(term)}, expected one number")
+        return term
 
     @property
     def thresholds(self) -> dict[int, float]:

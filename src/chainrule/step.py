@@ -52,8 +52,8 @@ _WRITTEN_OUT = 250_000
 NUMBERS = ("t", "factor", "keep")
 """What a step is told: its number, a factor for the rate, and how much averages keep."""
 
-ACCUMULATING = ("share", "apply")
-"""What else, if several batches make an update: the batch's share of the rows, 1 in the last."""
+ACCUMULATING = ("total", "apply")
+"""What else, if several batches make an update: rows, or weights, of all, and 1 in the last."""
 
 
 class Unit(NamedTuple):
@@ -143,25 +143,25 @@ class StepGraph:
             inputs = [ops.take(x, self.index) for x in self.data]
             target = ops.take(self.target, self.index)
             weight = None if self.weight is None else ops.take(self.weight, self.index)
+            rows = ops.count(target, 0) if weight is None else ops.sum(weight)
+            if weight is not None and self.accumulate:  # of a batch without weight nothing counts
+                weight = ops.where(ops.equal(rows, 0.0), np.ones((), weight.dtype), weight)
         prediction = model(*inputs)
         with scope(loss.name):
             value: Tensor = loss.value(prediction, target, weight)
         if value.shape != ():
             raise GraphError(f"the loss has shape {value.shape}, expected one number")
-        share, last = self.numbers[-2:] if self.accumulate else (None, None)
-        if share is not None:
+        if self.accumulate:
+            share, rows = ops.div(rows, self.numbers[-2]), self.numbers[-2]
             value = ops.mul(value, share)
         if penalty is None:
             return value, None
         with scope("penalty"):
-            rows = ops.count(target, 0) if weight is None else ops.sum(weight)
-            term = penalty.term(rows if share is None else ops.div(rows, share))
+            term = penalty.term(rows)
             if not isinstance(term, Tensor):
                 term = ops.mul(ops.div(rows, rows), np.asarray(term, value.dtype))
-            if last is not None:
-                term = ops.mul(term, last)
-            if term.shape != ():
-                raise GraphError(f"the penalty has shape {term.shape}, expected one number")
+            if self.accumulate:
+                term = ops.mul(term, self.numbers[-1])
             return ops.add(value, term), term
 
     def _units(self, updater: Updater) -> list[Unit]:

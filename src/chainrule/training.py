@@ -321,7 +321,7 @@ class Training:
         step.order(order)
         several, first = self.plan.accumulate, self.updater.t
         if several > 1:
-            step.numbers[:, 3:] = self._shares(order, step.counts)
+            step.numbers[:, 3:] = self._totals(order, step.counts)
         done = told = 0
         while done < self.batches and not (told and self.interrupted and done % several == 0):
             steps, threads = self.pace.next(self.batches - done)
@@ -341,8 +341,8 @@ class Training:
                 rows = np.arange(len(self.rows)) if order is None else order
                 self._fail(self.rows.take(rows[start:][: several * self.batch_size]), epoch)
 
-    def _shares(self, order: Array | None, counts: Array) -> Array:
-        """Give the share of each batch in the rows of its update, and 1 for the last of them."""
+    def _totals(self, order: Array | None, counts: Array) -> Array:
+        """Give the rows, or weights, of the update of each batch, and 1 for the last of them."""
         parts, several = counts.astype(float), self.plan.accumulate
         if self.rows.weight is not None:
             weight = self.rows.weight if order is None else self.rows.weight[order]
@@ -352,8 +352,7 @@ class Training:
         whole = np.repeat(np.add.reduceat(parts, starts), several)[: self.batches]
         last = (np.arange(1, self.batches + 1) % several == 0).astype(float)
         last[-1] = 1.0
-        with np.errstate(all="ignore"):  # weights of 0: the loss is not finite, and is named
-            return np.column_stack([parts / whole, last])
+        return np.column_stack([whole, last])
 
     def _done(self, step: Step, start: int, stop: int, first: int) -> Steps:
         """Put together what the program gave in the batches of some updates."""
@@ -404,6 +403,8 @@ class Training:
         value = term = 0.0
         with np.errstate(all="ignore"):  # what is not finite is found and named below
             for i, (inputs, target, weight) in enumerate(group):
+                if len(group) > 1 and not sizes[i]:  # without weight nothing counts
+                    weight = np.ones_like(weight)
                 loss = self.loss.value(self.model(*inputs), target, weight)
                 if len(group) > 1:
                     loss = loss * (sizes[i] / np.float64(sum(sizes))).item()
