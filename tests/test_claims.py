@@ -113,6 +113,38 @@ def test_batch_norm_needs_fewer_epochs_in_a_deep_net():
     assert without == (100, "epochs")
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_bias_and_variance():
+    """R12: polynomials of three degrees, each fitted to 60 sets of 25 rows with noise 0.3."""
+    rng = np.random.default_rng(0)
+    new = np.linspace(-0.9, 0.9, 40)
+
+    def features(x, degree):
+        return np.polynomial.legendre.legvander(x, degree)[:, 1:]
+
+    def parts(degree):
+        fits = []
+        for _ in range(60):
+            x = np.linspace(-1, 1, 25)
+            y = np.sin(3 * x) + 0.3 * rng.normal(size=25)
+            model = MLPRegressor(hidden_layer_sizes=(), solver="lbfgs", alpha=0.0, tol=1e-9)
+            with np.errstate(all="ignore"):
+                fits.append(model.fit(features(x, degree), y).predict(features(new, degree)))
+        fits, truth = np.array(fits), np.sin(3 * new)
+        fresh = truth + 0.3 * rng.normal(size=(40, 60, 40))
+        bias = ((fits.mean(0) - truth) ** 2).mean()
+        variance = fits.var(0).mean()
+        return bias, variance, ((fits - fresh) ** 2).mean()
+
+    found = np.array([parts(degree) for degree in (1, 3, 9)])
+    bias, variance, error = found.T
+    assert bias[0] > bias[1] > bias[2]
+    assert (np.diff(variance) > 0).all()
+    assert error[1] < min(error[0], error[2])
+    assert bias + variance + 0.3**2 == pytest.approx(error, rel=0.05)
+
+
 # Batches (O18 to O21).
 
 

@@ -1,6 +1,7 @@
 """Penalties: ridge and lasso end where their formulas say, per layer, and by every optimizer."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import chainrule as cr
 from chainrule import nn, optim, penalties, train
 from chainrule.errors import ConfigError, GraphError
 from chainrule.penalties import L1, L2, ElasticNet, Penalized, soft_threshold
+from tables import OPTIMIZER_ROWS
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 5))
@@ -93,6 +95,19 @@ def test_lasso_by_every_optimizer(optimizer):
     found = weights(L1(0.1), optimizer=optimizer, epochs=3000, schedule=schedule)
     assert found == pytest.approx(lasso(0.1), abs=1e-4)
     assert (found == 0).sum() == 2
+
+
+@pytest.mark.parametrize("row", OPTIMIZER_ROWS, ids=lambda row: repr(row.optimizer))
+def test_the_gain_is_what_a_steady_gradient_does(row):
+    chosen = replace(row.optimizer, weight_decay=0.0)
+    p, g = np.zeros(2), np.array([1.0, -0.3])
+    state = chosen.init(p)
+    for t in range(1, 3001):
+        before = p
+        p, state = chosen.update(p, g, state, t, chosen.lr)
+    if not getattr(chosen, "centered", False):  # there a steady gradient has no spread
+        steady = -chosen.lr * chosen.gain(state, 3000) * g
+        assert p - before == pytest.approx(steady, rel=0.01)
 
 
 def test_centered_gain_divides_as_its_step_does():

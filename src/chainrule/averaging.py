@@ -123,7 +123,8 @@ class Average:
         for p, value in zip(self.parameters, self.mean, strict=True):
             p.renew(value)
         if self.swa is not None and has_batch_statistics(model):
-            update_bn(model, rows.inputs, batch_size=batch_size)
+            with np.errstate(all="ignore"):  # the loss says what is not finite
+                update_bn(model, rows.inputs, batch_size=batch_size)
 
     @contextmanager
     def shown(self, model: Module, rows: Rows, batch_size: int) -> Iterator[None]:

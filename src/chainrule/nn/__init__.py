@@ -18,9 +18,7 @@ from chainrule.nn.module import MODULES as MODULES
 from chainrule.nn.module import Buffer as Buffer
 from chainrule.nn.module import Module as Module
 from chainrule.nn.module import Parameter as Parameter
-from chainrule.nn.module import parameters_to_vector as parameters_to_vector
 from chainrule.nn.module import register as register
-from chainrule.nn.module import vector_to_parameters as vector_to_parameters
 from chainrule.nn.neurons import Jordan as Jordan
 from chainrule.nn.neurons import McCullochPitts as McCullochPitts
 from chainrule.nn.neurons import Perceptron as Perceptron
@@ -29,3 +27,5 @@ from chainrule.nn.neurons import truth_table as truth_table
 from chainrule.nn.normalization import BatchNorm1d as BatchNorm1d
 from chainrule.nn.normalization import LayerNorm as LayerNorm
 from chainrule.nn.normalization import update_bn as update_bn
+from chainrule.nn.vectors import parameters_to_vector as parameters_to_vector
+from chainrule.nn.vectors import vector_to_parameters as vector_to_parameters

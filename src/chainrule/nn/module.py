@@ -16,7 +16,7 @@ tuple or dictionary of these belongs to the module, under its name.
 """
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -381,26 +381,3 @@ def _built(value: Any) -> Any:
             return from_plain(value["module"])
         return {key: _built(item) for key, item in value.items()}
     return [_built(item) for item in value] if isinstance(value, list) else value
-
-
-def parameters_to_vector(parameters: Iterable[Tensor]) -> Array:
-    """Put the numbers of parameters side by side into one vector.
-
-    >>> from chainrule import nn
-    >>> parameters_to_vector(nn.mlp([2, 3, 1], seed=0).parameters()).shape
-    (13,)
-    """
-    return np.concatenate([np.ravel(p.value) for p in parameters])
-
-
-def vector_to_parameters(vector: Any, parameters: Iterable[Tensor]) -> None:
-    """Give parameters the numbers of a vector, in the order of `parameters_to_vector`."""
-    parameters, vector = list(parameters), np.asarray(vector)
-    count = sum(p.size for p in parameters)
-    if vector.shape != (count,):
-        raise ShapeError(f"the vector has shape {vector.shape}, the parameters need ({count},)")
-    start = 0
-    with no_grad():
-        for p in parameters:
-            p.assign(vector[start : start + p.size].reshape(p.shape))
-            start += p.size
