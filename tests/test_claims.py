@@ -128,7 +128,9 @@ def test_bias_and_variance():
         for _ in range(60):
             x = np.linspace(-1, 1, 25)
             y = np.sin(3 * x) + 0.3 * rng.normal(size=25)
-            model = MLPRegressor(hidden_layer_sizes=(), solver="lbfgs", alpha=0.0, tol=1e-9)
+            model = MLPRegressor(
+                hidden_layer_sizes=(), solver="lbfgs", alpha=0.0, tol=1e-9, random_state=0
+            )
             with np.errstate(all="ignore"):
                 fits.append(model.fit(features(x, degree), y).predict(features(new, degree)))
         fits, truth = np.array(fits), np.sin(3 * new)

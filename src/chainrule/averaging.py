@@ -129,12 +129,14 @@ class Average:
     @contextmanager
     def shown(self, model: Module, rows: Rows, batch_size: int) -> Iterator[None]:
         """Put the average into the model for a while."""
+        if self.mean is None:
+            yield
+            return
         tensors = [*self.parameters, *(b for _, b in model.named_buffers())]
         before = [x.value for x in tensors]
         self.put(model, rows, batch_size)
         try:
             yield
         finally:
-            if self.mean is not None:
-                for x, value in zip(tensors, before, strict=True):
-                    x.renew(value)
+            for x, value in zip(tensors, before, strict=True):
+                x.renew(value)

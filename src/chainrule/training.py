@@ -356,19 +356,23 @@ class Training:
 
     def _done(self, step: Step, start: int, stop: int, first: int) -> Steps:
         """Put together what the program gave in the batches of some updates."""
-        several = self.plan.accumulate
+        several, lr = self.plan.accumulate, self.plan.optimizer.lr
+        terms = step.penalties
+        if several == 1:
+            one = slice(start, stop)
+            terms = None if terms is None else terms[one]
+            return Steps(first + start + 1, step.losses[one], step.norms[one],
+                         lr * step.numbers[one, 1], step.counts[one], terms)  # fmt: skip
         begins = np.arange(start, stop) * several
-        ends = np.minimum(begins + several, self.batches) - 1
-        batches = slice(int(begins[0]), int(ends[-1]) + 1)
+        last = np.minimum(begins + several, self.batches) - 1
+        batches = slice(int(begins[0]), int(last[-1]) + 1)
 
         def total(array: Array) -> Array:
-            part = array[batches]
-            return part if several == 1 else np.add.reduceat(part, begins - begins[0])
+            return np.add.reduceat(array[batches], begins - begins[0])
 
-        rates = self.plan.optimizer.lr * step.numbers[ends, 1]
-        terms = None if step.penalties is None else total(step.penalties)
-        return Steps(first + start + 1, total(step.losses), step.norms[ends], rates,
-                     total(step.counts), terms)  # fmt: skip
+        terms = None if terms is None else total(terms)
+        return Steps(first + start + 1, total(step.losses), step.norms[last],
+                     lr * step.numbers[last, 1], total(step.counts), terms)  # fmt: skip
 
     def _tell_program(self, step: Step, start: int, stop: int, first: int, epoch: int) -> None:
         """Give the program the number of the update of each batch, and its factors."""
