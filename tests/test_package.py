@@ -18,7 +18,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 # Whoever stands further down may import those above; `same` means within one level.
 LEVELS = [
     ["errors"],
-    ["atomic", "dims", "plain", "tree", "threads"],
+    ["atomic", "dims", "pace", "plain", "tree", "threads"],
     ["save", "cells"],
     ["graph", "frames"],
     ["ops", "columns", "targets", "files"],

@@ -341,57 +341,6 @@ def _scale(norm: Tensor, limit: float) -> Tensor:
         return ops.where(ops.less(limit, norm), ops.div(limit, norm), 1.0)  # type: ignore[no-any-return]
 
 
-class Pace:
-    """How many steps to run at a time, and with how many threads: what is faster just now.
-
-    A turn takes about `turn` seconds. All threads are used while they take less than `_GAIN` of
-    the time of one. When they do not, since the net is small or another process wants the core,
-    one goes on alone, and the others are tried again later and later. Results do not depend on it.
-
-    >>> pace = Pace(most=2)
-    >>> for _ in range(5):  # a step costs 1 ms, with two threads 2 ms
-    ...     steps, threads = pace.next(1000)
-    ...     pace.tell(steps * threads * 1e-3)
-    >>> pace.next(1000)
-    (10, 1)
-    """
-
-    _GAIN = 0.85
-    _LONGEST = 640
-
-    def __init__(self, most: int = 1, turn: float = 0.01, *, large: bool = False) -> None:
-        self.most, self.turn = most, turn
-        self.alone: float | None = None
-        self.together: float | None = None
-        self._threads = most if large else 1
-        self._wait, self._pause = 20 if large else 2, 4
-        self._last = (1, 1)
-
-    def next(self, left: int) -> tuple[int, int]:
-        """Give the number of steps and of threads of the next turn."""
-        trying = self.most > 1 and self._wait <= 0 and (self._threads == 1 or self.alone is None)
-        threads = self._threads
-        if trying:
-            threads = self.most + 1 - self._threads
-        guess = self.together if threads > 1 and self.together else self.alone or self.together
-        steps = 1 if guess is None else int((0.3 if trying else 1.0) * self.turn / guess)
-        self._last = min(max(steps, 1), left), threads
-        return self._last
-
-    def tell(self, seconds: float) -> None:
-        """Say how long the turn took."""
-        steps, threads = self._last
-        cost = max(seconds / steps, 1e-9)
-        self._wait -= 1
-        if threads == 1:
-            self.alone = cost
-        elif self.alone is None or cost < self._GAIN * self.alone:
-            self._threads, self._pause, self.together = threads, 4, cost
-        else:
-            self._threads, self._wait = 1, self._pause
-            self._pause = min(2 * self._pause, self._LONGEST)
-
-
 class Step:
     """The steps of an epoch as a program, with the memory that they change.
 
@@ -520,6 +469,17 @@ class Step:
         n = len(self.graph.rows)
         self._order = np.arange(n) if order is None else np.asarray(order, np.int64, order="C")
         self._index(self._order)
+
+    def divide(self, several: int) -> None:
+        """Say which batches make an update: for each the rows, or weights, of all of them."""
+        parts, weight = self.counts.astype(float), self.graph.rows.weight
+        if weight is not None:
+            weight = weight[self._order].reshape(len(weight), -1).sum(1, float)
+            parts = np.add.reduceat(weight, np.arange(0, len(weight), self.batch_size))
+        sums = np.add.reduceat(parts, np.arange(0, self.count, several))
+        self.numbers[:, 3] = np.repeat(sums, several)[: self.count]
+        self.numbers[:, 4] = np.arange(1, self.count + 1) % several == 0
+        self.numbers[-1, 4] = 1.0
 
     def _index(self, rows: Array) -> None:
         self._stream(self.program.leaves[self.graph.index.birth], rows, self.batch_size)

@@ -34,11 +34,12 @@ from chainrule.history import History
 from chainrule.losses import Loss, get_loss
 from chainrule.nn.module import Module
 from chainrule.optim import Updater, clip_by_norm, clip_by_value, global_norm
+from chainrule.pace import Pace
 from chainrule.penalties import Penalized
 from chainrule.plan import Plan, compiling
 from chainrule.progress import Progress
 from chainrule.schedules import Schedule, get_schedule
-from chainrule.step import Pace, Step, StepGraph
+from chainrule.step import Step, StepGraph
 from chainrule.threads import blas_threads, usable_threads
 from chainrule.transforms.compile.executor import NumpyProgram
 from chainrule.transforms.compile.program import Program
@@ -321,7 +322,7 @@ class Training:
         step.order(order)
         several, first = self.plan.accumulate, self.updater.t
         if several > 1:
-            step.numbers[:, 3:] = self._totals(order, step.counts)
+            step.divide(several)
         done = told = 0
         while done < self.batches and not (told and self.interrupted and done % several == 0):
             steps, threads = self.pace.next(self.batches - done)
@@ -340,19 +341,6 @@ class Training:
                 start = told * several * self.batch_size
                 rows = np.arange(len(self.rows)) if order is None else order
                 self._fail(self.rows.take(rows[start:][: several * self.batch_size]), epoch)
-
-    def _totals(self, order: Array | None, counts: Array) -> Array:
-        """Give the rows, or weights, of the update of each batch, and 1 for the last of them."""
-        parts, several = counts.astype(float), self.plan.accumulate
-        if self.rows.weight is not None:
-            weight = self.rows.weight if order is None else self.rows.weight[order]
-            starts = np.arange(0, len(weight), self.batch_size)
-            parts = np.add.reduceat(weight.reshape(len(weight), -1).sum(1, float), starts)
-        starts = np.arange(0, self.batches, several)
-        whole = np.repeat(np.add.reduceat(parts, starts), several)[: self.batches]
-        last = (np.arange(1, self.batches + 1) % several == 0).astype(float)
-        last[-1] = 1.0
-        return np.column_stack([whole, last])
 
     def _done(self, step: Step, start: int, stop: int, first: int) -> Steps:
         """Put together what the program gave in the batches of some updates."""
