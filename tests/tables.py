@@ -459,6 +459,8 @@ LAYER_ROWS = [
     LayerRow(lambda: nn.Linear(4, 2, seed=0), (CUBE,), (2, 3, 2), 10, "three-axes"),
     LayerRow(lambda: nn.Activation("tanh"), (X,), (4, 3), 0),
     LayerRow(lambda: nn.Activation("leaky_relu", negative_slope=0.2), (X,), (4, 3), 0, "settings"),
+    LayerRow(lambda: nn.Activation("swish", beta=1.5, trainable=["beta"]), (X,), (4, 3), 1,
+             "trainable"),
     LayerRow(lambda: nn.PReLU(), (X,), (4, 3), 1),
     LayerRow(lambda: nn.PReLU(3), (CUBE,), (2, 3, 4), 3, "channels"),
     LayerRow(lambda: nn.Dropout(0.4, seed=0), (X,), (4, 3), 0),

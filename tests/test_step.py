@@ -6,7 +6,7 @@ import signal
 import numpy as np
 import pytest
 
-from chainrule import Callback, losses, nn, ops, optim, train
+from chainrule import SWA, Callback, losses, nn, ops, optim, penalties, train
 from chainrule.data import Rows
 from chainrule.errors import ConfigError, DivergedError, GraphError, ShapeError
 from chainrule.nn.tabular import TabularNet
@@ -104,11 +104,25 @@ PLANS = {
     "schedule": {"schedule": "cosine"},
     "by epoch": {"schedule": "exponential", "schedule_by": "epoch"},
     "penalty": {"penalty": lambda rows: ops.div(0.1, rows)},
+    "ridge": {"penalty": penalties.L2(0.01)},
+    "lasso": {"penalty": penalties.L1(0.5), "optimizer": optim.SGD(0.1, momentum=0.5)},
+    "lasso by adam": {"penalty": penalties.L1(0.5), "optimizer": optim.Adam(0.1)},
+    "lasso by its gradient": {"penalty": penalties.L1(0.05, proximal=False)},
+    "layers": {"penalty": {"0": penalties.L1(0.02), "2.weight": penalties.ElasticNet(0.01, 0.1)}},
+    "fixed penalty": {"penalty": lambda rows: 0.5},
+    "decoupled": {"optimizer": optim.SGD(0.1, 0.1, 0.9, decoupled_weight_decay=True)},
+    "accumulate": {"accumulate": 3},
+    "accumulate and more": {"accumulate": 2, "penalty": penalties.ElasticNet(0.01, 0.01),
+                            "clip_norm": 0.5, "clip_value": 0.1, "average": 0.9,
+                            "schedule": "cosine", "optimizer": optim.NAdam(0.01)},
+    "accumulate weights": {"accumulate": 3, "weight": np.arange(50.0),
+                           "penalty": lambda rows: ops.div(0.1, rows)},
+    "swa": {"average": SWA(0.5), "epochs": 4},
     "unshuffled": {"shuffle": False},
     "all rows": {"batch_size": None},
     "one row": {"batch_size": 1, "epochs": 1},
     "weights": {"weight": np.arange(50.0)},
-}
+}  # fmt: skip
 
 
 @KINDS
@@ -116,6 +130,20 @@ PLANS = {
 def test_every_way_to_train(kind, name):
     plan = {"epochs": 2, "batch_size": 16} | PLANS[name]
     agree(programmed(kind, net(), "mse", X, Y, **plan), eager(net(), "mse", X, Y, **plan), 1e-10)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lasso", "lasso by adam", "layers", "accumulate and more", "swa"])
+def test_machine_code_has_the_numbers_of_the_eager_step(name):
+    pytest.importorskip("numba")
+    plan = {"epochs": 2, "batch_size": 16} | PLANS[name]
+    found = programmed(Program, net(), "mse", X, Y, **plan)
+    expected = eager(net(), "mse", X, Y, **plan)
+    agree(found, expected, 1e-10)
+    for parameter, value in expected[1].items():  # a threshold is a threshold in machine code too
+        assert np.array_equal(found[1][parameter] == 0, value == 0), parameter
+    if name.startswith("lasso"):
+        assert (found[1]["0.weight"] == 0).any()
 
 
 @KINDS

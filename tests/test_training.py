@@ -152,6 +152,63 @@ def test_patience_on_a_given_curve(patience, stopped, best):
     assert (epoch, watch.best) == (stopped, best)
 
 
+def watched(losses, **rule):
+    watch = EarlyStopping(**({"monitor": "loss", "patience": 2} | rule)).start()
+    for epoch, loss in enumerate(losses, start=1):
+        if watch.update(epoch, {watch.rule.monitor: loss}):
+            return epoch, watch.best, watch.ended
+    return None, watch.best, watch.ended
+
+
+def test_variants_of_early_stopping():
+    """R10: a first phase that does not count, a rise that ends it at once, a direction."""
+    curve = [3, 4, 5, 2.9, 3, 3, 3]
+    assert watched(curve) == (3, 3, "")
+    assert watched(curve, min_epochs=3) == (6, 2.9, "")
+    assert watched(curve, patience=5, max_rise=0.5) == (3, 3, "early stopping")  # 5 > 1.5 * 3
+    assert watched(curve, patience=5, max_rise=0.5, min_epochs=3) == (None, 2.9, "")
+    assert watched([-2, -1.5, -1.0], patience=5, max_rise=0.3)[0] == 3
+    assert watched([0.5, 0.6, 0.4], patience=9, max_rise=0.1, monitor="score")[0] == 3
+    assert watched([3, 2, 1], mode="max") == (3, 3, "")
+    assert watched([1, 2, 3], mode="min", monitor="score") == (3, 1, "")
+    assert watched([1, np.nan, np.nan])[0] == 3
+    assert watched([1, np.nan, 0.5, 0.4], max_rise=0.1) == (None, 0.4, "")
+
+
+def test_a_full_gradient_goes_to_zero_and_that_of_single_rows_does_not():
+    """O03, E-26: the end by the gradient is for all rows at once."""
+    stop = EarlyStopping(10**6, monitor="gradient_norm", target=1e-5)
+    x = np.linspace(-1, 1, 20).reshape(-1, 1)
+    y = x + np.where(np.arange(20) % 2, 0.5, -0.5).reshape(-1, 1)
+
+    def norms(**plan):
+        model = nn.Sequential(nn.Linear(1, 1, seed=0)).astype(float)
+        plan = {"optimizer": optim.SGD(0.1), "epochs": 500, "seed": 0} | plan
+        return train(model, "mse", x, y, early_stopping=stop, **plan)
+
+    whole = norms(batch_size=None)
+    assert whole.reason == "target reached"
+    assert whole["gradient_norm"][-1] <= 1e-5 < whole["gradient_norm"][-2]
+    single = norms(batch_size=1, optimizer=optim.SGD(0.001), epochs=200)
+    assert single.reason == "epochs"
+    assert single["gradient_norm"][-1] > 0.5
+
+
+@pytest.mark.parametrize(
+    ("rule", "text"),
+    [
+        ({"mode": "least"}, "mode='least'.*expected 'auto', 'min' or 'max'"),
+        ({"min_epochs": -1}, "min_epochs=-1.*at least 0"),
+        ({"max_rise": "a"}, "max_rise='a'"),
+        ({"min_delta": None}, "min_delta=None"),
+        ({"patience": 0}, "patience=0"),
+    ],
+)
+def test_wrong_rules_of_early_stopping(rule, text):
+    with pytest.raises(ConfigError, match=text):
+        EarlyStopping(**rule)
+
+
 def test_stop_at_a_target_and_on_a_plateau():
     _, history = fit(epochs=500, early_stopping=EarlyStopping(500, monitor="loss", target=0.05))
     assert history.reason == "target reached"

@@ -10,7 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import chainrule
-from chainrule import functional, losses, metrics, nn, ops, optim, schedules, search, testing
+from chainrule import (
+    functional,
+    losses,
+    metrics,
+    nn,
+    ops,
+    optim,
+    penalties,
+    schedules,
+    search,
+    testing,
+)
+from chainrule.nn import neurons
 from chainrule.nn.init import INITIALIZERS
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference.md"
@@ -69,9 +81,14 @@ def page() -> str:
             table("Losses", "`cr.losses.name`, or by name:", dict(sorted(losses.LOSSES.items()))),
             table("Optimizers", "`cr.optim.Name`, or by name in lower case:",
                   {cls.__name__: cls for cls in optim.OPTIMIZERS.values()}),
+            table("Penalties", "`cr.penalties.Name`, for `penalty=` ([page](training.md)):",
+                  {cls.__name__: cls for cls in penalties.PENALTIES.values()}),
             table("Schedules", "`cr.schedules.Name`, or by name in lower case:",
                   {cls.__name__: cls for cls in schedules.SCHEDULES.values()}),
             table("Layers", "`cr.nn.Name`:", dict(sorted(nn.MODULES.items()))),
+            table("Neurons", "`cr.nn.Name`, in NumPy alone ([page](neurons.md)):",
+                  {n: t for n, t in public(neurons).items()
+                   if t.__module__ == neurons.__name__ and n not in nn.MODULES}),
             table("Initializers", '`init="name"` of a layer, or "auto":', INITIALIZERS),
             table("Metrics", "`cr.metrics.name`:", public(metrics)),
             table("Search", "`cr.search.name` ([how to](search.md)):",

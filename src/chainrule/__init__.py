@@ -21,7 +21,18 @@ from chainrule.transforms.reverse import grad, value_and_grad, vjp
 from chainrule.transforms.run import Graph, Spec, run, trace
 
 if TYPE_CHECKING:
-    from chainrule import functional, losses, metrics, nn, optim, schedules, search, testing
+    from chainrule import (
+        functional,
+        losses,
+        metrics,
+        nn,
+        optim,
+        penalties,
+        schedules,
+        search,
+        testing,
+    )
+    from chainrule.averaging import SWA
     from chainrule.checkpoint import Checkpoint
     from chainrule.estimators.mlp import MLPClassifier, MLPRegressor
     from chainrule.estimators.net import NetClassifier, NetRegressor
@@ -29,6 +40,8 @@ if TYPE_CHECKING:
     from chainrule.events import Callback
     from chainrule.history import History
     from chainrule.loading import load
+    from chainrule.range_test import lr_range_test
+    from chainrule.restarts import anneal, best_of
     from chainrule.stopping import EarlyStopping, ReduceOnPlateau
     from chainrule.table import TableEncoder
     from chainrule.testing import check_gradient
@@ -47,26 +60,31 @@ _LATER = {
     "NetClassifier": "estimators.net",
     "NetRegressor": "estimators.net",
     "ReduceOnPlateau": "stopping",
+    "SWA": "averaging",
     "TableEncoder": "table",
     "TabularClassifier": "estimators.tabular",
     "TabularRegressor": "estimators.tabular",
+    "anneal": "restarts",
+    "best_of": "restarts",
     "check_gradient": "testing",
     "compile": "transforms.compile",
     "load": "loading",
+    "lr_range_test": "range_test",
     "train": "training",
     "training_step": "training",
 }
 _MODULES = (
-    "functional", "losses", "metrics", "nn", "optim", "schedules", "search", "testing",
+    "functional", "losses", "metrics", "nn", "optim", "penalties", "schedules", "search", "testing",
 )  # fmt: skip
 
 __all__ = [
-    "Callback", "ChainruleError", "Checkpoint", "EarlyStopping", "Graph", "History",
+    "SWA", "Callback", "ChainruleError", "Checkpoint", "EarlyStopping", "Graph", "History",
     "MLPClassifier", "MLPRegressor", "NetClassifier", "NetRegressor", "ReduceOnPlateau", "Spec",
-    "TableEncoder", "TabularClassifier", "TabularRegressor", "Tensor", "check_gradient", "compile",
-    "functional", "grad", "hessian", "hvp", "jacobian", "jvp", "load", "losses", "metrics", "nn",
-    "no_grad", "ops", "optim", "run", "schedules", "search", "tensor", "testing", "trace", "train",
-    "training_step", "value_and_grad", "vjp",
+    "TableEncoder", "TabularClassifier", "TabularRegressor", "Tensor", "anneal", "best_of",
+    "check_gradient", "compile", "functional", "grad", "hessian", "hvp", "jacobian", "jvp",
+    "load", "losses", "lr_range_test", "metrics", "nn", "no_grad", "ops", "optim", "penalties",
+    "run", "schedules", "search", "tensor", "testing", "trace", "train", "training_step",
+    "value_and_grad", "vjp",
 ]  # fmt: skip
 
 

@@ -47,7 +47,7 @@ class Checkpoint:
         groups = {
             "tensor": training._weights(),
             "best": training.best or [],
-            "mean": training.mean or [],
+            "mean": training.average.mean or [],
         }
         arrays = {
             f"{name}.{i}": np.asarray(x) for name, xs in groups.items() for i, x in enumerate(xs)
@@ -88,7 +88,7 @@ class Checkpoint:
 
         training._restore(group("tensor"))
         training.best = group("best") or None
-        training.mean = group("mean") or None
+        training.average.mean = group("mean") or None
         state = {k[10:]: v for k, v in file.arrays.items() if k.startswith("optimizer.")}
         training.updater.load_state_dict({"t": config["step"], "arrays": state})
         training.seed = config["seed"]

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 
 from chainrule import ops
-from chainrule.errors import ConfigError, DataError, ShapeError
+from chainrule.errors import ConfigError, ShapeError
 from chainrule.graph import Tensor, Value, shape_of, value_of
+from chainrule.loss_checks import check_classes, check_range, check_smoothing
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -108,7 +109,7 @@ class Loss:
         """Raise if predictions and targets do not fit this loss or each other."""
         given, expected = shape_of(prediction), shape_of(target)
         if self.output in ("logits", "probabilities", "scores"):
-            _check_classes(self.name, given, target)
+            check_classes(self.name, given, target)
         elif given != expected:
             message = f"{self.name}: predictions have shape {given}, targets {expected}"
             if given[:1] == expected[:1] and np.prod(given) == np.prod(expected):
@@ -116,9 +117,9 @@ class Loss:
             raise ShapeError(message)
         values = value_of(target)
         if values is not None:
-            _check_range(self.name, self.target, np.asarray(values))
+            check_range(self.name, self.target, np.asarray(values))
         if "probabilities" in self.output and value_of(prediction) is not None:
-            _check_range(self.name + " predictions", "labels", np.asarray(value_of(prediction)))
+            check_range(self.name + " predictions", "labels", np.asarray(value_of(prediction)))
 
 
 def _with_settings(name: str, settings: dict[str, Any]) -> "Loss":
@@ -132,52 +133,6 @@ def _array(x: Value) -> Value:
 def _aligned(weight: Value, each: Value) -> Value:
     shape = shape_of(weight)
     return ops.reshape(weight, (*shape, *[1] * (len(shape_of(each)) - len(shape))))
-
-
-def _check_classes(name: str, given: Any, target: Value) -> None:
-    if len(given) < 2:
-        raise ShapeError(f"{name}: predictions have shape {given}, expected (rows, classes)")
-    if given[-1] == 1:
-        raise ShapeError(
-            f"{name}: softmax of one number is always 1, so one output unit cannot learn; use "
-            "binary_cross_entropy_with_logits, or two units"
-        )
-    expected = shape_of(target)
-    whole = np.dtype(target.dtype).kind in "iub"
-    if whole and expected == given[:-1]:
-        labels = value_of(target)
-        if labels is not None and np.size(labels):
-            wrong = np.argwhere((labels < 0) | (labels >= given[-1]))
-            if len(wrong):
-                at = tuple(int(i) for i in wrong[0])
-                raise DataError(
-                    f"{name}: target {labels[at]} in row {at[0]} is outside the classes "
-                    f"0 to {given[-1] - 1}"
-                )
-        return
-    if expected != given:
-        raise ShapeError(
-            f"{name}: predictions have shape {given}, targets {np.dtype(target.dtype)}{expected}; "
-            f"expected class numbers of shape {given[:-1]} or probabilities of shape {given}"
-        )
-
-
-_RANGES: dict[str, tuple[Callable[[Any], Any], str]] = {
-    "labels": (lambda t: (t >= 0) & (t <= 1), "between 0 and 1"),
-    "signs": (lambda t: (t == 1) | (t == -1), "-1 or 1; for labels 0 and 1 pass 2 * y - 1"),
-    "counts": (lambda t: t >= 0, "not negative"),
-    "values": (np.isfinite, "finite"),
-    "classes": (np.isfinite, "finite"),
-}
-
-
-def _check_range(name: str, kind: str, values: Any) -> None:
-    allowed, words = _RANGES[kind]
-    wrong = np.argwhere(~allowed(values))
-    if len(wrong):
-        at = tuple(int(i) for i in wrong[0])
-        row = f" in row {at[0]}" if at else ""
-        raise DataError(f"{name}: {values[at]}{row} is not allowed; expected numbers {words}")
 
 
 def loss(output: str, target: str) -> Callable[[Callable[..., Value]], Loss]:
@@ -278,12 +233,20 @@ def poisson(prediction: Value, target: Value) -> Value:
 
 @loss(output="binary logits", target="labels")
 def binary_cross_entropy_with_logits(
-    prediction: Value, target: Value, *, positive_weight: float = 1.0
+    prediction: Value,
+    target: Value,
+    *,
+    positive_weight: Value = 1.0,
+    label_smoothing: float = 0.0,
 ) -> Value:
     """Cross-entropy of labels 0 to 1 against sigmoid(z): t softplus(-z) + (1 - t) softplus(z).
 
-    A softmax or sigmoid before it is wrong. For several labels per row, one logit each.
+    A softmax or sigmoid before it is wrong. For several labels per row, one logit each;
+    `positive_weight` multiplies the first term, by one number or by one per label.
+    `label_smoothing` e moves labels towards 1/2: (1 - e) t + e / 2.
     """
+    if check_smoothing(label_smoothing):
+        target = ops.add(ops.mul(target, 1 - label_smoothing), label_smoothing / 2)
     # A label of exactly 0 or 1 takes no part of the other branch, which may be infinite.
     yes = ops.where(ops.less(0.0, target), ops.softplus(ops.neg(prediction)), 0.0)
     no = ops.where(ops.less(target, 1.0), ops.softplus(prediction), 0.0)
@@ -339,7 +302,7 @@ def cross_entropy(
         hit, weight = ops.neg(ops.sum(parts, axis=-1)), None
     if weight is not None:
         hit = ops.mul(hit, weight)
-    if not label_smoothing:
+    if not check_smoothing(label_smoothing):
         return hit
     spread = log_p if class_weight is None else ops.mul(log_p, class_weight)
     even = ops.neg(ops.mean(spread, axis=-1))
@@ -353,12 +316,19 @@ def _pick(x: Value, classes: Value) -> Value:
 
 
 @loss(output="logits", target="classes")
-def focal(prediction: Value, target: Value, *, gamma: float = 2.0) -> Value:
-    """-(1 - p_t)^gamma log(p_t): well-classified rows count less (Lin et al., 2017)."""
+def focal(prediction: Value, target: Value, *, gamma: float = 2.0, alpha: Value = None) -> Value:
+    """-alpha_t (1 - p_t)^gamma log(p_t): well-classified rows count less (Lin et al., 2017).
+
+    `alpha` has a number per class; without it each counts as 1.
+    """
     log_p = ops.log_softmax(prediction)
+    if alpha is not None:
+        alpha = ops.cast(_array(alpha), dtype=log_p.dtype)
     if np.dtype(target.dtype).kind in "iub":
-        return _focus(_pick(log_p, target), gamma)
-    return ops.sum(ops.mul(target, _focus(log_p, gamma)), axis=-1)
+        hit = _focus(_pick(log_p, target), gamma)
+        return hit if alpha is None else ops.mul(hit, ops.take(alpha, target))
+    share = target if alpha is None else ops.mul(target, alpha)
+    return ops.sum(ops.mul(share, _focus(log_p, gamma)), axis=-1)
 
 
 @loss(output="binary logits", target="labels")

@@ -52,11 +52,13 @@ class Optimizer:
     """What every optimizer has: a learning rate and a weight decay.
 
     `weight_decay` adds weight_decay * p to the gradient (the gradient of an L2 penalty of
-    weight_decay / 2 * p^2); `AdamW` decays the weights apart from the gradient.
+    weight_decay / 2 * p^2). With `decoupled_weight_decay` it multiplies the weights by
+    1 - lr weight_decay instead, apart from the gradient (Loshchilov and Hutter, 2019).
     """
 
     lr: float = 1e-3
     weight_decay: float = 0.0
+    decoupled_weight_decay: bool = field(default=False, kw_only=True)
     slots: ClassVar[tuple[str, ...]] = ()
     """Names of the arrays that the state keeps, each of the shape of the parameter."""
 
@@ -80,8 +82,24 @@ class Optimizer:
         """Give the new value and state of parameter p with gradient g at step t = 1, 2, ..."""
         raise NotImplementedError
 
-    def _decayed(self, p: Value, g: Value) -> Value:
-        return ops.add(g, ops.mul(p, self.weight_decay)) if self.weight_decay else g
+    def gain(self, state: State, t: int) -> Value:
+        """Say how far a steady gradient of 1 moves each weight per step, in units of lr.
+
+        A proximal step needs it: an L1 penalty moves weights towards 0 by lr * gain * strength,
+        so that it balances the gradient where the penalized loss is least.
+        """
+        raise ConfigError(
+            f"{type(self).__name__} has no method gain(state, t), which an L1 penalty needs to "
+            "make weights exactly 0; write one, or use penalties.L1(..., proximal=False)"
+        )
+
+    def _decayed(self, p: Value, g: Value, lr: float) -> tuple[Value, Value]:
+        """Give the parameter and the gradient that weight decay leaves to the step."""
+        if not self.weight_decay:
+            return p, g
+        if self.decoupled_weight_decay:
+            return ops.mul(p, 1 - lr * self.weight_decay), g
+        return p, ops.add(g, ops.mul(p, self.weight_decay))
 
 
 def _blend(old: Value, new: Value, keep: float) -> Value:
@@ -121,7 +139,7 @@ class SGD(Optimizer):
 
     def update(self, p: Value, g: Value, state: State, t: int, lr: float) -> tuple[Value, State]:
         """Step against the gradient or the velocity."""
-        g = self._decayed(p, g)
+        p, g = self._decayed(p, g, lr)
         if not self.momentum:
             return _descend(p, g, lr), {}
         if self.rate_inside:
@@ -132,6 +150,15 @@ class SGD(Optimizer):
         v = ops.add(ops.mul(state["velocity"], self.momentum), fresh)
         step = ops.add(g, ops.mul(v, self.momentum)) if self.nesterov else v
         return _descend(p, step, lr), {"velocity": v}
+
+    def gain(self, state: State, t: int) -> Value:
+        """Give (1 - dampening) / (1 - momentum), to which a steady gradient of 1 adds up.
+
+        With `rate_inside` that is so while the rate changes slowly.
+        """
+        if self.momentum == 1:
+            raise ConfigError("SGD(momentum=1): an L1 penalty needs momentum < 1")
+        return (1 - self.dampening * bool(self.momentum)) / (1 - self.momentum)
 
 
 @optimizer
@@ -154,10 +181,15 @@ class Adagrad(Optimizer):
 
     def update(self, p: Value, g: Value, state: State, t: int, lr: float) -> tuple[Value, State]:
         """Divide each gradient by the root of its own sum of squares."""
-        g = self._decayed(p, g)
+        p, g = self._decayed(p, g, lr)
         total = ops.add(state["total"], ops.mul(g, g))
         step = ops.div(g, _root(total, self.eps, self.eps_inside))
         return _descend(p, step, lr / (1 + (t - 1) * self.lr_decay)), {"total": total}
+
+    def gain(self, state: State, t: int) -> Value:
+        """Divide by the root of the sum of squares, as a step does."""
+        root = _root(state["total"], self.eps, self.eps_inside)
+        return ops.div(1 / (1 + (t - 1) * self.lr_decay), root)
 
 
 def _root(x: Value, eps: float, inside: bool) -> Value:
@@ -192,16 +224,26 @@ class RMSprop(Optimizer):
 
     def update(self, p: Value, g: Value, state: State, t: int, lr: float) -> tuple[Value, State]:
         """Divide each gradient by the root of its running mean square."""
-        g = self._decayed(p, g)
+        p, g = self._decayed(p, g, lr)
         new = {"mean_square": _blend(state["mean_square"], ops.mul(g, g), self.alpha)}
-        spread = new["mean_square"]
         if self.centered:
             new["mean"] = _blend(state["mean"], g, self.alpha)
-            spread = ops.sub(spread, ops.mul(new["mean"], new["mean"]))
-        step = ops.div(g, _root(spread, self.eps, self.eps_inside))
+        step = ops.div(g, self._divisor(new))
         if self.momentum:
             step = new["velocity"] = ops.add(ops.mul(state["velocity"], self.momentum), step)
         return _descend(p, step, lr), new
+
+    def _divisor(self, state: State) -> Value:
+        spread = state["mean_square"]
+        if self.centered:
+            spread = ops.sub(spread, ops.mul(state["mean"], state["mean"]))
+        return _root(spread, self.eps, self.eps_inside)
+
+    def gain(self, state: State, t: int) -> Value:
+        """Divide by the root, as a step does; momentum adds up to 1 / (1 - momentum)."""
+        if self.momentum == 1:
+            raise ConfigError("RMSprop(momentum=1): an L1 penalty needs momentum < 1")
+        return ops.div(1 / (1 - self.momentum), self._divisor(state))
 
 
 @optimizer
@@ -219,12 +261,17 @@ class Adadelta(Optimizer):
 
     def update(self, p: Value, g: Value, state: State, t: int, lr: float) -> tuple[Value, State]:
         """Scale each gradient by the ratio of past steps to past gradients."""
-        g = self._decayed(p, g)
+        p, g = self._decayed(p, g, lr)
         squares = _blend(state["mean_square"], ops.mul(g, g), self.rho)
         past = ops.sqrt(ops.add(state["mean_square_step"], self.eps))
         step = ops.mul(ops.div(past, ops.sqrt(ops.add(squares, self.eps))), g)
         steps = _blend(state["mean_square_step"], ops.mul(step, step), self.rho)
         return _descend(p, step, lr), {"mean_square": squares, "mean_square_step": steps}
+
+    def gain(self, state: State, t: int) -> Value:
+        """Give the ratio of past steps to past gradients."""
+        ratio = (ops.sqrt(ops.add(state[name], self.eps)) for name in reversed(self.slots))
+        return ops.div(*ratio)
 
 
 @optimizer
@@ -251,35 +298,39 @@ class Adam(Optimizer):
 
     def update(self, p: Value, g: Value, state: State, t: int, lr: float) -> tuple[Value, State]:
         """Step by the mean gradient over the root of the mean square."""
-        return self._adam(p, self._decayed(p, g), state, t, lr)
-
-    def _adam(self, p: Value, g: Value, state: State, t: int, lr: float) -> tuple[Value, State]:
+        p, g = self._decayed(p, g, lr)
         m = _blend(state["mean"], g, self.beta1)
         v = _blend(state["mean_square"], ops.mul(g, g), self.beta2)
         new = {"mean": m, "mean_square": v}
         if self.amsgrad:
-            v = new["largest"] = ops.maximum(state["largest"], v)
+            new["largest"] = ops.maximum(state["largest"], v)
+        divisor, factor = self._divisor(new, t)
+        return _descend(p, ops.div(m, divisor), lr * factor / (1 - self.beta1**t)), new
+
+    def _divisor(self, state: State, t: int) -> tuple[Value, float]:
+        """Give what divides the mean gradient, and a factor for the rate."""
+        v = state["largest" if self.amsgrad else "mean_square"]
         scale = (1 - self.beta2**t) ** 0.5
         if self.eps_hat:
-            step = ops.div(m, ops.add(ops.sqrt(v), self.eps))
-            return _descend(p, step, lr * scale / (1 - self.beta1**t)), new
-        step = ops.div(m, ops.add(ops.mul(ops.sqrt(v), 1 / scale), self.eps))
-        return _descend(p, step, lr / (1 - self.beta1**t)), new
+            return ops.add(ops.sqrt(v), self.eps), scale
+        return ops.add(ops.mul(ops.sqrt(v), 1 / scale), self.eps), 1.0
+
+    def gain(self, state: State, t: int) -> Value:
+        """Divide by the root of the mean square, as a step does."""
+        divisor, factor = self._divisor(state, t)
+        return ops.div(factor, divisor)
 
 
 @optimizer
 @dataclass(frozen=True)
 class AdamW(Adam):
-    """Adam whose weight decay multiplies the weights by 1 - lr weight_decay.
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019).
 
-    (Loshchilov and Hutter, 2019.) Under Adam an L2 penalty would be scaled away.
+    Under Adam an L2 penalty would be scaled away.
     """
 
     weight_decay: float = 1e-2
-
-    def update(self, p: Value, g: Value, state: State, t: int, lr: float) -> tuple[Value, State]:
-        """Shrink the weights, then step as Adam does."""
-        return self._adam(ops.mul(p, 1 - lr * self.weight_decay), g, state, t, lr)
+    decoupled_weight_decay: bool = field(default=True, init=False, repr=False)
 
 
 @optimizer
@@ -298,7 +349,7 @@ class NAdam(Adam):
 
     def update(self, p: Value, g: Value, state: State, t: int, lr: float) -> tuple[Value, State]:
         """Step by the mean that the next step will see."""
-        g = self._decayed(p, g)
+        p, g = self._decayed(p, g, lr)
         mu, following = (
             self.beta1 * (1 - 0.5 * 0.96 ** (step * self.momentum_decay)) for step in (t, t + 1)
         )

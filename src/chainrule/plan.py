@@ -9,20 +9,23 @@ chainrule.errors.ConfigError: epochs=0: expected a whole number of at least 1
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from chainrule.averaging import SWA, check_average
 from chainrule.checkpoint import Checkpoint
 from chainrule.errors import ConfigError
 from chainrule.graph import Array, Value
 from chainrule.optim import Adam, Optimizer
+from chainrule.penalties import Penalty, check_penalty
 from chainrule.schedules import Schedule
 from chainrule.stopping import EarlyStopping, ReduceOnPlateau
 
 Score = Callable[[Array, Array], float]
+Penalties = Penalty | Mapping[str, Penalty] | Callable[[float], Value]
 
 _KINDS: dict[str, tuple[type, str]] = {
     "optimizer": (Optimizer, "chainrule.optim.Adam(0.001)"),
@@ -49,10 +52,14 @@ class Plan:
       the epoch that gives the order), `seed`.
     * `schedule` multiplies the learning rate as a function of steps, or of epochs with
       `schedule_by="epoch"`.
-    * `clip_norm` and `clip_value` limit the gradients; `penalty` is a function of the number of
-      rows of a batch, or their total weight, that gives a term to add to the loss.
-    * `early_stopping` and `plateau` watch the history; `average` keeps an exponential moving
-      average of the weights with this beta, which validates and is what remains.
+    * `clip_norm` and `clip_value` limit the gradients. `accumulate` batches give one update, by the
+      gradient of all their rows: a step then counts them all, and takes the memory of one.
+    * `penalty` is one of `chainrule.penalties`, a mapping from names of layers to them, a function
+      of the number of rows, or their total weight, that gives a term to add to the loss, or a list
+      of these.
+    * `early_stopping` and `plateau` watch the history. `average` keeps an average of the weights,
+      which validates and is what remains: a number is the beta of an exponential moving average,
+      `chainrule.SWA()` the mean of late epochs.
     * `score` is a function of predictions and targets for the validation rows, which are looked
       at after every `validate_every` epochs and after the last.
     * `compile` says how the step runs: "numba" (or True) as machine code, "numpy" as a list of
@@ -70,10 +77,11 @@ class Plan:
     schedule_by: str = "step"
     clip_norm: float | None = None
     clip_value: float | None = None
-    penalty: Callable[[float], Value] | None = None
+    accumulate: int = 1
+    penalty: Penalties | Sequence[Penalties] | None = None
     early_stopping: EarlyStopping | None = None
     plateau: ReduceOnPlateau | None = None
-    average: float | None = None
+    average: float | SWA | None = None
     score: Score | None = None
     validate_every: int = 1
     groups: Any = None
@@ -88,7 +96,7 @@ class Plan:
             value = getattr(self, name)
             if not (isinstance(value, kind) or (value is None and name != "optimizer")):
                 raise ConfigError(f"{name}={value!r}: expected an object such as {example}")
-        for name in ("epochs", "batch_size", "validate_every", "threads"):
+        for name in ("epochs", "batch_size", "accumulate", "validate_every", "threads"):
             value = getattr(self, name)
             if value is None and name in ("batch_size", "threads"):
                 continue
@@ -98,9 +106,8 @@ class Plan:
             value = getattr(self, name)
             if value is not None and not (isinstance(value, int | float | np.number) and value > 0):
                 raise ConfigError(f"{name}={value!r}: expected a number above 0, or None")
-        share: Any = self.average
-        if share is not None and not (isinstance(share, int | float) and 0 < share < 1):
-            raise ConfigError(f"average={self.average!r}: expected a number between 0 and 1")
+        check_average(self.average, self.epochs)
+        check_penalty(self.penalty)
         if self.compile not in ("auto", "numba", "numpy", True, False):
             expected = "expected 'auto', 'numba', 'numpy', True or False"
             raise ConfigError(f"compile={self.compile!r}: {expected}")

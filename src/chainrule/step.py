@@ -15,7 +15,7 @@ whole:
 (2, True)
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -37,6 +37,7 @@ from chainrule.graph import (
 )  # fmt: skip
 from chainrule.losses import Loss
 from chainrule.nn.module import Module
+from chainrule.penalties import Penalized
 from chainrule.places import check_places
 from chainrule.transforms.compile.arena import room
 from chainrule.transforms.compile.bound import Bound
@@ -46,13 +47,16 @@ from chainrule.transforms.compile.report import Profile, plan, profile, work
 from chainrule.transforms.compile.simplify import Node
 from chainrule.transforms.compile.structure import structure
 from chainrule.transforms.reverse import reverse
-from chainrule.updating import Updater
+from chainrule.updating import Updater, advance
 
 _WRITTEN_OUT = 250_000
 """Numbers of sparse rows that are written out at a time."""
 
 NUMBERS = ("t", "factor", "keep")
 """What a step is told: its number, a factor for the rate, and how much averages keep."""
+
+ACCUMULATING = ("total", "apply")
+"""What else, if several batches make an update: rows, or weights, of all, and 1 in the last."""
 
 
 class Unit(NamedTuple):
@@ -71,7 +75,9 @@ class StepGraph:
 
     `data` are the rows of the whole training set, of which `index` picks a batch. `updates` maps
     parameters, buffers, optimizer state and averages to their new values. With `flat` the
-    parameters of a block are updated as one array, which saves calls where each op is one.
+    parameters of a block are updated as one array, which saves calls where each op is one. With
+    `accumulate` a step takes one batch of several, adds its gradient to a sum, and updates in the
+    last of them; the losses of the batches add up to that of all.
     """
 
     def __init__(
@@ -81,9 +87,10 @@ class StepGraph:
         updater: Updater,
         rows: Rows,
         *,
-        penalty: Callable[[Any], Value] | None = None,
+        penalty: Penalized | None = None,
         clip_value: float | None = None,
         clip_norm: float | None = None,
+        accumulate: bool = False,
         average: bool = False,
         flat: bool = False,
     ) -> None:
@@ -93,8 +100,10 @@ class StepGraph:
         self.names: dict[int, str] = {}
         self.index = self._named(placeholder(("batch",), np.int64), "index")
         self.numbers = [
-            self._named(placeholder((), np.float64, weak=True), name) for name in NUMBERS
+            self._named(placeholder((), np.float64, weak=True), name)
+            for name in (*NUMBERS, *(ACCUMULATING if accumulate else ()))
         ]
+        self.accumulate = accumulate
         self.data = [
             self._whole(f"input_{i}" if i else "input", x) for i, x in enumerate(rows.inputs)
         ]
@@ -103,11 +112,17 @@ class StepGraph:
         self.state: list[tuple[Tensor, int, str, int | None]] = []
         self.means: list[Tensor] = []
         with sized(model, self.names), tracing() as buffers:
-            self.loss = self._loss(model, loss, penalty)
-            self.units = self._units(updater, clip_value)
+            self.loss, self.term = self._loss(model, loss, penalty)
+            self.units = self._units(updater)
+            sums = self._summed() if accumulate else {}
+            if clip_value is not None:
+                self.units = [
+                    unit._replace(gradient=ops.clip(unit.gradient, -clip_value, clip_value))
+                    for unit in self.units
+                ]
             self.norm = _norm([unit.gradient for unit in self.units])
             scale = None if clip_norm is None else _scale(self.norm, clip_norm)
-            self.updates = dict(buffers)
+            self.updates = dict(buffers) | sums
             self._named(self.loss, "loss")
             self._named(self.norm, "gradient_norm")
             for unit in self.units:
@@ -123,21 +138,36 @@ class StepGraph:
         sizes = [Size.of(n, f"{name}.{k}") for k, n in enumerate(array.shape[1:], start=1)]
         return self._named(placeholder(("rows", *sizes), array.dtype), f"{name}_rows")
 
-    def _loss(self, model: Module, loss: Loss, penalty: Callable[[Any], Value] | None) -> Tensor:
+    def _loss(
+        self, model: Module, loss: Loss, penalty: Penalized | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Give what a step minimizes, and the penalty in it."""
         with scope("batch"):
             inputs = [ops.take(x, self.index) for x in self.data]
             target = ops.take(self.target, self.index)
             weight = None if self.weight is None else ops.take(self.weight, self.index)
+            rows = ops.count(target, 0) if weight is None else ops.sum(weight)
+            if weight is not None and self.accumulate:  # of a batch without weight nothing counts
+                weight = ops.where(ops.equal(rows, 0.0), np.ones((), weight.dtype), weight)
         prediction = model(*inputs)
         with scope(loss.name):
             value: Tensor = loss.value(prediction, target, weight)
-            if penalty is not None:
-                value = value + penalty(ops.count(target, 0) if weight is None else ops.sum(weight))
         if value.shape != ():
             raise GraphError(f"the loss has shape {value.shape}, expected one number")
-        return value
+        if self.accumulate:
+            share, rows = ops.div(rows, self.numbers[-2]), self.numbers[-2]
+            value = ops.mul(value, share)
+        if penalty is None:
+            return value, None
+        with scope("penalty"):
+            term = penalty.term(rows)
+            if not isinstance(term, Tensor):
+                term = ops.mul(ops.div(rows, rows), np.asarray(term, value.dtype))
+            if self.accumulate:
+                term = ops.mul(term, self.numbers[-1])
+            return ops.add(value, term), term
 
-    def _units(self, updater: Updater, clip_value: float | None) -> list[Unit]:
+    def _units(self, updater: Updater) -> list[Unit]:
         """Differentiate, and say what is updated at once."""
         with scope("gradient"):
             one = np.ones((), self.loss.dtype)
@@ -148,8 +178,6 @@ class StepGraph:
             ]
             for g, p in zip(gradients, self.parameters, strict=True):
                 self._named(g, f"{self.names[p.birth]}_gradient")
-            if clip_value is not None:
-                gradients = [ops.clip(g, -clip_value, clip_value) for g in gradients]
             units = []
             for b, block in enumerate(updater.blocks):
                 if self.flat:
@@ -163,6 +191,25 @@ class StepGraph:
                     p = self.parameters[i]
                     units.append(Unit(p, gradients[i], self.names[p.birth], [p], b, place))
             return units
+
+    def _summed(self) -> dict[Tensor, Tensor]:
+        """Add the gradients to sums, which the last batch of an update clears."""
+        sums: dict[Tensor, Tensor] = {}
+        with scope("accumulate"):
+            for i, unit in enumerate(self.units):
+                leaf = unit.leaf
+                held = self._named(placeholder(leaf.shape, leaf.dtype), f"{unit.name}_sum")
+                total = ops.add(held, unit.gradient)
+                sums[held] = ops.where(self._last(), np.zeros((), leaf.dtype), total)
+                self.units[i] = unit._replace(gradient=total)
+        return sums
+
+    def _last(self) -> Value:
+        return ops.equal(self.numbers[-1], 1.0)
+
+    def _now(self, new: Value, old: Tensor) -> Any:
+        """Give the new value in the last batch of an update, and the old one before."""
+        return ops.where(self._last(), new, old) if self.accumulate else new
 
     def _update(self, updater: Updater, unit: Unit, scale: Value) -> None:
         """Give parameters and optimizer state their new values."""
@@ -184,9 +231,10 @@ class StepGraph:
             if scale is not None:
                 g = ops.mul(g, ops.cast(scale, dtype=g.dtype))
             rate = block.optimizer.lr * factor
-            new, after = block.optimizer.update(unit.leaf, g, state, t, rate)
-        self.updates[unit.leaf] = new
-        self.updates |= {state[name]: value for name, value in after.items()}
+            new, after = advance(block.optimizer, unit.leaf, g, state, t, rate, block.threshold)
+            self.updates[unit.leaf] = self._now(new, unit.leaf)
+            for name, value in after.items():
+                self.updates[state[name]] = self._now(value, state[name])
 
     def _average(self, unit: Unit) -> None:
         """Move an average towards the new parameter; the first takes it as it is."""
@@ -196,7 +244,8 @@ class StepGraph:
                 placeholder(unit.leaf.shape, unit.leaf.dtype), f"{unit.name}_average"
             )
             moved = ops.add(mean, ops.mul(ops.sub(new, mean), 1.0 - keep))
-            self.updates[mean] = ops.where(ops.equal(keep, 0.0), new, moved)
+            moved = ops.where(ops.equal(keep, 0.0), new, moved)
+            self.updates[mean] = self._now(moved, mean)
         self.means.append(mean)
 
     def check_indices(self) -> None:
@@ -208,16 +257,14 @@ class StepGraph:
         data |= {self.target: self.rows.target, self.index: np.arange(n)}
         check_places([self.loss], data, {"rows": n, "batch": n}, trusted=[self.index])
 
-    def check_repeats(
-        self, model: Module, loss: Loss, penalty: Callable[[Any], Value] | None
-    ) -> None:
+    def check_repeats(self, model: Module, loss: Loss, penalty: Penalized | None) -> None:
         """Raise unless the loss, traced again, is the same graph with the same numbers.
 
         A model that draws random numbers in Python does not repeat: its program would use those
         of the trace forever.
         """
         with sized(model, {}), tracing():
-            again = self._loss(model, loss, penalty)
+            again, _ = self._loss(model, loss, penalty)
         graphs = ancestors([self.loss]), ancestors([again])
         same = structure(graphs[0]) == structure(graphs[1]) and all(
             x.value is y.value or np.array_equal(x.value, y.value, equal_nan=x.dtype.kind == "f")
@@ -236,9 +283,10 @@ class StepGraph:
         inputs = [*self.data, self.target, self.index, *self.numbers]
         inputs += [] if self.weight is None else [self.weight]
         inputs += self.parameters if self.flat else []
-        ends = [self.loss, self.norm]
+        checks = [self.loss, self.norm]
+        ends = checks if self.term is None else [*checks, self.term]
         streams = [self.index, *self.numbers, *ends]
-        return kind(inputs, ends, self.updates, streams=streams, checks=ends, names=self.names)
+        return kind(inputs, ends, self.updates, streams=streams, checks=checks, names=self.names)
 
 
 @contextmanager
@@ -275,63 +323,12 @@ def _scale(norm: Tensor, limit: float) -> Tensor:
         return ops.where(ops.less(limit, norm), ops.div(limit, norm), 1.0)  # type: ignore[no-any-return]
 
 
-class Pace:
-    """How many steps to run at a time, and with how many threads: what is faster just now.
-
-    A turn takes about `turn` seconds. All threads are used while they take less than `_GAIN` of
-    the time of one. When they do not, since the net is small or another process wants the core,
-    one goes on alone, and the others are tried again later and later. Results do not depend on it.
-
-    >>> pace = Pace(most=2)
-    >>> for _ in range(5):  # a step costs 1 ms, with two threads 2 ms
-    ...     steps, threads = pace.next(1000)
-    ...     pace.tell(steps * threads * 1e-3)
-    >>> pace.next(1000)
-    (10, 1)
-    """
-
-    _GAIN = 0.85
-    _LONGEST = 640
-
-    def __init__(self, most: int = 1, turn: float = 0.01, *, large: bool = False) -> None:
-        self.most, self.turn = most, turn
-        self.alone: float | None = None
-        self.together: float | None = None
-        self._threads = most if large else 1
-        self._wait, self._pause = 20 if large else 2, 4
-        self._last = (1, 1)
-
-    def next(self, left: int) -> tuple[int, int]:
-        """Give the number of steps and of threads of the next turn."""
-        trying = self.most > 1 and self._wait <= 0 and (self._threads == 1 or self.alone is None)
-        threads = self._threads
-        if trying:
-            threads = self.most + 1 - self._threads
-        guess = self.together if threads > 1 and self.together else self.alone or self.together
-        steps = 1 if guess is None else int((0.3 if trying else 1.0) * self.turn / guess)
-        self._last = min(max(steps, 1), left), threads
-        return self._last
-
-    def tell(self, seconds: float) -> None:
-        """Say how long the turn took."""
-        steps, threads = self._last
-        cost = max(seconds / steps, 1e-9)
-        self._wait -= 1
-        if threads == 1:
-            self.alone = cost
-        elif self.alone is None or cost < self._GAIN * self.alone:
-            self._threads, self._pause, self.together = threads, 4, cost
-        else:
-            self._threads, self._wait = 1, self._pause
-            self._pause = min(2 * self._pause, self._LONGEST)
-
-
 class Step:
     """The steps of an epoch as a program, with the memory that they change.
 
     Parameters, buffers and averages lie in that memory: their tensors are views of it, which every
     run changes. `numbers` has a row for each step of an epoch, to be filled before it runs;
-    `losses`, `norms` and `counts` say what a step gave and how many rows it took.
+    `losses`, `norms`, `penalties` and `counts` say what a step gave and how many rows it took.
     """
 
     def __init__(
@@ -354,9 +351,10 @@ class Step:
         self.bound: Bound | NumpyBound = self.program.bind(
             sizes, sizes | {"batch": rest}, threads=threads
         )
-        self.numbers = np.zeros((self.count, len(NUMBERS)))
+        self.numbers = np.zeros((self.count, len(graph.numbers)))
         self.losses = np.zeros(self.count, graph.loss.dtype)
         self.norms = np.zeros(self.count)
+        self.penalties = None if graph.term is None else np.zeros(self.count, graph.term.dtype)
         self.counts = np.full(self.count, batch_size)
         self.counts[-1] = rest
         self._set_data()
@@ -378,7 +376,7 @@ class Step:
         if isinstance(self.bound, NumpyBound):
             raise ConfigError('steps run by NumPy have no profile: ask with compile="numba"')
         if not self.numbers.any():
-            self.numbers[:, :2] = 1
+            self.numbers[:] = 1
         if self._order is None:
             self.order(None)
         if self.sparse:
@@ -396,8 +394,10 @@ class Step:
         if not self.sparse:
             self._set_rows(graph.rows)
         for k, x in enumerate(graph.numbers):
-            self._stream(self.program.leaves[x.birth], self.numbers[:, k], len(NUMBERS))
-        for end, array in zip(self.program.outputs, (self.losses, self.norms), strict=True):
+            self._stream(self.program.leaves[x.birth], self.numbers[:, k], len(graph.numbers))
+        given = (self.losses, self.norms, self.penalties)
+        for end, array in zip(self.program.outputs, given, strict=False):
+            assert array is not None
             self._stream(end, array, 1)
 
     def _set_rows(self, rows: Rows) -> None:
@@ -451,6 +451,17 @@ class Step:
         n = len(self.graph.rows)
         self._order = np.arange(n) if order is None else np.asarray(order, np.int64, order="C")
         self._index(self._order)
+
+    def divide(self, several: int) -> None:
+        """Say which batches make an update: for each the rows, or weights, of all of them."""
+        parts, weight = self.counts.astype(float), self.graph.rows.weight
+        if weight is not None:
+            weight = weight[self._order].reshape(len(weight), -1).sum(1, float)
+            parts = np.add.reduceat(weight, np.arange(0, len(weight), self.batch_size))
+        sums = np.add.reduceat(parts, np.arange(0, self.count, several))
+        self.numbers[:, 3] = np.repeat(sums, several)[: self.count]
+        self.numbers[:, 4] = np.arange(1, self.count + 1) % several == 0
+        self.numbers[-1, 4] = 1.0
 
     def _index(self, rows: Array) -> None:
         self._stream(self.program.leaves[self.graph.index.birth], rows, self.batch_size)

@@ -19,10 +19,12 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
+from chainrule.averaging import Average
 from chainrule.contract import check_contract, check_rows, diverged
 from chainrule.data import Rows, epoch_order, split
 from chainrule.errors import ConfigError, need
@@ -32,11 +34,13 @@ from chainrule.history import History
 from chainrule.losses import Loss, get_loss
 from chainrule.nn.module import Module
 from chainrule.optim import Updater, clip_by_norm, clip_by_value, global_norm
+from chainrule.pace import Pace
+from chainrule.penalties import Penalized
 from chainrule.plan import Plan, compiling
 from chainrule.predicting import Prediction
 from chainrule.progress import Progress
 from chainrule.schedules import Schedule, get_schedule
-from chainrule.step import Pace, Step, StepGraph
+from chainrule.step import Step, StepGraph
 from chainrule.threads import blas_threads, usable_threads
 from chainrule.transforms.compile.executor import NumpyProgram
 from chainrule.transforms.compile.program import Program
@@ -123,6 +127,7 @@ class Steps(NamedTuple):
     norms: Any
     rates: Any
     counts: Any
+    penalties: Any = None
 
 
 class Training:
@@ -143,13 +148,19 @@ class Training:
         self.validation = validation
         self.plan = plan
         self.history = History()
-        self.parameters = [p for p in model.parameters() if p.requires_grad]
-        self.updater = updater or Updater(list(self.parameters), plan.optimizer, plan.groups)
+        trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self.parameters = list(trained.values())
+        self.penalty = None if plan.penalty is None else Penalized(plan.penalty, trained)
+        thresholds = self.penalty.thresholds if self.penalty else {}
+        self.updater = updater or Updater(
+            list(self.parameters), plan.optimizer, plan.groups, thresholds
+        )
         self.batch_size = min(plan.batch_size or len(rows), max(len(rows), 1))
-        self.steps_per_epoch = -(-len(rows) // self.batch_size)
+        self.batches = -(-len(rows) // self.batch_size)
+        self.steps_per_epoch = -(-self.batches // plan.accumulate)
         self.seed = int(np.random.default_rng(plan.seed).integers(2**31))
         self.rate_factor = 1.0
-        columns = ["loss"] + ["validation_loss"] * (validation is not None)
+        columns = ["loss", "gradient_norm"] + ["validation_loss"] * (validation is not None)
         columns += ["validation_score"] * (validation is not None and plan.score is not None)
         self.watch = plan.early_stopping.start(columns) if plan.early_stopping else None
         self.best: list[Any] | None = None
@@ -159,7 +170,7 @@ class Training:
         self._spare: list[Any] | None = None
         self.tensors = [*model.parameters(), *(b for _, b in model.named_buffers())]
         self.good = self._weights()
-        self.mean: list[Array] | None = None
+        self.average = Average(plan.average, self.parameters, plan.epochs)
         self.interrupted = False
         self.callbacks = as_callbacks(plan.callbacks)
         if plan.progress:
@@ -232,7 +243,7 @@ class Training:
                     raise
                 break
         if self.compiled is not None:
-            self.compiled.load(self.updater, self.mean)
+            self.compiled.load(self.updater, self.average.mean)
             work = self.compiled.operations
             most = self.compiled.threads if work > WORTH_SHARING else 1
             self.pace = Pace(most, large=work > 100 * WORTH_SHARING)
@@ -242,7 +253,7 @@ class Training:
         if check:
             graph.check_indices()
             with _training_mode(self.model):
-                graph.check_repeats(self.model, self.loss, self.plan.penalty)
+                graph.check_repeats(self.model, self.loss, self.penalty)
         return Step(graph, self.batch_size, kind, usable_threads(self.plan.threads))
 
     def _traced(self, flat: bool) -> StepGraph:
@@ -252,10 +263,11 @@ class Training:
                 self.loss,
                 self.updater,
                 self.rows,
-                penalty=self.plan.penalty,
+                penalty=self.penalty,
                 clip_value=self.plan.clip_value,
                 clip_norm=self.plan.clip_norm,
-                average=self.plan.average is not None,
+                accumulate=self.plan.accumulate > 1,
+                average=self.average.beta is not None,
                 flat=flat,
             )
 
@@ -263,13 +275,13 @@ class Training:
         """Whether so much is to be done that compiling it is worth the wait."""
         assert isinstance(step.program, NumpyProgram)
         seconds = step.program.seconds({"rows": len(self.rows), "batch": self.batch_size})
-        return seconds * self.steps_per_epoch * self.plan.epochs > WORTH_COMPILING
+        return seconds * self.batches * self.plan.epochs > WORTH_COMPILING
 
     def _epoch(self, epoch: int) -> bool:
         """Learn every batch once and validate; say whether to stop."""
         started = time.perf_counter()
         order = self._order(epoch)
-        total, norms, rows = 0.0, 0.0, 0
+        total, norms, terms, rows = 0.0, 0.0, 0.0, 0
         candidate = self._kept_weights()
         for done in self._steps(epoch, order):
             if self.good is not candidate:  # the loss of these weights was finite
@@ -278,8 +290,13 @@ class Training:
             total += float(np.dot(done.losses, done.counts))
             norms += float(np.sum(done.norms))
             rows += int(np.sum(done.counts))
+            if done.penalties is not None:
+                terms += float(np.dot(done.penalties, done.counts))
         row: dict[str, float] = {"epoch": epoch, "loss": total / rows}
-        with self._averaged():
+        if self.penalty is not None:
+            row["penalty"] = terms / rows
+        self.average.epoch(epoch)
+        with self.average.shown(self.model, self.rows, self.batch_size):
             row |= self._validate(epoch)
             row["learning_rate"] = float(done.rates[-1])
             row["gradient_norm"] = norms / self.steps_per_epoch
@@ -297,54 +314,75 @@ class Training:
         if self.compiled is not None:
             yield from self._run_program(self.compiled, epoch, order)
             return
-        for inputs, target, weight in self.rows.batches(self.batch_size, order):
-            yield self._step(inputs, target, weight, epoch)
+        batches = self.rows.batches(self.batch_size, order)
+        while group := list(islice(batches, self.plan.accumulate)):
+            yield self._step(group, epoch)
             if self.interrupted:
                 return
 
     def _run_program(self, step: Step, epoch: int, order: Array | None) -> Iterator[Steps]:
         """Run the program for a short time at once, so that Ctrl-C and progress are noticed."""
         step.order(order)
-        done = 0
-        while done < self.steps_per_epoch and not (done and self.interrupted):
-            steps, threads = self.pace.next(self.steps_per_epoch - done)
-            stop = done + steps
-            factors = self._tell_program(step, done, stop, epoch)
+        several, first = self.plan.accumulate, self.updater.t
+        if several > 1:
+            step.divide(several)
+        done = told = 0
+        while done < self.batches and not (told and self.interrupted and done % several == 0):
+            steps, threads = self.pace.next(self.batches - done)
+            stop = min(-(-(done + steps) // several) * several, self.batches)
+            self._tell_program(step, done, stop, first, epoch)
             started = time.perf_counter()
             end = step.run(done, stop, threads)
-            self.pace.tell(time.perf_counter() - started)
-            if end > done:
-                chosen = slice(done, end)
-                self.updater.t += end - done
-                rates = self.plan.optimizer.lr * factors[: end - done]
-                yield Steps(self.updater.t - (end - done) + 1, step.losses[chosen],
-                            step.norms[chosen], rates, step.counts[chosen])  # fmt: skip
-            if step.failed:
-                rows = np.arange(len(self.rows)) if order is None else order
-                self._fail(self.rows.take(rows[end * self.batch_size :][: self.batch_size]), epoch)
+            self.pace.tell((time.perf_counter() - started) * steps / (stop - done))
             done = end
+            updates = self.steps_per_epoch if end == self.batches else end // several
+            if updates > told:
+                self.updater.t = first + updates
+                yield self._done(step, told, updates, first)
+                told = updates
+            if step.failed:
+                start = told * several * self.batch_size
+                rows = np.arange(len(self.rows)) if order is None else order
+                self._fail(self.rows.take(rows[start:][: several * self.batch_size]), epoch)
 
-    def _tell_program(self, step: Step, start: int, stop: int, epoch: int) -> Array:
-        """Give the program the number of each step, and its factors; give those of the rate."""
-        t = self.updater.t + np.arange(stop - start)
+    def _done(self, step: Step, start: int, stop: int, first: int) -> Steps:
+        """Put together what the program gave in the batches of some updates."""
+        several, lr = self.plan.accumulate, self.plan.optimizer.lr
+        terms = step.penalties
+        if several == 1:
+            one = slice(start, stop)
+            terms = None if terms is None else terms[one]
+            return Steps(first + start + 1, step.losses[one], step.norms[one],
+                         lr * step.numbers[one, 1], step.counts[one], terms)  # fmt: skip
+        begins = np.arange(start, stop) * several
+        last = np.minimum(begins + several, self.batches) - 1
+        batches = slice(int(begins[0]), int(last[-1]) + 1)
+
+        def total(array: Array) -> Array:
+            return np.add.reduceat(array[batches], begins - begins[0])
+
+        terms = None if terms is None else total(terms)
+        return Steps(first + start + 1, total(step.losses), step.norms[last],
+                     lr * step.numbers[last, 1], total(step.counts), terms)  # fmt: skip
+
+    def _tell_program(self, step: Step, start: int, stop: int, first: int, epoch: int) -> None:
+        """Give the program the number of the update of each batch, and its factors."""
+        t = first + np.arange(start, stop) // self.plan.accumulate
         factors = np.full(stop - start, self.rate_factor)
         if self.plan.schedule is not None:
             by_step = self.plan.schedule_by == "step"
             factors *= [self.schedule(int(n) if by_step else epoch - 1) for n in t]
         step.numbers[start:stop, 0] = t + 1
         step.numbers[start:stop, 1] = factors
-        if self.plan.average is not None:
-            step.numbers[start:stop, 2] = np.minimum(self.plan.average, (t + 1) / (t + 10))
-            if self.mean is None:
-                step.numbers[start, 2] = 0.0
-            self.mean = step.averages
-        return factors
+        if self.average.beta is not None:
+            step.numbers[start:stop, 2] = self.average.keep(t + 1)
+            self.average.mean = step.averages
 
     def _fail(self, batch: Rows, epoch: int) -> NoReturn:
         """Repeat the step whose loss or gradient is not finite, to say where that began."""
         if self.compiled is not None:
             self.compiled.store(self.updater)
-        self._step(batch.inputs, batch.target, batch.weight, epoch)
+        self._step(list(batch.batches(self.batch_size)), epoch)
         raise AssertionError("the loss of the compiled step is not finite, that of the graph is")
 
     def _order(self, epoch: int) -> Array | None:
@@ -352,29 +390,42 @@ class Training:
             return self.plan.shuffle(epoch)
         return epoch_order(len(self.rows), self.seed, epoch) if self.plan.shuffle else None
 
-    def _step(self, inputs: Any, target: Array, weight: Array | None, epoch: int) -> Steps:
-        """Learn one batch."""
+    def _step(self, group: list[Any], epoch: int) -> Steps:
+        """Learn one batch, or several that make one update."""
+        rate = self.plan.optimizer.lr * self._factor(epoch)
+        sizes = [len(t) if w is None else float(np.sum(w, dtype=float)) for _, t, w in group]
+        gradients: list[Array] = []
+        value = term = 0.0
         with np.errstate(all="ignore"):  # what is not finite is found and named below
-            prediction = self.model(*inputs)
-            loss = self.loss.value(prediction, target, weight)
-            if self.plan.penalty is not None:
-                loss = loss + self.plan.penalty(len(target) if weight is None else weight.sum())
-            value = float(value_of(loss))
-            rate = self.plan.optimizer.lr * self._factor(epoch)
-            if not np.isfinite(value):
-                self._restore(self.good)
-                raise diverged(loss, self.updater.t + 1, epoch, rate, value)
-            found = reverse([loss], [np.ones((), loss.dtype)], self.parameters)
-            gradients = [
-                np.zeros_like(p.value) if g is None else g
-                for g, p in zip(found, self.parameters, strict=True)
-            ]
+            for i, (inputs, target, weight) in enumerate(group):
+                if len(group) > 1 and not sizes[i]:  # without weight nothing counts
+                    weight = np.ones_like(weight)
+                loss = self.loss.value(self.model(*inputs), target, weight)
+                if len(group) > 1:
+                    loss = loss * (sizes[i] / np.float64(sum(sizes))).item()
+                if self.penalty is not None and i == len(group) - 1:
+                    extra = self.penalty.term(sum(sizes))
+                    loss, term = loss + extra, float(value_of(extra))
+                value += float(value_of(loss))
+                if not np.isfinite(value):
+                    self._restore(self.good)
+                    raise diverged(loss, self.updater.t + 1, epoch, rate, value)
+                found = self._gradients(loss)
+                gradients = list(map(np.add, gradients, found)) if gradients else found
             gradients, norm = self._clip(gradients)
         if not np.isfinite(norm):
             raise diverged(None, self.updater.t + 1, epoch, rate, norm, self.model, gradients)
         self.updater.step(gradients, self._factor(epoch))
-        self._move_average()
-        return Steps(self.updater.t, [value], [norm], [rate], [len(target)])
+        self.average.step(self.updater.t)
+        count = sum(len(target) for _, target, _ in group)
+        return Steps(self.updater.t, [value], [norm], [rate], [count], [term])
+
+    def _gradients(self, loss: Any) -> list[Array]:
+        found = reverse([loss], [np.ones((), loss.dtype)], self.parameters)
+        return [
+            np.zeros_like(p.value) if g is None else g
+            for g, p in zip(found, self.parameters, strict=True)
+        ]
 
     def _factor(self, epoch: int) -> float:
         t = self.updater.t if self.plan.schedule_by == "step" else epoch - 1
@@ -427,8 +478,8 @@ class Training:
             self.history.reason = "interrupted"
             return True
         if stop and self.watch is not None:
-            if self.watch.reached:
-                self.history.reason = "target reached"
+            if self.watch.ended:
+                self.history.reason = self.watch.ended
                 return True
             return not self._lower_rate()
         return False
@@ -449,8 +500,7 @@ class Training:
     def _finish(self) -> None:
         if self.compiled is not None:
             self.compiled.store(self.updater)
-        if self.mean is not None:
-            self._assign(self.mean)
+        self.average.put(self.model, self.rows, self.batch_size)
         rule = self.plan.early_stopping
         if self.best is not None and rule is not None and rule.restore_best:
             self._restore(self.best)
@@ -474,34 +524,6 @@ class Training:
     def _restore(self, values: list[Any]) -> None:
         for x, value in zip(self.tensors, values, strict=True):
             x.renew(value)
-
-    def _assign(self, values: list[Array]) -> None:
-        for p, value in zip(self.parameters, values, strict=True):
-            p.renew(value)
-
-    def _move_average(self) -> None:
-        beta = self.plan.average
-        if beta is None:
-            return
-        beta = min(beta, self.updater.t / (self.updater.t + 9))  # follow closely at the start
-        now = [p.value for p in self.parameters]
-        old = self.mean or now
-        self.mean = [
-            m + (1 - beta) * (v - m) if v.dtype.kind == "f" else v
-            for m, v in zip(old, now, strict=True)
-        ]
-
-    @contextmanager
-    def _averaged(self) -> Iterator[None]:
-        """Put the averaged weights into the model for a while."""
-        now = [p.value for p in self.parameters]
-        if self.mean is not None:
-            self._assign(self.mean)
-        try:
-            yield
-        finally:
-            if self.mean is not None:
-                self._assign(now)
 
     def _resume(self) -> int:
         if self.plan.checkpoint is None:

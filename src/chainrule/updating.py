@@ -9,13 +9,16 @@
 tensor([0.], requires_grad=True)
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from chainrule import ops
 from chainrule.errors import ConfigError
-from chainrule.graph import Array, Tensor
+from chainrule.graph import Array, Tensor, Value
+from chainrule.penalties import soft_threshold
 
 if TYPE_CHECKING:
     from chainrule.optim import Optimizer
@@ -81,12 +84,29 @@ class MovingAverage:
         return self.raw / (1 - self.beta**self.t) if self.t else self.raw
 
 
+def advance(
+    optimizer: "Optimizer",
+    p: Value,
+    g: Value,
+    state: dict[str, Any],
+    t: Any,
+    lr: Any,
+    threshold: float = 0.0,
+) -> tuple[Value, dict[str, Any]]:
+    """Give the new value and state of a parameter: the optimizer's step, then the proximal one."""
+    new, after = optimizer.update(p, g, state, t, lr)
+    if threshold:
+        new = soft_threshold(new, ops.mul(optimizer.gain(after, t), lr * threshold))
+    return new, after
+
+
 class Updater:
     """An optimizer at work on parameters: it keeps their state and the number of the step.
 
     `groups` may give the settings of some parameters another value, such as
     `[([bias], {"lr": 0.001, "weight_decay": 0.0})]`; the rest follow the optimizer. Parameters of
-    one group are updated as one long array, which is faster than one by one.
+    one group are updated as one long array, which is faster than one by one. `thresholds` gives
+    the strength of an L1 penalty by the birth numbers of parameters.
     """
 
     def __init__(
@@ -94,6 +114,7 @@ class Updater:
         parameters: list[Tensor],
         optimizer: "Optimizer",
         groups: list[tuple[list[Tensor], dict[str, float]]] | None = None,
+        thresholds: Mapping[int, float] | None = None,
     ) -> None:
         parameters = list(parameters)
         _check_parameters(parameters)
@@ -107,9 +128,10 @@ class Updater:
         found: dict[Any, list[int]] = {}
         for i, p in enumerate(parameters):
             change = settings.get(p.birth, {})
-            found.setdefault((p.dtype, tuple(sorted(change.items()))), []).append(i)
-        for (_, change_items), members in found.items():
-            self.blocks.append(_Block(parameters, members, optimizer, dict(change_items)))
+            limit = (thresholds or {}).get(p.birth, 0.0)
+            found.setdefault((p.dtype, limit, tuple(sorted(change.items()))), []).append(i)
+        for (_, limit, items), members in found.items():
+            self.blocks.append(_Block(parameters, members, optimizer, dict(items), limit))
 
     def step(self, gradients: list[Array] | None = None, factor: float = 1.0) -> None:
         """Update every parameter; without gradients, from `grad`, which is then cleared.
@@ -160,8 +182,10 @@ class _Block:
         members: list[int],
         optimizer: "Optimizer",
         change: dict[str, float],
+        threshold: float,
     ) -> None:
         self.members = members
+        self.threshold = threshold
         self.parameters = [parameters[i] for i in members]
         kept = {item.name: getattr(optimizer, item.name) for item in fields(optimizer) if item.init}
         unknown = set(change) - set(kept)
@@ -196,8 +220,9 @@ class _Block:
             self.flat = self._gather()
         flat_g = np.concatenate([np.ravel(gradients[i]) for i in self.members])
         with np.errstate(over="ignore", invalid="ignore"):
-            self.flat, self.state = self.optimizer.update(
-                self.flat, flat_g, self.state, t, self.optimizer.lr * factor
+            rate = self.optimizer.lr * factor
+            self.flat, self.state = advance(
+                self.optimizer, self.flat, flat_g, self.state, t, rate, self.threshold
             )
         pieces = np.split(self.flat, self.sizes)
         self.views = [

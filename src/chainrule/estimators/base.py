@@ -17,6 +17,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from chainrule import ops
 from chainrule.errors import ConfigError, DataError
 from chainrule.graph import Array, Value
+from chainrule.loss_checks import check_smoothing
 from chainrule.losses import LOSSES, Loss, get_loss
 from chainrule.targets import Labels
 
@@ -110,7 +111,7 @@ _SEVERAL = {"log_loss": "cross_entropy", "hinge": "multiclass_hinge", "binary_fo
 _REGRESSION = {"squared_error": "half_squared_error", "absolute_error": "mae"}
 
 
-def classification_loss(loss: Any, task: str) -> Loss:
+def classification_loss(loss: Any, task: str, label_smoothing: float = 0.0) -> Loss:
     """Choose the form of a loss for the task: for two classes, several, or several labels."""
     allowed = ("logits", "binary logits", "margins", "scores")
     names = _SEVERAL if task == "multiclass" else _BINARY
@@ -123,6 +124,8 @@ def classification_loss(loss: Any, task: str) -> Loss:
             f"loss {chosen.name} does not fit {task} labels; losses for classes are "
             f"{', '.join(known)}"
         )
+    if check_smoothing(label_smoothing):
+        chosen = chosen.having(label_smoothing=label_smoothing)
     return summed(chosen) if task != "multiclass" else chosen
 
 

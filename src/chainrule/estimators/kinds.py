@@ -29,13 +29,14 @@ class ForClasses(ClassifierMixin):  # type: ignore[misc]
     """A classifier, for two classes, several, or several labels per row."""
 
     loss: Any
+    label_smoothing: float
     _task: str
     _raw: Callable[[Any], Array]
 
     def _set_targets(self, targets: Targets) -> None:
         self._targets, self._task = targets, targets.task
         self.classes_, self.n_outputs_ = targets.classes, targets.outputs
-        self._loss = classification_loss(self.loss, targets.task)
+        self._loss = classification_loss(self.loss, targets.task, self.label_smoothing)
 
     def _after_load(self) -> None:
         self._set_targets(Targets(self._task, self.classes_))

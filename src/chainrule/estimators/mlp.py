@@ -12,11 +12,12 @@ per layer, any loss, class weights, optimizers, schedules, clipping, callbacks a
 True
 """
 
+from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import _fit_context
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call
 
@@ -42,7 +43,9 @@ class MLPClassifier(ForClasses, BaseMLP):
     * `loss`: "log_loss", "focal", "hinge", any loss of `chainrule.losses`, or a function;
     * `activation`: any of `chainrule.functional`, or one per hidden layer;
     * `dropout`, `batch_norm`, `layer_norm` act in every hidden layer;
-    * `class_weight`: a dictionary or "balanced";
+    * `class_weight`: a dictionary or "balanced"; `label_smoothing` of "log_loss";
+    * `penalty`: one of `chainrule.penalties`, or a mapping from layers ("0", "2", ... in `module_`)
+      to them, besides alpha; `average`: a number such as 0.99, or `chainrule.SWA()`;
     * `optimizer`, `schedule`, `clip_norm`, `weight_decay` (decoupled for Adam), `callbacks`;
     * `compile`: "numba", "numpy", False, or "auto" for machine code where one fit repays it; a
       search of many short fits is several times faster with "numba";
@@ -59,6 +62,7 @@ class MLPClassifier(ForClasses, BaseMLP):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseMLP._parameter_constraints,
         "class_weight": [dict, StrOptions({"balanced"}), None],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
     }
 
     def __init__(
@@ -92,10 +96,13 @@ class MLPClassifier(ForClasses, BaseMLP):
         batch_norm: bool = False,
         layer_norm: bool = False,
         class_weight: Any = None,
+        label_smoothing: float = 0.0,
         optimizer: Any = None,
         schedule: Any = None,
         clip_norm: float | None = None,
         weight_decay: float = 0.0,
+        penalty: Any = None,
+        average: Any = None,
         callbacks: Any = None,
         compile: Any = "auto",  # noqa: A002 (the word of `chainrule.train`)
     ) -> None:
@@ -127,10 +134,13 @@ class MLPClassifier(ForClasses, BaseMLP):
         self.batch_norm = batch_norm
         self.layer_norm = layer_norm
         self.class_weight = class_weight
+        self.label_smoothing = label_smoothing
         self.optimizer = optimizer
         self.schedule = schedule
         self.clip_norm = clip_norm
         self.weight_decay = weight_decay
+        self.penalty = penalty
+        self.average = average
         self.callbacks = callbacks
         self.compile = compile
 
@@ -216,6 +226,8 @@ class MLPRegressor(ForNumbers, BaseMLP):
         schedule: Any = None,
         clip_norm: float | None = None,
         weight_decay: float = 0.0,
+        penalty: Any = None,
+        average: Any = None,
         callbacks: Any = None,
         compile: Any = "auto",  # noqa: A002 (the word of `chainrule.train`)
     ) -> None:
@@ -250,6 +262,8 @@ class MLPRegressor(ForNumbers, BaseMLP):
         self.schedule = schedule
         self.clip_norm = clip_norm
         self.weight_decay = weight_decay
+        self.penalty = penalty
+        self.average = average
         self.callbacks = callbacks
         self.compile = compile
 

@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight
 
 from chainrule import ops
+from chainrule.averaging import SWA
 from chainrule.data import Rows
 from chainrule.errors import ConfigError, DataError
 from chainrule.estimators.base import (
@@ -28,6 +29,7 @@ from chainrule.history import History
 from chainrule.losses import Loss
 from chainrule.nn.layers import Dropout, Linear, mlp
 from chainrule.optim import SGD, Adam, AdamW, Optimizer, get_optimizer
+from chainrule.penalties import Penalized, Penalty, check_penalty
 from chainrule.plan import Plan
 from chainrule.predicting import predict
 from chainrule.stopping import EarlyStopping, ReduceOnPlateau
@@ -69,6 +71,8 @@ class BaseMLP(Saved, BaseEstimator):  # type: ignore[misc]
         "schedule": [str, callable, None],
         "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "penalty": [Penalty, dict, list, callable, None],
+        "average": [Interval(Real, 0, 1, closed="neither"), SWA, None],
         "callbacks": [list, tuple, None],
         "compile": ["boolean", StrOptions({"auto", "numba", "numpy"})],
     }
@@ -159,18 +163,29 @@ class BaseMLP(Saved, BaseEstimator):  # type: ignore[misc]
         """Biases of each layer; views that cannot be written to."""
         return [layer.bias.detach().numpy() for layer in self._linear()]
 
+    def _penalties(self) -> list[Any] | None:
+        """Put alpha and the penalty together."""
+        own = self.penalty if isinstance(self.penalty, list) else [self.penalty]
+        found = [self._penalty if self.alpha else None, *own]
+        return [part for part in found if part is not None] or None
+
     def _penalty(self, total_weight: Value) -> Value:
         weights = [layer.weight for layer in self._linear()]
         squares = sum(ops.sum(ops.mul(w, w)) for w in weights)
         return ops.mul(squares, ops.div(0.5 * float(self.alpha), total_weight))
 
     def _fit_lbfgs(self, rows: Rows) -> None:
-        penalty = self._penalty if self.alpha else None
+        given = self._penalties()
+        check_penalty(given)
+        penalty = None if given is None else Penalized(given, dict(self.module_.named_parameters()))
+        if self.average is not None or (penalty and penalty.thresholds):
+            what = "average" if self.average is not None else "an L1 penalty with exact zeros"
+            raise ConfigError(f"solver='lbfgs' has no {what}: use solver='adam' or 'sgd'")
         result = minimize(
             self.module_,
             self._loss,
             rows,
-            penalty=penalty,
+            penalty=penalty.term if penalty else None,
             max_iter=self.max_iter,
             max_fun=self.max_fun,
             tol=self.tol,
@@ -187,6 +202,8 @@ class BaseMLP(Saved, BaseEstimator):  # type: ignore[misc]
     def _fit_stochastic(self, rows: Rows, y: Any, validation_data: Any, incremental: bool) -> None:
         if self.early_stopping and incremental:
             raise ValueError("partial_fit does not support early_stopping=True")
+        if self.average is not None and incremental:
+            raise ValueError("partial_fit does not support average")
         rows, held_out = self._held_out(rows, y, validation_data)
         batch_size = self._batch_size(len(rows))
         updater = getattr(self, "_updater", None) if incremental else None
@@ -241,7 +258,8 @@ class BaseMLP(Saved, BaseEstimator):  # type: ignore[misc]
             schedule=schedule,
             schedule_by="epoch" if schedule is inverse_scaling else "step",
             clip_norm=self.clip_norm,
-            penalty=self._penalty if self.alpha else None,
+            penalty=self._penalties(),
+            average=self.average,
             early_stopping=EarlyStopping(
                 patience=self.n_iter_no_change + 1,
                 min_delta=self.tol,

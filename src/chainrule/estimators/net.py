@@ -109,6 +109,9 @@ class _Net(Saved, BaseEstimator):  # type: ignore[misc]
             seed=seed,
             schedule=self.schedule,
             clip_norm=self.clip_norm,
+            penalty=self.penalty,
+            accumulate=self.accumulate,
+            average=self.average,
             early_stopping=self.early_stopping,
             score=self._raw_score,
             callbacks=self.callbacks or (),
@@ -155,8 +158,10 @@ class NetClassifier(ForClasses, _Net):
     builds one: one output for two classes, one per class for more, one per label for a multi-label
     y; None is `chainrule.estimators.builders.HiddenLayers()`, 64 ReLU units. With `initialize` its
     weights are drawn anew from `random_state`; `initialize=False` goes on from the weights it has.
-    `loss` is "log_loss" or another loss for classes; the rest is that of `chainrule.train`, with
-    batches of min(200, rows) for "auto". It computes in the dtype of X, float32 or float64.
+    `loss` is "log_loss" or another loss for classes, such as "focal"; `class_weight` is a
+    dictionary or "balanced"; `label_smoothing` keeps probabilities away from 0 and 1. The rest is
+    that of `chainrule.train` (docs/training.md), with batches of min(200, rows) for "auto". It
+    computes in the dtype of X, float32 or float64.
 
     Fitted: `module_`, `history_`, `classes_`, `n_iter_`.
 
@@ -175,9 +180,13 @@ class NetClassifier(ForClasses, _Net):
         batch_size: Any = "auto",
         schedule: Any = None,
         clip_norm: float | None = None,
+        penalty: Any = None,
+        accumulate: int = 1,
+        average: Any = None,
         early_stopping: Any = None,
         validation_fraction: float | None = None,
         class_weight: Any = None,
+        label_smoothing: float = 0.0,
         initialize: bool = True,
         callbacks: Any = None,
         verbose: Any = False,
@@ -192,9 +201,13 @@ class NetClassifier(ForClasses, _Net):
         self.batch_size = batch_size
         self.schedule = schedule
         self.clip_norm = clip_norm
+        self.penalty = penalty
+        self.accumulate = accumulate
+        self.average = average
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.class_weight = class_weight
+        self.label_smoothing = label_smoothing
         self.initialize = initialize
         self.callbacks = callbacks
         self.verbose = verbose
@@ -232,6 +245,9 @@ class NetRegressor(ForNumbers, _Net):
         batch_size: Any = "auto",
         schedule: Any = None,
         clip_norm: float | None = None,
+        penalty: Any = None,
+        accumulate: int = 1,
+        average: Any = None,
         early_stopping: Any = None,
         validation_fraction: float | None = None,
         initialize: bool = True,
@@ -248,6 +264,9 @@ class NetRegressor(ForNumbers, _Net):
         self.batch_size = batch_size
         self.schedule = schedule
         self.clip_norm = clip_norm
+        self.penalty = penalty
+        self.accumulate = accumulate
+        self.average = average
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.initialize = initialize

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from chainrule.averaging import SWA
 from chainrule.errors import ConfigError, FormatError
 from chainrule.estimators.builders import BUILDERS
 from chainrule.functional import ACTIVATIONS
@@ -26,9 +27,11 @@ from chainrule.history import History
 from chainrule.losses import LOSSES, Loss
 from chainrule.nn.module import Module, from_plain
 from chainrule.optim import OPTIMIZERS
+from chainrule.penalties import PENALTIES
 from chainrule.plain import entry
 from chainrule.save import ModelFile, write_model
 from chainrule.schedules import SCHEDULES
+from chainrule.stopping import EarlyStopping
 
 _NOT_SAVED = ("callbacks", "verbose")  # they belong to a training, not to a model
 
@@ -136,6 +139,9 @@ _RECORDS: dict[str, dict[str, Any]] = {
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
     "builder": BUILDERS,
+    "penalty": PENALTIES,
+    "average": {"swa": SWA},
+    "early_stopping": {"earlystopping": EarlyStopping},
 }
 
 
@@ -169,9 +175,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "dict": lambda v: {decode(k): decode(item) for k, item in v["dict"]},
     "module": lambda v: from_plain(v["module"]),
     "loss": lambda v: LOSSES[v["loss"]].having(**decode(v["settings"])),
-    "optimizer": _record(OPTIMIZERS, "optimizer"),
-    "schedule": _record(SCHEDULES, "schedule"),
-    "builder": _record(BUILDERS, "builder"),
+    **{key: _record(registry, key) for key, registry in _RECORDS.items()},
 }
 
 

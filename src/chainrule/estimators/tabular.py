@@ -326,14 +326,16 @@ class TabularClassifier(ClassifierMixin, _Tabular):  # type: ignore[misc]
         self._targets = Targets(self._task, self.classes_)
 
     def _loss(self) -> Loss:
-        if self._task == "multiclass":
-            return losses.cross_entropy.having(label_smoothing=self.label_smoothing)
-        return _SMOOTHED.having(smoothing=self.label_smoothing)
+        return self._cross_entropy().having(label_smoothing=self.label_smoothing)
+
+    def _cross_entropy(self) -> Loss:
+        several = self._task == "multiclass"
+        return losses.cross_entropy if several else losses.binary_cross_entropy_with_logits
 
     def _temperature(self, held_out: Rows) -> float:
         """Give the number to divide the logits by: the likeliest on the rows left out."""
         raw = predict(self.module_, held_out.inputs)
-        loss = losses.cross_entropy if self._task == "multiclass" else _SMOOTHED
+        loss = self._cross_entropy()
 
         def nll(log_t: float) -> float:
             value = loss.value(raw / np.float32(np.exp(log_t)), held_out.target, held_out.weight)
@@ -459,13 +461,3 @@ def _as_labels(y: Any) -> Any:
     refuse_masked(y, "y")
     y = y.toarray() if hasattr(y, "toarray") else np.asarray(as_array(y))
     return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
-
-
-def _smoothed(prediction: Any, target: Any, *, smoothing: float = 0.0) -> Any:
-    """Binary cross-entropy from logits whose labels are moved towards 1/2."""
-    if smoothing:
-        target = ops.add(ops.mul(target, 1 - smoothing), smoothing / 2)
-    return losses.binary_cross_entropy_with_logits.formula(prediction, target)
-
-
-_SMOOTHED = Loss("binary_cross_entropy_with_logits", _smoothed, "binary logits", "labels")

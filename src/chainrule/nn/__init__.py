@@ -21,10 +21,15 @@ from chainrule.nn.module import Buffer as Buffer
 from chainrule.nn.module import Module as Module
 from chainrule.nn.module import Parameter as Parameter
 from chainrule.nn.module import register as register
+from chainrule.nn.neurons import McCullochPitts as McCullochPitts
+from chainrule.nn.neurons import Perceptron as Perceptron
+from chainrule.nn.neurons import TwoLayer as TwoLayer
+from chainrule.nn.neurons import truth_table as truth_table
 from chainrule.nn.normalization import BatchNorm1d as BatchNorm1d
 from chainrule.nn.normalization import BatchNorm2d as BatchNorm2d
 from chainrule.nn.normalization import GroupNorm as GroupNorm
 from chainrule.nn.normalization import LayerNorm as LayerNorm
+from chainrule.nn.normalization import update_bn as update_bn
 from chainrule.nn.pooling import AdaptiveAvgPool1d as AdaptiveAvgPool1d
 from chainrule.nn.pooling import AdaptiveAvgPool2d as AdaptiveAvgPool2d
 from chainrule.nn.pooling import AdaptiveMaxPool1d as AdaptiveMaxPool1d
@@ -38,3 +43,5 @@ from chainrule.nn.recurrent import GRU as GRU
 from chainrule.nn.recurrent import LSTM as LSTM
 from chainrule.nn.recurrent import RNN as RNN
 from chainrule.nn.recurrent import Jordan as Jordan
+from chainrule.nn.vectors import parameters_to_vector as parameters_to_vector
+from chainrule.nn.vectors import vector_to_parameters as vector_to_parameters

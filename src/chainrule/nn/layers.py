@@ -88,14 +88,38 @@ class Linear(Module):
 class Activation(Module):
     """An activation by name, or any function of one tensor.
 
+    Settings that `trainable` names are parameters: training changes them from the number given.
+
     >>> Activation("leaky_relu", negative_slope=0.1)(np.array([-1.0, 1.0]))
     array([-0.1,  1. ])
+    >>> Activation("logistic", beta=2.0, trainable=["beta"]).count_parameters()
+    1
     """
 
-    def __init__(self, name: str | Callable[..., Value], **settings: Any) -> None:
+    def __init__(
+        self,
+        name: str | Callable[..., Value],
+        *,
+        trainable: Sequence[str] = (),
+        **settings: Any,
+    ) -> None:
         self.function = functional.get_activation(name)
         self.name = name if isinstance(name, str) else self.function.__name__
-        self.settings = settings
+        missing = [key for key in trainable if key not in settings]
+        if missing:
+            raise ConfigError(
+                f"Activation({self.name!r}, trainable={list(trainable)}): give {missing[0]} its "
+                f"start, such as {missing[0]}=1.0"
+            )
+        self.start = {key: float(settings[key]) for key in trainable}
+        self.settings = settings | {key: Parameter(x) for key, x in self.start.items()}
+
+    def initialize(self, seed: Any = None, activation: str = "identity") -> Self:
+        """Set trainable settings to their start."""
+        with no_grad():
+            for key, value in self.start.items():
+                self.settings[key].assign(np.asarray(value))
+        return self
 
     def forward(self, x: Value) -> Value:
         """Apply the function."""
@@ -108,11 +132,13 @@ class Activation(Module):
                 f"the activation {self.name} cannot be saved: register it with "
                 "chainrule.functional.activation, here and where the model is loaded"
             )
-        return {"name": self.name, **self.settings}
+        trainable = {"trainable": list(self.start)} if self.start else {}
+        return {"name": self.name, **self.settings, **self.start, **trainable}
 
     def extra_repr(self) -> str:
         """Give the name and settings."""
-        return ", ".join([self.name, *(f"{k}={v}" for k, v in self.settings.items())])
+        settings = self.settings | self.start
+        return ", ".join([self.name, *(f"{k}={v}" for k, v in settings.items())])
 
 
 @register

@@ -235,6 +235,53 @@ class LayerNorm(Module):
         return ", ".join(map(str, self.normalized_shape))
 
 
+def has_batch_statistics(model: Module) -> bool:
+    """Say whether a layer of the model keeps running statistics of batches."""
+    return bool(_tracking(model))
+
+
+def _tracking(model: Module) -> list[Any]:
+    return [m for _, m in model.named_modules() if hasattr(m, "running_var")]
+
+
+def update_bn(model: Module, inputs: Any, *, batch_size: int = 256) -> None:
+    """Compute the running statistics of batch normalization anew, for the weights of now.
+
+    They become the means, weighted by rows, of the statistics of the batches in one pass over
+    `inputs`, an array or a tuple of arrays; dropout is off. Needed after weights were averaged,
+    whose activations have other means and variances (Izmailov et al., 2018). A last batch of a
+    single row is left out.
+
+    >>> from chainrule import nn
+    >>> model = nn.Sequential(nn.BatchNorm1d(1))
+    >>> update_bn(model, np.array([[1.0], [2.0], [3.0], [6.0]]), batch_size=2)
+    >>> model[0].running_mean, model[0].running_var
+    (tensor([3.]), tensor([2.5]))
+    """
+    parts = inputs if isinstance(inputs, tuple) else (inputs,)
+    layers, modes = _tracking(model), [(m, m.training) for _, m in model.named_modules()]
+    momenta = [layer.momentum for layer in layers]
+    rows, seen = len(parts[0]), 0
+    try:
+        model.eval()
+        for layer in layers:
+            layer.training = True
+        with no_grad():
+            for start in range(0, rows, batch_size):
+                batch = [x[start : start + batch_size] for x in parts]
+                if start and len(batch[0]) < 2:
+                    break
+                seen += len(batch[0])
+                for layer in layers:
+                    layer.momentum = len(batch[0]) / seen
+                model(*batch)
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
+        for module, mode in modes:
+            module.training = mode
+
+
 def _assign_ones(*tensors: Tensor | None) -> None:
     with no_grad():
         for x in tensors:
