@@ -35,7 +35,7 @@ def test_every_row_is_filled():
 
 @pytest.mark.slow
 def test_page_is_up_to_date():
-    assert page(SECTIONS) == PAGE.read_text(), "run `make errata`"
+    assert page(SECTIONS) == PAGE.read_text(encoding="utf-8"), "run `make errata`"
 
 
 def test_a_wrong_number_names_its_row():

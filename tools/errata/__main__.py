@@ -16,4 +16,4 @@ if __name__ == "__main__":
     if "--print" in sys.argv:
         sys.stdout.write(page(SECTIONS))
     else:
-        PAGE.write_text(page(SECTIONS))
+        PAGE.write_text(page(SECTIONS), encoding="utf-8")
