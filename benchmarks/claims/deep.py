@@ -1,5 +1,6 @@
 """Claims on depth: gradients that vanish or explode, starts of weights, batch normalization."""
 
+import copy
 import math
 from itertools import pairwise
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 
 from benchmarks.claims.book import Run, Sample, claim, verdict
 from benchmarks.claims.nets import accuracy, fitted, moons
-from chainrule import functional, grad, losses, nn, ops, optim
+from chainrule import functional, grad, losses, nn, no_grad, ops, optim
 from chainrule.nn.init import get_initializer
 
 bce = losses.binary_cross_entropy_with_logits
@@ -204,4 +205,36 @@ def batch_normalization(run: Run) -> tuple[str, str]:
         rates[place] = min(tried, key=lambda rate: tried[rate].mean)
         found[place] = tried[rates[place]]
     text = ", ".join(f"{p}: {found[p]} (η = {rates[p]})" for p in found)
+    return text, verdict(found["before"].below(found["none"]))
+
+
+def _drift(place: str, seed: int, epochs: int) -> float:
+    """Measure how far the mean input of the fourth layer moves in training, in its spreads."""
+    model, data = _normalized(place, seed), moons(seed, 320)
+    before_fourth = 6 if place == "none" else 9
+    means, spreads = [], []
+    for _ in range(epochs):
+        probe = nn.Sequential(*list(copy.deepcopy(model))[:before_fourth])
+        with no_grad():  # by the statistics of these rows, as in training
+            x = probe(data[0]).numpy()
+        means.append(x.mean(axis=0))
+        spreads.append(float(x.std()))
+        fitted(model, bce, data, optim.SGD(0.1), 1, seed=seed)
+    moved = [float(np.linalg.norm(b - a)) for a, b in pairwise(means)]
+    return float(np.mean(moved) / np.mean(spreads))
+
+
+@claim(
+    "R08",
+    "B:L768",
+    "Internal covariate shift (as what batch normalization removes)",
+    "η = 0.1: the mean input of the fourth layer moves less from epoch to epoch than without",
+)
+def covariate_shift(run: Run) -> tuple[str, str]:
+    epochs = run.amount(12, 4)
+    found = {
+        place: Sample(_drift(place, s, epochs) for s in run.seeds(8))
+        for place in ("none", "before")
+    }
+    text = f"moves per epoch, in spreads: without {found['none']}, with {found['before']}"
     return text, verdict(found["before"].below(found["none"]))

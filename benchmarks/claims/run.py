@@ -1,6 +1,6 @@
 """Measure the claims of the notes, print the table, and write docs/claims.md.
 
-python benchmarks/claims/run.py              all, about a quarter of an hour on one core
+python benchmarks/claims/run.py              all, in a few minutes on one core
 python benchmarks/claims/run.py A16 O22      these rows; the page is not written
 python benchmarks/claims/run.py --quick      fewer seeds and less work; the page is not written
 """
