@@ -127,21 +127,27 @@ def _mixed(seed: int, rows: int) -> Data:
 
 
 def _curve(run: Run, sizes: tuple[int, ...], seeds: int = 6) -> dict[str, dict[int, Sample]]:
+    """Test errors of an MLP with its best of three rates and of ridge with its best of four λ."""
     found: dict[str, dict[int, Sample]] = {"MLP": {}, "ridge": {}}
     for rows in sizes:
-        ends = []
+        tried: dict[tuple[str, float], list[float]] = {}
         for seed in run.seeds(seeds):
             (x, y), fresh = _mixed(seed, rows), _mixed(seed + 1000, 2000)
-            model = mlp([10, 64, 1], "relu", seed)
             epochs = max(10, min(300, 100_000 // rows))
-            fitted(model, "mse", (x, y), optim.Adam(0.003), epochs, seed=seed, schedule="cosine")
+            for rate in (0.001, 0.003, 0.01):
+                model = mlp([10, 64, 1], "relu", seed)
+                fitted(model, "mse", (x, y), optim.Adam(rate), epochs, seed=seed, schedule="cosine")
+                tried.setdefault(("MLP", rate), []).append(mse(model, fresh))
             wide = np.column_stack([x, np.ones(rows)]).astype(float)
-            padded = np.vstack([wide, np.eye(11)])
-            w = linear_fit(padded, np.concatenate([y[:, 0], np.zeros(11)]))
-            guess = np.column_stack([fresh[0], np.ones(2000)]) @ w
-            ends.append((mse(model, fresh), float(losses.mse(guess, fresh[1][:, 0].astype(float)))))
-        found["MLP"][rows] = Sample(a for a, _ in ends)
-        found["ridge"][rows] = Sample(b for _, b in ends)
+            for penalty in (0.1, 1.0, 10.0, 100.0):
+                padded = np.vstack([wide, np.sqrt(penalty) * np.eye(11)[:10]])
+                w = linear_fit(padded, np.concatenate([y[:, 0], np.zeros(10)]))
+                guess = np.column_stack([fresh[0], np.ones(2000)]) @ w
+                error = float(losses.mse(guess, fresh[1][:, 0].astype(float)))
+                tried.setdefault(("ridge", penalty), []).append(error)
+        for name, curve in found.items():
+            samples = [Sample(values) for (kind, _), values in tried.items() if kind == name]
+            curve[rows] = min(samples, key=lambda sample: sample.mean)
     return found
 
 
@@ -149,7 +155,8 @@ def _curve(run: Run, sizes: tuple[int, ...], seeds: int = 6) -> dict[str, dict[i
     "T16",
     "B:L123-126",
     "ml works good with small data",
-    "ten inputs: with 20 rows the test error of ridge is below that of an MLP",
+    "ten inputs: with 20 rows the test error of ridge is below that of an MLP, both at their best "
+    "setting",
 )
 def small_data(run: Run) -> tuple[str, str]:
     found = _curve(run, (20, 50), seeds=30)
