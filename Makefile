@@ -4,7 +4,7 @@ VENV ?= .venv
 RUN := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(VENV)/bin/python
 SETUP := $(VENV)/.installed
 
-.PHONY: demo test fast bench lint types reference clean
+.PHONY: demo test fast bench lint types reference errata claims clean
 
 demo: $(SETUP)
 	$(VENV)/bin/python examples/demo.py
@@ -31,6 +31,12 @@ bench: $(SETUP)
 
 reference: $(SETUP)
 	$(RUN) tools/reference.py
+
+errata: $(SETUP)
+	$(RUN) -m tools.errata
+
+claims: $(SETUP)
+	$(RUN) benchmarks/claims/run.py
 
 $(SETUP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
