@@ -321,7 +321,7 @@ concat_op = General(
     _infer_concat,
     _concat_vjp,
     _concat_jvp,
-).looped(Scatter(_concat_target, parts=range))
+).looped(Scatter(_concat_target, parts=range, covers=True))
 
 
 def _run_shift(x: Array, start: Array, reverse: bool) -> Array:

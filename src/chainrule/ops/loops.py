@@ -106,11 +106,13 @@ class Reduce:
 class Scatter:
     """Elements of the inputs written, or added, to places of a result that starts at zero.
 
-    `target` gives the place in the result of the element of input k at an index.
+    `target` gives the place in the result of the element of input k at an index. What `covers`
+    the whole result needs no zeros.
     """
 
     target: Callable[[Place, int, Index], Index]
     add: bool = False
+    covers: bool = False
     parts: Callable[[int], Sequence[int]] = lambda count: [0]
     """Which inputs are written, of so many."""
 

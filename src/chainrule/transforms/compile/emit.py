@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from chainrule.ops.loops import Along, Reduce, Scatter
+from chainrule.ops.loops import Along, Reduce
 from chainrule.transforms.compile.frame import (
     INNER,
     OUTER,
@@ -22,7 +22,7 @@ from chainrule.transforms.compile.frame import (
     squeezed,
 )
 from chainrule.transforms.compile.schedule import Group, Root, is_one, write
-from chainrule.transforms.compile.simplify import Node, same_shape
+from chainrule.transforms.compile.simplify import Node, Scatters, same_shape
 from chainrule.transforms.compile.structure import product_of
 
 _INDENT = "    "
@@ -226,21 +226,31 @@ def scatter_kernel(node: Node, memory: set[int], shares: dict[int, Node]) -> Ker
 
     Threads share the first axis where elements keep their place along it.
     """
-    loop = node.loop
-    assert isinstance(loop, Scatter)
+    several = isinstance(node.loop, Scatters)
+    parts = node.loop.nodes if several else (node,)
     frame = Frame(memory)
     frame.shares = shares
     out = frame.pointer(node)
-    nests = [_scattered(node, part, frame, out) for part in loop.parts(len(node.inputs))]
+    nests = [_spread_over(node, frame, out)] if several and node.loop.start else []
+    covered = bool(nests) or (not several and node.loop.covers)
+    nests += [
+        _scattered(x, k, frame, out, add=x.loop.add or several)
+        for x in parts
+        for k in x.loop.parts(len(x.inputs))
+    ]
     share = node.shape[0] if node.shape and all(nest.keeps_first for nest in nests) else None
     zeros = f"range({frame.size(product_of(node.shape))})"
     if share is not None:
         rest = frame.size(product_of(node.shape[1:]))
         zeros = f"range(first * {rest}, last * {rest})"
     zero = assignment(f"{out}[k]", literal(0, node.dtype), node.dtype)
-    lines = [*frame.lines[TOP], f"for k in {zeros}:", _INDENT + zero]
+    lines = list(frame.lines[TOP])
+    if not covered:
+        lines += [f"for k in {zeros}:", _INDENT + zero]
     for nest in nests:
         for depth, (name, n) in enumerate(nest.loops):
+            if depth == len(nest.loops) - 1:
+                lines += [_INDENT * depth + line for line in nest.before]
             span = "first, last" if depth == 0 and share is not None else frame.size(n)
             lines.append(_INDENT * depth + f"for {name} in range({span}):")
         lines += [_INDENT * len(nest.loops) + line for line in nest.body]
@@ -250,29 +260,54 @@ def scatter_kernel(node: Node, memory: set[int], shares: dict[int, Node]) -> Ker
 
 
 class _Nest(NamedTuple):
-    """Loops over the elements of an input of a scatter: where an element goes, and the lines."""
+    """Loops over the elements of an input of a scatter: where an element goes, and the lines.
+
+    Those of `before` stand outside of the innermost loop.
+    """
 
     loops: list[tuple[str, Any]]
     target: list[str]
+    before: list[str]
     body: list[str]
     keeps_first: bool
 
 
-def _scattered(node: Node, part: int, frame: Frame, out: str) -> _Nest:
+def _spread_over(node: Node, frame: Frame, out: str) -> _Nest:
+    """Write input 0 of a sum as it is; the scattered elements come on top."""
+    index, loops = _loops(node, frame)
+    value = frame.read(node.inputs[0], index, node.dtype)
+    return _nest(node, loops, index, frame, out, value, keeps=True)
+
+
+def _scattered(node: Node, part: int, frame: Frame, out: str, add: bool) -> _Nest:
     loop, x = node.loop, node.inputs[part]
+    index, loops = _loops(x, frame)
+    value = frame.read(x, index, node.dtype)
+    target = loop.target(frame.here(node, index), part, index)
+    keeps = same_shape(x.shape[:1], node.shape[:1])
+    return _nest(node, loops, target, frame, out, value, keeps=keeps, add=add)
+
+
+def _loops(x: Node, frame: Frame) -> tuple[list[str], list[tuple[str, Any]]]:
+    """Give an index over all elements of a node, and the loops that it takes."""
     index = ["0" if is_one(n) else f"i{k}" for k, n in enumerate(x.shape)]
     loops = [(name, n) for name, n in zip(index, x.shape, strict=True) if name != "0"]
     for name, span in loops:
-        frame.loop(name, INNER, span)
-    value = frame.read(x, index, node.dtype)
-    target = loop.target(frame.here(node, index), part, index)
+        frame.loop(name, INNER if name == loops[-1][0] else OUTER, span)
+    return index, loops
+
+
+def _nest(
+    node: Node, loops: list[tuple[str, Any]], target: list[str], frame: Frame, out: str, value: str,
+    *, keeps: bool, add: bool = False,
+) -> _Nest:  # fmt: skip
     place = f"{out}[{frame.address(node.shape, target)}]"
-    store = assignment(place, f"plus({place}, {value})" if loop.add else value, node.dtype)
-    body = [*frame.lines[INNER], store]
-    frame.lines[INNER] = []
-    frame.forget()
-    keeps = bool(loops) and loops[0][0] == "i0" == target[0]
-    return _Nest(loops, target, body, keeps and same_shape(x.shape[:1], node.shape[:1]))
+    store = assignment(place, f"plus({place}, {value})" if add else value, node.dtype)
+    before, body = frame.lines[OUTER], [*frame.lines[INNER], store]
+    frame.lines[OUTER], frame.lines[INNER] = [], []
+    frame.forget(OUTER)
+    keeps_first = keeps and bool(loops) and loops[0][0] == "i0" == target[0]
+    return _Nest(loops, target, before, body, keeps_first)
 
 
 def along_kernel(node: Node, memory: set[int], shares: dict[int, Node]) -> Kernel:

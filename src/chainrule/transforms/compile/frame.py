@@ -37,6 +37,19 @@ def keeps_axes(node: Node) -> bool:
     return same_shape(squeezed(node.shape), squeezed(node.inputs[0].shape))
 
 
+def regroups(node: Node) -> int:
+    """Give how many last axes stay as they are where the others become one, or one becomes these.
+
+    0 where the elements of the input are cut up in any other way.
+    """
+    shape, inside = node.shape, node.inputs[0].shape
+    kept = 0
+    while kept < min(len(shape), len(inside)) and shape[-1 - kept] == inside[-1 - kept]:
+        kept += 1
+    axes = {len(shape) - kept, len(inside) - kept}
+    return kept if len(axes) == 2 and 1 in axes and 0 not in axes else 0
+
+
 def is_expensive(node: Node) -> bool:
     """Whether computing an element takes longer than loading it."""
     if isinstance(node.loop, Map):
@@ -151,9 +164,9 @@ class Frame:
         self.memo[-1, (source,)] = name
         return name
 
-    def forget(self) -> None:
+    def forget(self, least: int = INNER) -> None:
         """Drop what is known inside a loop that has ended."""
-        gone = {name for name, level in self.levels.items() if level == INNER}
+        gone = {name for name, level in self.levels.items() if level >= least}
         self.memo = {key: name for key, name in self.memo.items() if name not in gone}
 
     # Elements.
@@ -217,13 +230,34 @@ class Frame:
     def _renamed(self, node: Node, at: tuple[str, ...]) -> str:
         """Read an element through a change of axes."""
         if not keeps_axes(node):
-            return self._load(base(node), node, at)
+            if base(node).order in self.stored:
+                return self._load(base(node), node, at)
+            return self.read(node.inputs[0], self._regrouped(node, at))
         places = iter([i for n, i in zip(node.shape, at, strict=True)
                        if not (isinstance(n, int) and n == 1)])  # fmt: skip
         inside = node.inputs[0]
         return self.read(
             inside, ["0" if isinstance(n, int) and n == 1 else next(places) for n in inside.shape]
         )
+
+    def _regrouped(self, node: Node, at: tuple[str, ...]) -> Index:
+        """Give the index into the input of a node that joins its first axes, or divides one.
+
+        Quotients have names of their own, so that they stand outside of loops that need them.
+        """
+        inside = node.inputs[0].shape
+        kept = regroups(node)
+        first, last = list(at[: len(at) - kept]), list(at[len(at) - kept :])
+        if len(first) > 1:  # one axis was divided
+            place = first[0]
+            for n, i in zip(node.shape[1:], first[1:], strict=False):
+                place = self.put(f"({place}) * {self.size(n)} + {i}")
+            return [place, *last]
+        place, index = first[0], []
+        for n in reversed(inside[1 : len(inside) - kept]):
+            index.append(self.put(f"({place}) % {self.size(n)}"))
+            place = self.put(f"({place}) // {self.size(n)}")
+        return [place, *reversed(index), *last]
 
     def _formula(self, node: Node, index: Index) -> str:
         loop = node.loop

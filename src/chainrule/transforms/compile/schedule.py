@@ -18,9 +18,10 @@ from chainrule.transforms.compile.frame import (
     base,
     is_expensive,
     keeps_axes,
+    regroups,
     squeezed,
 )
-from chainrule.transforms.compile.simplify import Node, above, reachable, same_shape
+from chainrule.transforms.compile.simplify import Node, Scatters, above, reachable, same_shape
 
 
 @dataclass
@@ -83,7 +84,7 @@ def is_one(n: Any) -> bool:
 def is_single(node: Node) -> bool:
     """Whether a node is computed as a whole."""
     return node.op is not None and (
-        node.loop is None or isinstance(node.loop, Product | Scatter | Along | Steps)
+        node.loop is None or isinstance(node.loop, Product | Scatter | Scatters | Along | Steps)
     )
 
 
@@ -142,9 +143,9 @@ class Schedule:
                 kept.add(node.order)
             if is_single(node):
                 kept.add(node.order)
-                if not isinstance(node.loop, Scatter):
+                if not isinstance(node.loop, Scatter | Scatters):
                     kept |= {base(x).order for x in node.inputs}
-            if isinstance(node.loop, Element) and node.loop.order and not keeps_axes(node):
+            if _renames(node) and not keeps_axes(node) and not regroups(node):
                 kept.add(base(node).order)
         return {node.order for node in self.nodes if node.order in kept and not _renames(node)}
 
@@ -227,7 +228,7 @@ class Schedule:
                 for node in root.frame.computed:
                     if is_expensive(node):
                         seen.setdefault(node.order, set()).add((i, p))
-            if isinstance(step, Single) and isinstance(step.node.loop, Scatter):
+            if isinstance(step, Single) and isinstance(step.node.loop, Scatter | Scatters):
                 for node in reachable(step.node.inputs, self.stored):
                     if is_expensive(node):
                         seen.setdefault(node.order, set()).add((i, 0))

@@ -10,13 +10,14 @@ twice is computed once, arithmetic of known numbers is done, and what changes no
 """
 
 from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from chainrule.dims import Dim, Shape
 from chainrule.graph import Op, Scope, Tensor, ancestors, placeholder, tracing
-from chainrule.ops.loops import Element, Map, Parts, Reduce
+from chainrule.ops.loops import Element, Map, Parts, Reduce, Scatter
 
 _NEUTRAL: dict[str, tuple[Any, ...]] = {"{} + {}": (0, 0), "{} - {}": (None, 0),
                                         "{} * {}": (1, 1), "{} / {}": (None, 1)}  # fmt: skip
@@ -24,6 +25,17 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {"{} + {}": (0, 0), "{} - {}": (None, 0),
 
 
 _CHOICE = "{1} if {0} else {2}"
+
+
+@dataclass(frozen=True, eq=False)
+class Scatters:
+    """A sum of nodes that put elements into a result, written into one memory.
+
+    With `start`, input 0 is added to them.
+    """
+
+    nodes: "tuple[Node, ...]"
+    start: bool
 
 
 class Node:
@@ -68,6 +80,7 @@ def simplify(
     `parts` no op is taken apart. `names` are names of tensors, by their birth.
     """
     work = _Simplifier({x.birth for x in changing}, parts)
+    work.readers = {x.birth: 1 for x in outputs}
     work.walk(ancestors(outputs))
     for birth, name in (names or {}).items():
         if birth in work.found:
@@ -96,10 +109,14 @@ class _Simplifier:
         self.changing = changing
         self.parts = parts
         self.found: dict[int, Node] = {}
+        self.readers: dict[int, int] = {}
         self.known: dict[Any, Node] = {}
         self.count = 0
 
     def walk(self, tensors: Sequence[Tensor]) -> None:
+        for x in tensors:
+            for y in x.inputs:
+                self.readers[y.birth] = self.readers.get(y.birth, 0) + 1
         for x in tensors:
             if x.birth not in self.found:
                 self.found[x.birth] = self._leaf(x) if x.op is None else self._node(x)
@@ -125,9 +142,11 @@ class _Simplifier:
             same = self._neutral(loop, x, inputs) or self._folded(op, x, inputs)
             if same is not None:
                 return same
-        if (
-            isinstance(loop, Element) and loop.order and _is_same(inputs[0], x)
-        ):  # fmt: skip
+        if isinstance(loop, Map) and loop.template == "{} + {}" and self.parts:
+            joined = self._joined(x, inputs)
+            if joined is not None:
+                return joined
+        if isinstance(loop, Element) and loop.order and _is_same(inputs[0], x):
             return inputs[0]
         if isinstance(loop, Reduce) and not loop.position and _all_ones(inputs[0], x.attrs):
             loop = Element(order=True) if inputs[0].dtype == x.dtype else loop
@@ -135,6 +154,28 @@ class _Simplifier:
             loop = Element(lambda p: p.read(0, []))
         key = (op.name, *[y.order for y in inputs], *_frozen(x.attrs))
         return self.known.get(key) or self._new(key, x, op, inputs, x.attrs, loop=loop)
+
+    def _joined(self, x: Tensor, inputs: Sequence[Node]) -> Node | None:
+        """Join a sum with the scattered elements in it, if nothing else reads these."""
+        nodes: list[Node] = []
+        starts: list[Node] = []
+        for y, node in zip(x.inputs, inputs, strict=True):
+            if node.number is not None or not _is_same(node, x):
+                return None
+            alone = self.readers.get(y.birth, 0) == 1
+            if alone and isinstance(node.loop, Scatter) and not node.loop.covers:
+                nodes.append(node)
+            elif alone and isinstance(node.loop, Scatters):
+                nodes += node.loop.nodes
+                starts += node.inputs[: node.loop.start]
+            else:
+                starts.append(node)
+        if not nodes or len(starts) > 1:
+            return None
+        key = ("scatters", *[n.order for n in (*starts, *nodes)], bool(starts))
+        given = (*starts, *[y for n in nodes for y in n.inputs])
+        loop = Scatters(tuple(nodes), bool(starts))
+        return self.known.get(key) or self._new(key, x, x.op, given, {}, loop=loop)
 
     def _new(
         self, key: Any, x: Tensor, op: Op | None, inputs: tuple[Node, ...], attrs: dict[str, Any],

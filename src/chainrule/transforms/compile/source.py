@@ -21,7 +21,7 @@ from chainrule.transforms.compile.emit import (
 )
 from chainrule.transforms.compile.frame import base, squeezed, type_name
 from chainrule.transforms.compile.schedule import Group, Root, Schedule, Step, is_one
-from chainrule.transforms.compile.simplify import Node, same_shape
+from chainrule.transforms.compile.simplify import Node, Scatters, same_shape
 from chainrule.transforms.compile.structure import LARGE, Times, product_of
 
 HEAD = 5
@@ -155,7 +155,7 @@ class Text:
         if isinstance(step, Group):
             return self._of_kernel(step.roots[-1].node, group_kernel(step, memory, self.shares))
         node = step.node
-        if isinstance(node.loop, Scatter):
+        if isinstance(node.loop, Scatter | Scatters):
             return self._of_kernel(node, scatter_kernel(node, memory, self.shares))
         if isinstance(node.loop, Along):
             return self._of_kernel(node, along_kernel(node, memory, self.shares))
