@@ -31,6 +31,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import architectures
 import numpy as np
 
 RATE = 1e-3
@@ -39,15 +40,21 @@ CHAINRULE_OPTIONS: dict[str, Any] = {"compile": "numba"}
 """What `chainrule.train` is given beyond the data and Adam, such as `{"compile": "numba"}`."""
 
 Weights = list[tuple[np.ndarray, np.ndarray]]  # per layer: matrix (inputs, outputs), bias
+State = dict[str, np.ndarray]  # of a net of `architectures.py`, by PyTorch's names
 Run = Callable[[int], float]  # takes a number of epochs, gives the mean loss of the first
 
 
 class Peer:
     """A library at work on rows `x`, targets `y`, the first weights, and a batch size."""
 
-    def __init__(self, x: np.ndarray, y: np.ndarray, weights: Weights, batch: int) -> None:
+    def __init__(
+        self, x: np.ndarray, y: np.ndarray, weights: Weights, batch: int, name: str = "",
+        state: State | None = None,
+    ) -> None:  # fmt: skip
         self.x, self.y, self.weights, self.batch = x, y, weights, batch
-        self.sizes = [matrix.shape[0] for matrix, _ in weights] + [weights[-1][0].shape[1]]
+        self.name, self.state = name, state or {}  # of an architecture, else of layers
+        if weights:
+            self.sizes = [matrix.shape[0] for matrix, _ in weights] + [weights[-1][0].shape[1]]
         self.classes = y.ndim == 1  # else a column of numbers
 
     def start(self, rows: int) -> Run:
@@ -66,6 +73,8 @@ class Chainrule(Peer):
         """Build the net."""
         import chainrule
 
+        if self.name:
+            return architectures.chainrule_model(self.name).load_state_dict(self.state)
         state = {}
         for i, (matrix, bias) in enumerate(self.weights):
             state |= {f"{2 * i}.weight": matrix.T, f"{2 * i}.bias": bias}
@@ -105,6 +114,8 @@ class ScikitLearn(Peer):
 
     def estimator(self, epochs: int) -> Any:
         """Build the net."""
+        if self.name:
+            raise ValueError("it has no such layers")
         from sklearn.neural_network import MLPClassifier, MLPRegressor
 
         given = iter(self.weights)
@@ -146,6 +157,10 @@ class PyTorch(Peer):
         """Build the net."""
         import torch
 
+        if self.name:
+            model = architectures.torch_model(self.name)
+            model.load_state_dict({k: torch.from_numpy(v) for k, v in self.state.items()})
+            return model
         layers: list[Any] = []
         for matrix, bias in self.weights:
             linear = torch.nn.Linear(*matrix.shape)
@@ -227,7 +242,9 @@ class TorchCompile(PyTorch):
         """Compile the step when it is first needed; the weights are its arguments."""
         import torch
 
-        p = [q.detach() for q in self.model().parameters()]
+        whole = self.model()
+        names = [name for name, _ in whole.named_parameters()]
+        p = [q.detach() for q in whole.parameters()]
         m, v = ([torch.zeros_like(q) for q in p] for _ in range(2))
         t = torch.zeros(())
         formula = (
@@ -235,6 +252,9 @@ class TorchCompile(PyTorch):
         )
 
         def loss_of(p: list[Any], x: Any, y: Any) -> Any:
+            if self.name:
+                given = dict(zip(names, p, strict=True))
+                return formula(torch.func.functional_call(whole, given, (x,)), y)
             for i in range(0, len(p), 2):
                 x = torch.nn.functional.linear(torch.relu(x) if i else x, p[i], p[i + 1])
             return formula(x, y)
@@ -281,11 +301,13 @@ class Jax(Peer):
 
         adam = optax.adam(RATE)
 
-        def net(weights: Any, x: Any) -> Any:
+        def mlp(weights: Any, x: Any) -> Any:
             for matrix, bias in weights[:-1]:
                 x = jax.nn.relu(x @ matrix + bias)
             matrix, bias = weights[-1]
             return x @ matrix + bias
+
+        net = architectures.jax_net(self.name) if self.name else mlp
 
         def loss(weights: Any, x: Any, y: Any) -> Any:
             output = net(weights, x)
@@ -310,6 +332,8 @@ class Jax(Peer):
         """Copy the first weights, for they are donated."""
         import jax.numpy as jnp
 
+        if self.name:
+            return {name: jnp.array(value) for name, value in self.state.items()}
         return [(jnp.array(matrix), jnp.array(bias)) for matrix, bias in self.weights]
 
     def start(self, rows: int) -> Run:
@@ -377,9 +401,11 @@ class Worker:
         """Read a workload."""
         self.peer = self.way = None
         with np.load(path) as found:
-            layers = range(sum(name.startswith("w") for name in found.files))
+            name = str(found["name"]) if "name" in found.files else ""
+            state = {k[6:]: found[k] for k in found.files if k.startswith("state.")}
+            layers = range(sum(k.startswith("w") for k in found.files))
             weights = [(found[f"w{i}"], found[f"b{i}"]) for i in layers]
-            self.peer = PEERS[self.kind](found["x"], found["y"], weights, batch)
+            self.peer = PEERS[self.kind](found["x"], found["y"], weights, batch, name, state)
 
     def train(self, rows: int, epochs: int) -> dict[str, float]:
         """Train from the first weights: the seconds, and the mean loss of the first epoch."""

@@ -34,6 +34,7 @@ from typing import Any
 
 import click
 import numpy as np
+from architectures import ARCHITECTURES, Architecture, chainrule_model
 from fits import FIRST_FIT, SEARCH
 from host import cores, installed, processor
 from rich.console import Console
@@ -79,10 +80,13 @@ class Net:
     ratio: float  # times faster than the best peer: the target
     share: float  # of the peak: the target
     one_core: bool = False  # whether that is the peak of one core
+    architecture: Architecture | None = None  # of a net that is no stack of layers
 
     @property
     def flops(self) -> int:
         """Operations of a step: forward, and backward twice that without the inputs' gradient."""
+        if self.architecture is not None:
+            return self.architecture.flops(self.batch)
         layers = [2 * self.batch * i * o for i, o in zip(self.sizes, self.sizes[1:], strict=False)]
         return 3 * sum(layers) - layers[0]
 
@@ -92,6 +96,13 @@ NETS = {
     "tabular": Net((54, 256, 256, 7), 256, 25600, 1.6, 0.5),
     "mnist": Net((784, 256, 128, 10), 128, 12800, 1.5, 0.6),
     "wide": Net((1024, 2048, 2048, 1000), 256, 2560, 1.1, 0.7),
+}
+BATCHES = {"lenet": (64, 3.0), "lstm": (32, 1.6), "gru": (32, 1.5), "bilstm": (32, 1.5),
+           "cnn 1d": (64, 1.5)}  # fmt: skip
+"""Rows of a batch, and the target, of the nets of `architectures.py`."""
+NETS |= {
+    name: Net((), batch, 40 * batch, ratio, 0, architecture=ARCHITECTURES[name])
+    for name, (batch, ratio) in BATCHES.items()
 }
 PREDICTIONS = {"predict 1": (1, 3.0), "predict 100k": (100_000, 1.2)}
 FITS = {"first fit": {"cold": 1.0, "warm": 2.0}, "search": {"MLPClassifier warm": 5.0}}
@@ -271,6 +282,9 @@ def write_workload(net: Net, path: Path) -> None:
     Classes are equally frequent, so that all are there.
     """
     rng = np.random.default_rng(0)
+    if net.architecture is not None:
+        write_architecture(net, path, rng)
+        return
     x = rng.standard_normal((net.rows, net.sizes[0]), np.float32)
     hidden = np.sin(x @ rng.standard_normal(net.sizes[0])) + rng.normal(0, 0.3, net.rows)
     if net.sizes[-1] == 1:
@@ -285,12 +299,26 @@ def write_workload(net: Net, path: Path) -> None:
     np.savez(path, **arrays)
 
 
+def write_architecture(net: Net, path: Path, rng: np.random.Generator) -> None:
+    """Draw rows, a target, and the weights with which chainrule starts."""
+    name = path.stem
+    x = rng.standard_normal((net.rows, *net.architecture.shape), np.float32)
+    hidden = np.sin(x.reshape(net.rows, -1)[:, :16].sum(1)) + rng.normal(0, 0.3, net.rows)
+    y = hidden.astype(np.float32)[:, None]
+    if net.architecture.classes:
+        y = hidden.argsort().argsort() * net.architecture.classes // net.rows
+    state = chainrule_model(name).state_dict()
+    np.savez(path, x=x, y=y, name=name, **{f"state.{k}": v for k, v in state.items()})
+
+
 def opened(bench: Bench, name: str, net: Net) -> list[str]:
     """Hand a net to all workers; name those that have it."""
     path = bench.folder / f"{name}.npz"
     if not path.exists():
         write_workload(net, path)
     contestants = [label for label in bench.workers if not label.startswith("peak")]
+    if net.architecture is not None:  # scikit-learn has no such layers
+        contestants = [label for label in contestants if not label.startswith("scikit-learn")]
     if bench.quick and name != "tiny" and "torch.compile" in contestants:
         contestants.remove("torch.compile")  # it compiles for long
     return list(bench.each(contestants, lambda w: w.ask("open", path=str(path), batch=net.batch)))
@@ -499,7 +527,8 @@ def summary(results: dict[str, Result]) -> list[list[str]]:
             if name in NETS and ours:
                 one = NETS[name].one_core
                 share = result.share(ours, "one" if one else "all")
-                line[5:] = [f"{share:.2f}", f"{NETS[name].share:g} of {'1' if one else 'all'}"]
+                aim = f"{NETS[name].share:g} of {'1' if one else 'all'}" if NETS[name].share else ""
+                line[5:] = [f"{share:.2f}", aim]
             table.append(line)
     return table
 

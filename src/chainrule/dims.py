@@ -89,6 +89,16 @@ class Size(int):
         return size
 
 
+class Constant(int):
+    """A whole number that compiled code has in its source, such as the size of a kernel.
+
+    Loops of a few turns are then written out, which pays where nets rarely differ in the number.
+
+    >>> Constant(3) + 1, Constant(3) == 3
+    (4, True)
+    """
+
+
 def broadcast_shapes(*shapes: Shape) -> Shape:
     """Give the shape that NumPy's broadcasting makes of these, names included."""
     ndim = max((len(shape) for shape in shapes), default=0)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.dims import Shape, product
+from chainrule.dims import Constant, Shape, product
 from chainrule.errors import ShapeError
 from chainrule.graph import Array, Tensor, Value, shape_of
 from chainrule.ops.elementwise import equal, logical_or, neg, not_equal, where
@@ -50,7 +50,7 @@ def _infer_windows(x: Tensor, size: Sizes, stride: Sizes, dilation: Sizes) -> tu
     counts = [
         count_windows(*each) for each in zip(x.shape[lead:], size, stride, dilation, strict=True)
     ]
-    return (*x.shape[:lead], *size, *counts), x.dtype
+    return (*x.shape[:lead], *[Constant(n) for n in size], *counts), x.dtype
 
 
 def _run_fold(y: Array, shape: Sizes, size: Sizes, stride: Sizes, dilation: Sizes) -> Array:
@@ -74,8 +74,8 @@ def _window_place(p: Place, index: Index) -> Index:
     for axis in range(axes):
         k, at = index[lead + axis], index[lead + axes + axis]
         step, gap = p.attrs["stride"][axis], p.attrs["dilation"][axis]
-        moved = at if step == 1 else f"({at}) * {p.size(step)}"
-        within = k if gap == 1 else f"({k}) * {p.size(gap)}"
+        moved = at if step == 1 else f"({at}) * {p.size(Constant(step))}"
+        within = k if gap == 1 else f"({k}) * {p.size(Constant(gap))}"
         places.append(f"{moved} + {within}")
     return [*index[:lead], *places]
 

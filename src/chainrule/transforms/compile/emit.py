@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from chainrule.dims import Constant
 from chainrule.ops.loops import Along, Reduce
 from chainrule.transforms.compile.frame import (
     INNER,
@@ -209,11 +210,20 @@ def _columns(root: Root, memory: set[int], shares: dict[int, Node]) -> Kernel:
     for depth, n in enumerate(root.outer):
         span = "first, last" if depth == 0 else frame.size(n)
         lines.append(_INDENT * depth + f"for i{depth} in range({span}):")
-    body = [*frame.lines[OUTER], f"for j in range({columns}):", _INDENT + f"{place} = {start}"]
-    spans = [*sizes[:-1], columns]
-    for depth, (name, span) in enumerate(zip(root.inner_names, spans, strict=True)):
-        body.append(_INDENT * depth + f"for {name} in range({span}):")
-    body += [_INDENT * len(spans) + line for line in [*frame.lines[INNER], step]]
+    spans = list(zip(root.inner_names[:-1], sizes[:-1], strict=True))
+    if all(isinstance(n, Constant) for n in root.inner[:-1]):  # a few turns, written out by LLVM
+        step = assignment("s", loop.step.format("s", x=value), node.dtype)
+        body = [*frame.lines[OUTER], f"for j in range({columns}):", _INDENT + f"s = {start}"]
+        for depth, (name, span) in enumerate(spans, start=1):
+            body.append(_INDENT * depth + f"for {name} in range({span}):")
+        body += [_INDENT * (len(spans) + 1) + line for line in [*frame.lines[INNER], step]]
+        body.append(_INDENT + assignment(place, "s", node.dtype))
+    else:
+        body = [*frame.lines[OUTER], f"for j in range({columns}):", _INDENT + f"{place} = {start}"]
+        spans.append(("j", columns))
+        for depth, (name, span) in enumerate(spans):
+            body.append(_INDENT * depth + f"for {name} in range({span}):")
+        body += [_INDENT * len(spans) + line for line in [*frame.lines[INNER], step]]
     lines += [_INDENT * len(root.outer) + line for line in body]
     share = root.outer[0] if root.outer else root.inner[-1]
     work = [([*root.outer, *root.inner], len(frame.lines[INNER]) + 1)]

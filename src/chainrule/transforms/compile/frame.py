@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.dims import Dim, Size
+from chainrule.dims import Constant, Dim, Size
 from chainrule.ops.loops import Element, Index, Map, Reduce
 from chainrule.transforms.compile.simplify import Node, same_shape
 from chainrule.transforms.compile.structure import Sum, product_of
@@ -128,7 +128,7 @@ class Frame:
 
     def size(self, n: Any) -> str:
         """Name of a whole number, which becomes an argument."""
-        if not isinstance(n, Dim | Size) and n in (0, 1):
+        if isinstance(n, Constant) or (not isinstance(n, Dim | Size) and n in (0, 1)):
             return str(int(n))
         key = ("named", n.name) if isinstance(n, Size) else (type(n).__name__, n)
         if key not in self.sizes:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from chainrule.dims import Dim, Size
+from chainrule.dims import Constant, Dim, Size
 from chainrule.ops.loops import Along, Product, Reduce, Scatter, Steps
 from chainrule.transforms.compile import language
 from chainrule.transforms.compile.emit import (
@@ -215,7 +215,9 @@ class Text:
 
     def _size(self, n: Any) -> str:
         """Name of a size; one that has no name of its own gets one for this use alone."""
-        if isinstance(n, int) and not isinstance(n, Size) and n in (0, 1):
+        if isinstance(n, Constant) or (
+            isinstance(n, int) and not isinstance(n, Size) and n in (0, 1)
+        ):
             return str(int(n))
         key = _name_of(n)
         if key in self._known_sizes:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.dims import Dim, Size
+from chainrule.dims import Constant, Dim, Size
 from chainrule.graph import Tensor
 
 LARGE = 1000
@@ -59,6 +59,8 @@ def evaluate(n: Any, sizes: Mapping[str, int], exchange: Mapping[int, int]) -> i
         for name in n.names:
             total *= sizes[name]
         return total
+    if isinstance(n, Constant):
+        return int(n)
     return exchange.get(int(n), int(n))
 
 
@@ -75,6 +77,8 @@ def structure(
     def plain(value: Any) -> Any:
         if isinstance(value, bool) or value is None:
             return value
+        if isinstance(value, Constant):
+            return "constant", int(value)
         if isinstance(value, int):
             if value < 2:
                 return int(value)
