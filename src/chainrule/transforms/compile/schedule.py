@@ -229,9 +229,10 @@ class Schedule:
                     if is_expensive(node):
                         seen.setdefault(node.order, set()).add((i, p))
             if isinstance(step, Single) and isinstance(step.node.loop, Scatter | Scatters):
-                for node in reachable(step.node.inputs, self.stored):
-                    if is_expensive(node):
-                        seen.setdefault(node.order, set()).add((i, 0))
+                for k, x in enumerate(step.node.inputs):  # each has loops of its own
+                    for node in reachable([x], self.stored):
+                        if is_expensive(node):
+                            seen.setdefault(node.order, set()).add((i, k))
         return {order for order, places in seen.items() if len(places) > 1}
 
     def _in_memory(self) -> set[int]:
