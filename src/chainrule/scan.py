@@ -19,8 +19,8 @@ from chainrule import ops
 from chainrule.dims import Dim, resolve
 from chainrule.errors import GraphError, ShapeError
 from chainrule.graph import Array, Attrs, Op, Tensor, Value, dtype_of, shape_of
-from chainrule.ops.linear import shift
 from chainrule.ops.loops import Steps
+from chainrule.ops.moving import shift
 from chainrule.transforms.forward import forward
 from chainrule.transforms.reverse import reverse as reverse_walk
 from chainrule.transforms.run import Graph, Spec, trace

@@ -23,9 +23,9 @@ from chainrule.ops.general import (
 )  # fmt: skip
 from chainrule.ops.indexing import getitem
 from chainrule.ops.linear import (
-    broadcast_to, concat, cumsum, matmul, place, reshape, scatter_add, spread, stack, sum, take,
-    take_along, transpose,
+    broadcast_to, cumsum, matmul, reshape, spread, sum, transpose,
 )  # fmt: skip
+from chainrule.ops.moving import concat, place, scatter_add, stack, take, take_along
 from chainrule.ops.windows import pad, window_max, windows
 
 METHODS.update(

@@ -20,8 +20,9 @@ from chainrule.dims import Shape, product
 from chainrule.errors import ShapeError
 from chainrule.graph import Value, dtype_of, shape_of
 from chainrule.ops.kinds import Multilinear
-from chainrule.ops.linear import matmul, reshape, slice_op, sum_op
+from chainrule.ops.linear import matmul, reshape, sum_op
 from chainrule.ops.loops import Parts
+from chainrule.ops.moving import slice_op
 from chainrule.ops.windows import Sizes, count_windows, fold_op, pad, per_axis, windows_op
 
 Pads = tuple[tuple[int, int], ...]

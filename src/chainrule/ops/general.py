@@ -19,15 +19,13 @@ from chainrule.ops.kinds import Discrete, General
 from chainrule.ops.linear import (
     all_axes,
     one_axis,
-    put_along,
     reshape,
     sum,  # noqa: A004
     sum_op,
-    take_along,
-    take_along_op,
     transpose,
 )
 from chainrule.ops.loops import Along, Element, Parts, Reduce
+from chainrule.ops.moving import put_along, take_along, take_along_op
 
 
 def _infer_arg(x: Tensor, axis: int, keepdims: bool) -> tuple[Shape, Any]:

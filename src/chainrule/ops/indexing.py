@@ -14,7 +14,8 @@ from chainrule.dims import Dim, product
 from chainrule.errors import ShapeError
 from chainrule.graph import Tensor, Value, shape_of
 from chainrule.ops.elementwise import add, less, mul, where
-from chainrule.ops.linear import reshape, slice_op, take, transpose
+from chainrule.ops.linear import reshape, transpose
+from chainrule.ops.moving import slice_op, take
 
 _FULL = (None, None, 1)
 

@@ -17,8 +17,9 @@ from chainrule.graph import Array, Tensor, Value, shape_of
 from chainrule.ops.elementwise import equal, logical_or, neg, not_equal, where
 from chainrule.ops.general import max_op
 from chainrule.ops.kinds import Discrete, General, Multilinear
-from chainrule.ops.linear import place, put_along, reshape, take_along_op
+from chainrule.ops.linear import reshape
 from chainrule.ops.loops import Element, Index, Parts, Place, Scatter
+from chainrule.ops.moving import place, put_along, take_along_op
 
 Sizes = tuple[int, ...]
 # Transposes name ops that come later.

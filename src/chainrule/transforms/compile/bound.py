@@ -16,9 +16,10 @@ from chainrule.graph import Array
 from chainrule.ops.loops import Product
 from chainrule.transforms.compile import language
 from chainrule.transforms.compile.arena import ALIGN, bytes_of, empty, layout, lifetimes, room
+from chainrule.transforms.compile.calls import Call, Foreign, Inner, Products
 from chainrule.transforms.compile.frame import base
 from chainrule.transforms.compile.simplify import Node
-from chainrule.transforms.compile.source import HEAD, Call, Foreign, Inner, Products, Text
+from chainrule.transforms.compile.source import HEAD, Text
 from chainrule.transforms.compile.structure import evaluate
 
 if TYPE_CHECKING:

@@ -24,10 +24,11 @@ from chainrule.errors import GraphError
 from chainrule.graph import Tensor, ancestors
 from chainrule.ops.loops import Product, Steps
 from chainrule.transforms.compile.bound import MACHINE, Bound
+from chainrule.transforms.compile.calls import Inner
 from chainrule.transforms.compile.frame import base, type_name
 from chainrule.transforms.compile.schedule import Schedule
 from chainrule.transforms.compile.simplify import Node, simplify
-from chainrule.transforms.compile.source import Inner, Text
+from chainrule.transforms.compile.source import Text
 from chainrule.transforms.compile.structure import structure
 
 KINDS = ("float32", "float64", "int64", "int32", "uint64", "bool_")

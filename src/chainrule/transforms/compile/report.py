@@ -21,7 +21,7 @@ import numpy as np
 
 from chainrule.ops.loops import Product, Steps
 from chainrule.transforms.compile.bound import Bound
-from chainrule.transforms.compile.source import Call, comment
+from chainrule.transforms.compile.calls import Call, comment
 
 WORTH_SHARING = 4e6
 """Operations of a step from which on a second thread can pay."""

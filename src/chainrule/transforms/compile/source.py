@@ -6,12 +6,21 @@ alone, and is compiled once for nets of all widths.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from chainrule.dims import Constant, Dim, Size
-from chainrule.ops.loops import Along, Product, Reduce, Scatter, Steps
+from chainrule.ops.loops import Along, Product, Scatter, Steps
 from chainrule.transforms.compile import language
+from chainrule.transforms.compile.calls import (
+    Call,
+    Foreign,
+    Inner,
+    Products,
+    comment,
+    set_meetings,
+    set_owners,
+)
 from chainrule.transforms.compile.emit import (
     Kernel,
     along_kernel,
@@ -20,7 +29,8 @@ from chainrule.transforms.compile.emit import (
     scatter_kernel,
 )
 from chainrule.transforms.compile.frame import base, squeezed, type_name
-from chainrule.transforms.compile.schedule import Group, Root, Schedule, Step, is_one
+from chainrule.transforms.compile.schedule import Group, Schedule, Step, is_one
+from chainrule.transforms.compile.sharing import sharing
 from chainrule.transforms.compile.simplify import Node, Scatters, same_shape
 from chainrule.transforms.compile.structure import LARGE, Times, product_of
 
@@ -31,54 +41,6 @@ _RESERVED = {
     *language.WORDS, "clocks", "first", "last", "meeting", "numbers", "range", "row", "scratch",
     "short", "start", "step", "stop", "table", "thread", "threads",
 }  # fmt: skip
-
-
-@dataclass
-class Call:
-    """One statement of the program: a kernel, a product, or a function of Python.
-
-    `share` is the size whose range threads share out; `local` are the pieces of memory of which a
-    thread then touches its part alone. What is not shared is done by thread `owner`.
-    """
-
-    node: Node
-    kernel: Kernel | None = None
-    name: str = ""
-    reads: set[int] = field(default_factory=set)
-    writes: set[int] = field(default_factory=set)
-    share: Any = None
-    local: set[int] = field(default_factory=set)
-    owner: int = 0
-    by_columns: bool = False
-    meets: bool = False
-
-
-@dataclass(frozen=True)
-class Products:
-    """The address of the machine code that multiplies matrices of a dtype."""
-
-    dtype: str
-
-
-@dataclass(frozen=True)
-class Foreign:
-    """An op without a loop fact: the program calls Python for it, at an address."""
-
-    node: Node
-
-
-@dataclass(frozen=True, eq=False)
-class Inner:
-    """What a program needs of the steps inside a node: their `code`, or a table, `first` or `rest`.
-
-    `leaves` are the nodes of the inputs in the program of a step, `result` that of the carry.
-    """
-
-    node: Node
-    program: Any
-    leaves: list[Node]
-    result: Node
-    what: str = "code"
 
 
 class Text:
@@ -113,8 +75,8 @@ class Text:
         self._known_sizes: dict[str, str] = {}
         self._taken: set[str] = set(_RESERVED)
         self.calls, self.check_at = self._calls()
-        _set_owners(self.calls)
-        _set_meetings(self.calls, self.check_at)
+        set_owners(self.calls)
+        set_meetings(self.calls, self.check_at)
         names: dict[str, str] = {}
         for call in self.calls:
             if call.kernel is not None:
@@ -451,17 +413,6 @@ def _is_product(call: Call) -> bool:
     return call.kernel is None and isinstance(call.node.loop, Product)
 
 
-def comment(call: Call) -> str:
-    """Say which layers and ops a statement computes."""
-    nodes = call.kernel.roots if call.kernel is not None else [call.node]
-    texts: dict[str, None] = {}
-    for node in nodes:
-        where = node.scope.path() if node.scope else ""
-        what = node.op.name if node.op else "copy"
-        texts[f"{where}: {what}" if where else what] = None
-    return ", ".join(texts)
-
-
 def _name_of(n: Any) -> str:
     """Name that a size has of its own, or nothing."""
     if isinstance(n, Times):
@@ -477,101 +428,3 @@ def _splits_columns(node: Node) -> bool:
     """
     m, n = node.shape[-2:]
     return len(node.shape) == 2 and isinstance(m, Dim) and isinstance(n, int) and n >= LARGE
-
-
-def _set_owners(calls: Sequence[Call]) -> None:
-    """Deal sums over whole matrices, such as those of the gradient norm, to the threads in turn."""
-    dealt = 0
-    for call in calls:
-        kernel = call.kernel
-        if kernel is not None and kernel.share is None and all(
-            isinstance(x.loop, Reduce) and len(squeezed(x.inputs[0].shape)) > 1 and not x.shape
-            for x in kernel.roots
-        ):  # fmt: skip
-            call.owner = dealt
-            dealt += 1
-
-
-def _set_meetings(calls: Sequence[Call], check_at: int) -> None:
-    """Say before which calls threads have to meet: where one needs what another has made."""
-    since: list[Call] = []
-    for i, call in enumerate(calls):
-        if i == check_at:
-            since = []
-        if any(_disturbs(earlier, call) for earlier in since):
-            call.meets = True
-            since = []
-        since.append(call)
-
-
-def _disturbs(earlier: Call, call: Call) -> bool:
-    common = (earlier.writes & (call.reads | call.writes)) | (earlier.reads & call.writes)
-    if not common:
-        return False
-    if earlier.share is None or call.share is None:
-        both = earlier.share is None and call.share is None
-        return not (both and earlier.owner == call.owner)
-    return not (same_shape([earlier.share], [call.share]) and common <= earlier.local & call.local)
-
-
-# Memory that serves two nodes.
-
-
-def sharing(schedule: Schedule) -> dict[int, Node]:
-    """Give the nodes that are written over the memory of another, which nobody reads later."""
-    shares: dict[int, Node] = {}
-    last_use = _last_uses(schedule)
-    leaf_of = {base(new).order: leaf for leaf, new in schedule.updates}
-    fixed = {base(x).order for x in schedule.outputs} | set(leaf_of)
-    for i, step in enumerate(schedule.steps):
-        if not isinstance(step, Group) or step.roots[0].columns:
-            continue
-        taken: set[int] = set()
-        for root in step.roots:
-            node = root.node
-            if node.order not in schedule.memory or isinstance(node.loop, Reduce):
-                continue
-            if node.order in leaf_of:
-                leaf = leaf_of[node.order]
-                if i >= schedule.updates_from and _may_overwrite(leaf, root, step, last_use, i):
-                    shares[node.order] = leaf
-                continue
-            for x, _ in root.frame.loads:
-                if x.op is None or x.order in fixed or x.order in taken or x.order not in last_use:
-                    continue
-                if node.order not in fixed and _may_overwrite(x, root, step, last_use, i):
-                    taken.add(x.order)
-                    shares[node.order] = shares.get(x.order, x)
-                    break
-    return shares
-
-
-def _may_overwrite(x: Node, root: Root, group: Group, last_use: dict[int, int], step: int) -> bool:
-    """Whether a root may be stored over x: same form, and nobody reads x elsewhere or later."""
-    if base(x) is not x or last_use.get(x.order, step) != step or x.dtype != root.node.dtype:
-        return False
-    if not same_shape(squeezed(x.shape), squeezed(root.node.shape)):
-        return False
-    phase = {id(r): p for p, (_, roots) in enumerate(group.phases) for r in roots}
-    home = [i for i in root.home if i != "0"]
-    for other in group.roots:
-        for y, at in other.frame.loads:
-            if base(y) is x and (
-                y is not x or [i for i in at if i != "0"] != home
-                or phase[id(other)] > phase[id(root)]
-            ):  # fmt: skip
-                return False
-    return True
-
-
-def _last_uses(schedule: Schedule) -> dict[int, int]:
-    """Give the last step that loads each node, or a node with the same memory."""
-    last: dict[int, int] = {}
-    for i, step in enumerate(schedule.steps):
-        if isinstance(step, Group):
-            loaded = [base(x) for root in step.roots for x, _ in root.frame.loads]
-        else:
-            loaded = schedule.loaded_by(step.node)
-        for x in loaded:
-            last[x.order] = i
-    return last

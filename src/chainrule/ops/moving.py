@@ -1,0 +1,298 @@
+"""Ops that move elements about: slices, places, indices, and joining.
+
+>>> take(np.array([10.0, 20.0, 30.0]), np.array([2, 0]))
+array([30., 10.])
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from chainrule.dims import Dim, Shape
+from chainrule.errors import ShapeError
+from chainrule.graph import Array, Tensor, Value, dtype_of, shape_of
+from chainrule.ops.elementwise import mul
+from chainrule.ops.kinds import General, Multilinear
+from chainrule.ops.linear import one_axis, reshape, reshape_op, spread
+from chainrule.ops.loops import Element, Index, Place, Scatter
+
+Slices = tuple[tuple[int | None, int | None, int], ...]  # start, stop, step of each axis
+
+
+# Transposes name ops that come later.
+place: Multilinear
+scatter_add: Multilinear
+put_along: Multilinear
+
+
+def _sliced(p: Place, whole: Sequence[Any], index: Index) -> Index:
+    """Give the places in the whole of the elements that a slice has at an index."""
+    places = []
+    for i, n, (start, _, step) in zip(index, whole, p.attrs["slices"], strict=True):
+        shifted = i if step == 1 else f"({i}) * {p.size(step)}"
+        if start is None and step < 0:
+            shifted = f"{p.sum_of([n, -1])} + {shifted}"
+        elif start:
+            shifted = f"{p.size(start)} + {shifted}"
+        places.append(shifted)
+    return places
+
+
+def _key(slices: Slices) -> tuple[slice, ...]:
+    return tuple(slice(*s) for s in slices)
+
+
+def _infer_slice(x: Tensor, slices: Slices) -> tuple[Shape, Any]:
+    shape = tuple(
+        n if s == (None, None, 1) else len(range(*slice(*s).indices(n)))
+        for n, s in zip(x.shape, slices, strict=True)
+    )
+    return shape, x.dtype
+
+
+def _run_place(x: Any, slices: Slices, shape: Shape) -> Array:
+    result = np.zeros(shape, np.result_type(x))
+    result[_key(slices)] = x
+    return result
+
+
+slice_op = Multilinear(
+    "slice",
+    lambda x, slices: x[_key(slices)],
+    _infer_slice,
+    [lambda g, x, slices: place(g, slices=slices, shape=shape_of(x))],
+).looped(Element(lambda p: p.read(0, _sliced(p, p.shape(0), p.index))))
+place = Multilinear(
+    "place",
+    _run_place,
+    lambda x, slices, shape: (shape, x.dtype),
+    [lambda g, x, slices, shape: slice_op(g, slices=slices)],
+).looped(Scatter(lambda p, k, index: _sliced(p, p.attrs["shape"], index)))
+
+
+def _picked(p: Place, index: Index, n: Any) -> Index:
+    """Replace the axes of the indices, which are input 1, by the place that they name."""
+    axis, count = p.attrs["axis"], len(p.shape(1))
+    i = p.read(1, index[axis : axis + count])
+    return [*index[:axis], p.wrap(i, n), *index[axis + count :]]
+
+
+def _picked_along(p: Place, index: Index, n: Any) -> Index:
+    axis = p.attrs["axis"]
+    return [*index[:axis], p.wrap(p.read(1, index), n), *index[axis + 1 :]]
+
+
+def _put_one(p: Place) -> str:
+    """Give the element to the place that its line's only index names, and 0 to the others."""
+    axis = p.attrs["axis"]
+    line = [*p.index[:axis], "0", *p.index[axis + 1 :]]
+    i = p.wrap(p.read(1, line), p.attrs["size"])
+    return f"{p.read(0, line)} if {p.index[axis]} == {i} else {p.zero}"
+
+
+def _run_scatter_add(x: Any, indices: Any, axis: int, size: int) -> Array:
+    before, after = x.shape[:axis], x.shape[axis + np.ndim(indices) :]
+    result = np.zeros((*before, size, *after), x.dtype)
+    np.add.at(result, (*[slice(None)] * axis, indices), x)
+    return result
+
+
+def _infer_scatter_add(x: Tensor, indices: Tensor, axis: int, size: int) -> tuple[Shape, Any]:
+    return (*x.shape[:axis], size, *x.shape[axis + indices.ndim :]), x.dtype
+
+
+take_op = Multilinear(
+    "take",
+    lambda x, indices, axis: np.take(x, indices, axis=axis),
+    lambda x, indices, axis: (
+        (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]),
+        x.dtype,
+    ),
+    [lambda g, x, indices, axis: scatter_add(g, indices, axis=axis, size=shape_of(x)[axis]), None],
+).looped(Element(lambda p: p.read(0, _picked(p, p.index, p.shape(0)[p.attrs["axis"]])), picks=True))
+scatter_add = Multilinear(
+    "scatter_add",
+    _run_scatter_add,
+    _infer_scatter_add,
+    [lambda g, x, indices, axis, size: take_op(g, indices, axis=axis), None],
+).looped(Scatter(lambda p, k, index: _picked(p, index, p.attrs["size"]), add=True))
+
+
+def _run_put_along(x: Any, indices: Any, axis: int, size: int) -> Array:
+    shape = (*indices.shape[:axis], size, *indices.shape[axis + 1 :])
+    result = np.zeros(shape, np.result_type(x))
+    grid = list(np.ogrid[tuple(slice(n) for n in indices.shape)])
+    grid[axis] = indices
+    np.add.at(result, tuple(grid), x)
+    return result
+
+
+take_along_op = Multilinear(
+    "take_along",
+    lambda x, indices, axis: np.take_along_axis(x, indices, axis),
+    lambda x, indices, axis: (
+        (*x.shape[:axis], indices.shape[axis], *x.shape[axis + 1 :]),
+        x.dtype,
+    ),
+    [lambda g, x, indices, axis: put_along(g, indices, axis=axis, size=shape_of(x)[axis]), None],
+).looped(
+    Element(lambda p: p.read(0, _picked_along(p, p.index, p.shape(0)[p.attrs["axis"]])), picks=True)
+)
+put_along = Multilinear(
+    "put_along",
+    _run_put_along,
+    lambda x, indices, axis, size: ((*x.shape[:axis], size, *x.shape[axis + 1 :]), x.dtype),
+    [lambda g, x, indices, axis, size: take_along_op(g, indices, axis=axis), None],
+).looped(
+    Element(_put_one, only=lambda x, indices, axis, size: indices.shape[axis] == 1),
+    Scatter(lambda p, k, index: _picked_along(p, index, p.attrs["size"]), add=True),
+)
+
+
+def _infer_concat(*parts: Tensor, axis: int) -> tuple[Shape, Any]:
+    sizes = [p.shape[axis] for p in parts]
+    if any(isinstance(n, Dim) for n in sizes):
+        raise ShapeError(f"concatenate: a trace cannot join along the named dimension {sizes[0]}")
+    first, total = parts[0].shape, sizes[0]
+    for n in sizes[1:]:
+        total += n
+    return (*first[:axis], total, *first[axis + 1 :]), dtype_of(*parts)
+
+
+def _concat_vjp(g: Value, out: Value, *parts: Value, axis: int) -> list[Value]:
+    cotangents, start = [], 0
+    for part in parts:
+        shape = shape_of(part)
+        slices: list[tuple[int | None, int | None, int]] = [(None, None, 1)] * len(shape)
+        slices[axis] = (start, start + shape[axis], 1)
+        cotangents.append(slice_op(g, slices=tuple(slices)))
+        start += shape[axis]
+    return cotangents
+
+
+def _concat_jvp(tangents: list[Value], out: Value, *parts: Value, axis: int) -> Value:
+    filled = [mul(x, 0.0) if t is None else t for t, x in zip(tangents, parts, strict=True)]
+    return concat_op(*filled, axis=axis)
+
+
+def _concat_target(p: Place, k: int, index: Index) -> Index:
+    axis = p.attrs["axis"]
+    before = [p.shape(j)[axis] for j in range(k)]
+    moved = f"{p.sum_of(before)} + {index[axis]}" if k else index[axis]
+    return [*index[:axis], moved, *index[axis + 1 :]]
+
+
+concat_op = General(
+    "concat",
+    lambda *parts, axis: np.concatenate(parts, axis=axis),
+    _infer_concat,
+    _concat_vjp,
+    _concat_jvp,
+).looped(Scatter(_concat_target, parts=range, covers=True))
+
+
+def _run_shift(x: Array, start: Array, reverse: bool) -> Array:
+    result = np.empty(np.shape(x), np.result_type(x, start))
+    if len(result):
+        these, others = (slice(None, -1), slice(1, None))[:: 1 if reverse else -1]
+        result[these] = x[others]
+        result[-1 if reverse else 0] = start
+    return result
+
+
+def _shifted(p: Place) -> str:
+    """Read the element before, or the start; either way, read nothing outside of x."""
+    i, rest = p.index[0], p.index[1:]
+    at_start, before = f"({i} == 0)", f"{i} - ({i} > 0)"
+    if p.attrs["reverse"]:
+        at_start = f"({i} == {p.sum_of([p.shape(0)[0], -1])})"
+        before = f"{i} + 1 - {at_start}"
+    return f"{p.read(1, rest)} if {at_start} else {p.read(0, [before, *rest])}"
+
+
+def _shift_start(g: Value, x: Value, start: Value, reverse: bool) -> Value:
+    shape = shape_of(g)
+    if shape[0] == 0:
+        return _zeros(shape[1:], dtype_of(g))
+    at = (shape[0] - 1, shape[0], 1) if reverse else (0, 1, 1)
+    everything = [(None, None, 1)] * (len(shape) - 1)
+    return reshape_op(slice_op(g, slices=(at, *everything)), shape=shape[1:])
+
+
+def _zeros(shape: Shape, dtype: Any) -> Value:
+    axes = tuple(range(len(shape)))
+    return spread(np.zeros((), dtype), axis=axes, keepdims=False, shape=tuple(shape))
+
+
+def _shift_vjp(g: Value, out: Value, x: Value, start: Value, reverse: bool) -> list[Value]:
+    zeros = _zeros(shape_of(g)[1:], dtype_of(g))
+    return [shift(g, zeros, reverse=not reverse), _shift_start(g, x, start, reverse)]
+
+
+def _shift_jvp(tangents: list[Value], out: Value, x: Value, start: Value, reverse: bool) -> Value:
+    shape, dtype = shape_of(x), dtype_of(x)
+    dx, ds = tangents
+    dx = _zeros(shape, dtype) if dx is None else dx
+    return shift(dx, _zeros(shape[1:], dtype) if ds is None else ds, reverse=reverse)
+
+
+shift: General = General(
+    "shift",
+    _run_shift,
+    lambda x, start, reverse: (x.shape, dtype_of(x, start)),
+    _shift_vjp,
+    _shift_jvp,
+).looped(Element(_shifted))
+"""Each element of x moved one place along the first axis, after `start`; back with `reverse`."""
+
+
+def concat(parts: Any, axis: int = 0) -> Value:
+    """Join tensors along an axis that exists.
+
+    >>> concat([np.zeros(1), np.ones(2)])
+    array([0., 1., 1.])
+    """
+    parts = list(parts)
+    if not parts:
+        raise ShapeError("concat: needs at least one tensor")
+    return concat_op(*parts, axis=one_axis(axis, len(shape_of(parts[0])), "concat"))
+
+
+def stack(parts: Any, axis: int = 0) -> Value:
+    """Join tensors of one shape along a new axis.
+
+    >>> stack([np.zeros(2), np.ones(2)], axis=1)
+    array([[0., 1.],
+           [0., 1.]])
+    """
+    parts = list(parts)
+    shape = shape_of(parts[0])
+    axis = one_axis(axis, len(shape) + 1, "stack")
+    return concat([reshape(x, (*shape[:axis], 1, *shape[axis:])) for x in parts], axis)
+
+
+def take(x: Value, indices: Value, axis: int = 0) -> Value:
+    """Pick entries of an axis by whole numbers, as `x[indices]` does for axis 0.
+
+    >>> take(np.array([10, 20, 30]), np.array([2, 0, 0]))
+    array([30, 10, 10])
+    """
+    return take_op(x, _index(indices), axis=one_axis(axis, len(shape_of(x)), "take"))
+
+
+def take_along(x: Value, indices: Value, axis: int = -1) -> Value:
+    """Pick along an axis with one index array per position (NumPy's take_along_axis).
+
+    >>> take_along(np.array([[1, 2], [3, 4]]), np.array([[1], [0]]), axis=1)
+    array([[2],
+           [3]])
+    """
+    return take_along_op(x, _index(indices), axis=one_axis(axis, len(shape_of(x)), "take_along"))
+
+
+def _index(indices: Value) -> Value:
+    indices = indices if isinstance(indices, Tensor) else np.asarray(indices)
+    if np.dtype(indices.dtype).kind not in "iu":
+        raise ShapeError(f"indices must be whole numbers, not {indices.dtype}")
+    return indices

@@ -1,0 +1,104 @@
+"""The statements of a program: what each reads and writes, and where threads have to meet."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from chainrule.ops.loops import Reduce
+from chainrule.transforms.compile.emit import Kernel
+from chainrule.transforms.compile.frame import squeezed
+from chainrule.transforms.compile.simplify import Node, same_shape
+
+
+@dataclass
+class Call:
+    """One statement of the program: a kernel, a product, or a function of Python.
+
+    `share` is the size whose range threads share out; `local` are the pieces of memory of which a
+    thread then touches its part alone. What is not shared is done by thread `owner`.
+    """
+
+    node: Node
+    kernel: Kernel | None = None
+    name: str = ""
+    reads: set[int] = field(default_factory=set)
+    writes: set[int] = field(default_factory=set)
+    share: Any = None
+    local: set[int] = field(default_factory=set)
+    owner: int = 0
+    by_columns: bool = False
+    meets: bool = False
+
+
+@dataclass(frozen=True)
+class Products:
+    """The address of the machine code that multiplies matrices of a dtype."""
+
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """An op without a loop fact: the program calls Python for it, at an address."""
+
+    node: Node
+
+
+@dataclass(frozen=True, eq=False)
+class Inner:
+    """What a program needs of the steps inside a node: their `code`, or a table, `first` or `rest`.
+
+    `leaves` are the nodes of the inputs in the program of a step, `result` that of the carry.
+    """
+
+    node: Node
+    program: Any
+    leaves: list[Node]
+    result: Node
+    what: str = "code"
+
+
+def comment(call: Call) -> str:
+    """Say which layers and ops a statement computes."""
+    nodes = call.kernel.roots if call.kernel is not None else [call.node]
+    texts: dict[str, None] = {}
+    for node in nodes:
+        where = node.scope.path() if node.scope else ""
+        what = node.op.name if node.op else "copy"
+        texts[f"{where}: {what}" if where else what] = None
+    return ", ".join(texts)
+
+
+def set_owners(calls: Sequence[Call]) -> None:
+    """Deal sums over whole matrices, such as those of the gradient norm, to the threads in turn."""
+    dealt = 0
+    for call in calls:
+        kernel = call.kernel
+        if kernel is not None and kernel.share is None and all(
+            isinstance(x.loop, Reduce) and len(squeezed(x.inputs[0].shape)) > 1 and not x.shape
+            for x in kernel.roots
+        ):  # fmt: skip
+            call.owner = dealt
+            dealt += 1
+
+
+def set_meetings(calls: Sequence[Call], check_at: int) -> None:
+    """Say before which calls threads have to meet: where one needs what another has made."""
+    since: list[Call] = []
+    for i, call in enumerate(calls):
+        if i == check_at:
+            since = []
+        if any(_disturbs(earlier, call) for earlier in since):
+            call.meets = True
+            since = []
+        since.append(call)
+
+
+def _disturbs(earlier: Call, call: Call) -> bool:
+    common = (earlier.writes & (call.reads | call.writes)) | (earlier.reads & call.writes)
+    if not common:
+        return False
+    if earlier.share is None or call.share is None:
+        both = earlier.share is None and call.share is None
+        return not (both and earlier.owner == call.owner)
+    return not (same_shape([earlier.share], [call.share]) and common <= earlier.local & call.local)

@@ -1,0 +1,66 @@
+"""Memory that serves two nodes: what may be written over that of another."""
+
+from chainrule.ops.loops import Reduce
+from chainrule.transforms.compile.frame import base, squeezed
+from chainrule.transforms.compile.schedule import Group, Root, Schedule
+from chainrule.transforms.compile.simplify import Node, same_shape
+
+
+def sharing(schedule: Schedule) -> dict[int, Node]:
+    """Give the nodes that are written over the memory of another, which nobody reads later."""
+    shares: dict[int, Node] = {}
+    last_use = _last_uses(schedule)
+    leaf_of = {base(new).order: leaf for leaf, new in schedule.updates}
+    fixed = {base(x).order for x in schedule.outputs} | set(leaf_of)
+    for i, step in enumerate(schedule.steps):
+        if not isinstance(step, Group) or step.roots[0].columns:
+            continue
+        taken: set[int] = set()
+        for root in step.roots:
+            node = root.node
+            if node.order not in schedule.memory or isinstance(node.loop, Reduce):
+                continue
+            if node.order in leaf_of:
+                leaf = leaf_of[node.order]
+                if i >= schedule.updates_from and _may_overwrite(leaf, root, step, last_use, i):
+                    shares[node.order] = leaf
+                continue
+            for x, _ in root.frame.loads:
+                if x.op is None or x.order in fixed or x.order in taken or x.order not in last_use:
+                    continue
+                if node.order not in fixed and _may_overwrite(x, root, step, last_use, i):
+                    taken.add(x.order)
+                    shares[node.order] = shares.get(x.order, x)
+                    break
+    return shares
+
+
+def _may_overwrite(x: Node, root: Root, group: Group, last_use: dict[int, int], step: int) -> bool:
+    """Whether a root may be stored over x: same form, and nobody reads x elsewhere or later."""
+    if base(x) is not x or last_use.get(x.order, step) != step or x.dtype != root.node.dtype:
+        return False
+    if not same_shape(squeezed(x.shape), squeezed(root.node.shape)):
+        return False
+    phase = {id(r): p for p, (_, roots) in enumerate(group.phases) for r in roots}
+    home = [i for i in root.home if i != "0"]
+    for other in group.roots:
+        for y, at in other.frame.loads:
+            if base(y) is x and (
+                y is not x or [i for i in at if i != "0"] != home
+                or phase[id(other)] > phase[id(root)]
+            ):  # fmt: skip
+                return False
+    return True
+
+
+def _last_uses(schedule: Schedule) -> dict[int, int]:
+    """Give the last step that loads each node, or a node with the same memory."""
+    last: dict[int, int] = {}
+    for i, step in enumerate(schedule.steps):
+        if isinstance(step, Group):
+            loaded = [base(x) for root in step.roots for x, _ in root.frame.loads]
+        else:
+            loaded = schedule.loaded_by(step.node)
+        for x in loaded:
+            last[x.order] = i
+    return last
