@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from chainrule import ops
-from chainrule.dims import Dim, resolve
+from chainrule.dims import Dim, Shape, resolve
 from chainrule.errors import GraphError, ShapeError
 from chainrule.graph import Array, Attrs, Op, Tensor, Value, dtype_of, shape_of
 from chainrule.ops.loops import Steps
@@ -53,12 +53,17 @@ def scan(
     dtype = dtype_of(*(x for x in (init, *given) if dtype_of(x).kind == "f"))
     graph = trace(
         lambda *values: _joined(step(*values)),
-        Spec((ROWS, *shape_of(init)[1:]), dtype),
-        *[Spec((ROWS, *shape_of(x)[2:]), dtype_of(x)) for x in xs],
-        *[Spec(shape_of(c), dtype_of(c)) for c in consts],
+        Spec((ROWS, *_plain(shape_of(init)[1:])), dtype),
+        *[Spec((ROWS, *_plain(shape_of(x)[2:])), dtype_of(x)) for x in xs],
+        *[Spec(_plain(shape_of(c)), dtype_of(c)) for c in consts],
     )
     _check_step(graph)
     return _without_the_rest(graph, ops.cast(init, dtype=dtype), given, len(xs), length, reverse)
+
+
+def _plain(shape: Shape) -> Shape:
+    """Give sizes without names, so that layers of one kind share the program of a step."""
+    return tuple(n if isinstance(n, Dim) else int(n) for n in shape)
 
 
 def _checked(init: Value, xs: Sequence[Value]) -> int:

@@ -39,6 +39,7 @@ class Bound:
         short: dict[str, int],
         threads: int,
         plain: bool,
+        inner: bool = False,
     ) -> None:
         self.program, self.text = program, text
         self._machine: Any = None if plain else importlib.import_module(MACHINE)
@@ -50,8 +51,9 @@ class Bound:
         self.arrays: dict[int, Array] = {}
         self._allocate()
         self._fill()
-        source = text.source
-        self.call = self._machine.machine_code(source) if self._machine else _plain(source)
+        if not (inner and self._machine):  # another program takes an inner one by its address
+            source = text.source
+            self.call = self._machine.machine_code(source) if self._machine else _plain(source)
 
     def run(self, start: int = 0, stop: int = 1, short: int = -1, threads: int = 1) -> int:
         """Run steps from start to stop; `short` is the one with the other sizes.
@@ -283,7 +285,9 @@ class InnerBound:
     def __init__(self, outer: Bound, n: Inner, sizes: Mapping[str, int], rows: int) -> None:
         node, program = n.node, n.program
         plain = outer._machine is None
-        self.bound: Bound = program.bind({"rows": rows}, threads=outer.threads, plain=plain)
+        self.bound: Bound = program.bind(
+            {"rows": rows}, threads=outer.threads, plain=plain, inner=True
+        )
         sign = -1 if node.attrs["reverse"] else 1
         moving = [0, *range(1, node.attrs["body"].count + 1)]
         for k, leaf in enumerate(n.leaves):

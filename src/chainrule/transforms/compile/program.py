@@ -110,13 +110,14 @@ class Program:
         threads: int = 1,
         *,
         plain: bool = False,
+        inner: bool = False,
     ) -> "Bound":
         """Make the memory for named dimensions of these sizes, and the machine code.
 
         `short` are the sizes of a last step that differs. With `plain` the source runs as it
-        stands, uncompiled.
+        stands, uncompiled. An `inner` program is called by another and not from Python.
         """
-        return Bound(self, self.text, dict(sizes), dict(short or sizes), threads, plain)
+        return Bound(self, self.text, dict(sizes), dict(short or sizes), threads, plain, inner)
 
 
 _KEPT = 64
