@@ -6,12 +6,24 @@ import pytest
 from chainrule import losses, nn, ops
 from chainrule.data import Rows
 from chainrule.errors import ShapeError
-from chainrule.graph import value_of
+from chainrule.graph import shape_of, value_of
 from chainrule.plan import Plan
 from chainrule.predicting import Prediction, predict
 from chainrule.training import Training
 
 RNG = np.random.default_rng(0)
+
+
+class Reshaped(nn.Module):
+    """A module for rows of another shape than (6,)."""
+
+    def __init__(self, module, *shape):
+        self.module, self.shape = module, shape
+
+    def forward(self, x):
+        return self.module(ops.reshape(x, (shape_of(x)[0], *self.shape)))
+
+
 NETS = {
     "mlp": (lambda: nn.mlp([6, 8, 3], "mish", seed=0), "f4"),
     "dropout and norm": (
@@ -21,6 +33,20 @@ NETS = {
         "f4",
     ),
     "double rows": (lambda: nn.mlp([6, 4, 1], "relu", seed=0), "f8"),
+    "recurrent": (
+        lambda: Reshaped(nn.LSTM(2, 3, batch_first=True, returns="sequence", seed=0), 3, 2),
+        "f4",
+    ),
+    "both directions": (
+        lambda: Reshaped(nn.GRU(1, 3, bidirectional=True, batch_first=True, returns="last"), 6, 1),
+        "f4",
+    ),
+    "convolutional": (
+        lambda: Reshaped(
+            nn.Sequential(nn.Conv2d(1, 3, 2, seed=0), nn.MaxPool2d((1, 2)), nn.Flatten()), 1, 2, 3
+        ),
+        "f4",
+    ),
     "embedding": (lambda: nn.Embedding(9, 4, seed=0), "i8"),
 }
 
