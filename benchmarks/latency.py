@@ -3,9 +3,10 @@
     python benchmarks/latency.py --out docs/benchmarks/latency.md
 
 Start: fresh processes that compile a training step which an earlier process has compiled; the times
-are of the imports, of loading Numba, and of the step until it could run. Busy core: epochs of a net
-alone, and beside another process that computes all the time on one of the cores; a fair share
-of the machine would make them cores / (cores - 1/2) times as long.
+are of the imports, of loading Numba (it loads most when it is given the first program), and of the
+step until it could run. Busy core: epochs of a net alone, and beside another process that computes
+all the time on one of the cores; a fair share of the machine would make them cores / (cores - 1/2)
+times as long.
 """
 
 import multiprocessing
@@ -36,6 +37,7 @@ x, y = np.zeros((640, 64), np.float32), np.zeros(640, np.int64)
 net = cr.nn.mlp([64, 64, 64, 10], seed=0)
 t1 = time.perf_counter()
 from chainrule.transforms.compile import machine
+cr.compile(lambda x: x + 1, cr.Spec(("rows", 2)))(np.zeros((3, 2), np.float32))
 t2 = time.perf_counter()
 step = cr.training_step(net, "cross_entropy", x, y)
 t3 = time.perf_counter()
@@ -118,8 +120,8 @@ def main(repeats: int, out: Path | None) -> None:
         "| ms | median | range |",
         "|---|---|---|",
     ]
-    names = ("imports of NumPy and chainrule", "loading Numba", "the step, ready to run",
-             "the whole process")  # fmt: skip
+    names = ("imports of NumPy and chainrule", "loading Numba, with a program of one loop",
+             "the step, ready to run", "the whole process")  # fmt: skip
     for name, column in zip(names, found.T, strict=True):
         lines.append(f"| {name} | {median(column):.0f} | {min(column):.0f}–{max(column):.0f} |")
     lines += ["", "## A core that is taken away", ""]
