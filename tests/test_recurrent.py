@@ -83,6 +83,12 @@ def test_a_long_sequence_has_a_graph_of_constant_size():
          "expected the same"),
         (lambda: scan(lambda s, x: s + ops.mean(x, 0), np.zeros((3, 1)), [np.zeros((2, 3, 1))]),
          "mixes rows"),
+        (lambda: scan(lambda s, x: s - ops.mean(s, 0, keepdims=True) + x, np.zeros((3, 1)),
+                      [np.zeros((2, 3, 1))]), "mixes rows"),
+        (lambda: scan(lambda s, x: ops.matmul(ops.matmul(s, x, transpose_b=True), s),
+                      np.zeros((3, 1)), [np.zeros((2, 3, 1))]), "mixes rows"),
+        (lambda: scan(lambda s, x: ops.cumsum(s, 0) + x, np.zeros((3, 1)),
+                      [np.zeros((2, 3, 1))]), "cumsum of the step mixes rows"),
     ],
 )  # fmt: skip
 def test_scans_that_do_not_fit(call, message):

@@ -19,7 +19,7 @@ from chainrule import ops
 from chainrule.dims import Dim, Shape, resolve
 from chainrule.errors import GraphError, ShapeError
 from chainrule.graph import Array, Attrs, Op, Tensor, Value, dtype_of, shape_of
-from chainrule.ops.loops import Steps
+from chainrule.ops.loops import Along, Steps
 from chainrule.ops.moving import shift
 from chainrule.transforms.forward import forward
 from chainrule.transforms.reverse import reverse as reverse_walk
@@ -57,7 +57,7 @@ def scan(
         *[Spec((ROWS, *_plain(shape_of(x)[2:])), dtype_of(x)) for x in xs],
         *[Spec(_plain(shape_of(c)), dtype_of(c)) for c in consts],
     )
-    _check_step(graph)
+    _check_step(graph, len(xs))
     return _without_the_rest(graph, ops.cast(init, dtype=dtype), given, len(xs), length, reverse)
 
 
@@ -87,14 +87,29 @@ def _joined(result: Value | tuple[Value, ...]) -> list[Value]:
     return [parts[0] if len(parts) == 1 else ops.concat(parts, axis=-1), *parts]
 
 
-def _check_step(graph: Graph) -> None:
+def _check_step(graph: Graph, count: int) -> None:
     known = {x.birth for x in graph.inputs}
     if graph.output[0].shape != graph.inputs[0].shape:
         raise ShapeError(f"scan: the step gives shape {graph.output[0].shape} for a carry of "
                          f"{graph.inputs[0].shape}; expected the same")  # fmt: skip
+    of_rows = _followers(graph, graph.inputs[: count + 1])
     for x in graph.nodes:
         if x.op is None and x.birth not in known and (x.requires_grad or x.value is None):
             raise GraphError("scan: the step uses a tensor from outside; pass it in consts")
+        if x.birth in of_rows and _mixes_rows(x):
+            what = x.op.name if x.op else "an input"
+            raise ShapeError(f"scan: {what} of the step mixes rows: it gives {list(x.shape)}; "
+                             "expected that each row is computed by itself")  # fmt: skip
+
+
+def _mixes_rows(x: Tensor) -> bool:
+    """Whether the first axis is no longer that of the rows, or elements move along it."""
+    along = x.op is not None and any(isinstance(fact, Along) for fact in x.op.loops)
+    return (
+        x.shape[:1] != (ROWS,)
+        or any(isinstance(n, Dim) for n in x.shape[1:])
+        or (along and x.attrs.get("axis") == 0)
+    )
 
 
 class Body:
@@ -260,9 +275,6 @@ def _for_all_steps(
     nodes: Sequence[Tensor], known: dict[int, Value], moves: set[int], length: int, rows: Any
 ) -> list[Value]:
     """Compute nodes for every row of every step; `known` inputs that `moves` have all steps."""
-    if any(x.shape[:1] != (ROWS,) for x in nodes):
-        raise ShapeError("scan: the step mixes rows, such as by a sum over them; expected that "
-                         "each row is computed by itself")  # fmt: skip
     flat = {birth: _flat(x) if birth in moves else x for birth, x in known.items()}
     results = _computed(nodes, flat, length * rows)
     return [
@@ -322,9 +334,8 @@ class Scan(Op):
         nothing = np.zeros((), dtype_of(g))
         start = ops.broadcast_to(nothing, shape_of(g)[1:])
         back_to = scan(back, start, [g, *kept], fixed, reverse=not reverse)
-        after = shift(
-            back_to, start, reverse=not reverse
-        )  # what came back from the step that followed
+        # What came back from the step that followed.
+        after = shift(back_to, start, reverse=not reverse)
         total = ops.add(g, after)
         if not shape_of(g)[0]:
             return start, total
