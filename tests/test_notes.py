@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits, make_moons
+from sklearn.datasets import load_digits, make_circles, make_moons
 from sklearn.model_selection import train_test_split
 
 import chainrule as cr
@@ -35,7 +35,7 @@ def worked_example():
 
 
 def test_every_layer_shows_what_goes_through_it():
-    """F03, F05, F16: weights of (out, in), z and a of every layer, and their composition."""
+    """F03, F05, F16, W02: weights of (out, in), z and a of every layer, and their composition."""
     model = stack([3, 5, 2], ["tanh", "relu"])
     assert [model[i].weight.shape for i in (0, 2)] == [(5, 3), (2, 5)]
     x = np.random.default_rng(0).normal(size=(4, 3))
@@ -46,6 +46,7 @@ def test_every_layer_shows_what_goes_through_it():
     np.testing.assert_array_equal(model[3].predict(z2), model.predict(x))
     example = worked_example()
     hidden = nn.Sequential(*list(example)[:2])
+    np.testing.assert_allclose(example[0].predict(np.array([[0.5, 0.8]])), [[0.52, 0.91]])
     a2 = hidden.predict(np.array([[0.5, 0.8]]))
     np.testing.assert_allclose(a2, [[0.6271477663131956, 0.7130001627522816]], rtol=1e-14)
 
@@ -287,15 +288,87 @@ def test_categories_need_columns_or_vectors():
 
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 def test_a_multi_layer_perceptron_on_moons_and_digits():
-    """N01, F16: what the perceptron cannot tell apart."""
+    """N01, T02: what the perceptron cannot tell apart."""
     moons = make_moons(600, noise=0.1, random_state=0)
     for (x, y), settings, least in (
         (moons, {"max_iter": 200, "learning_rate_init": 0.03}, 0.97),
-        (load_digits(return_X_y=True), {"max_iter": 20}, 0.95),
+        (load_digits(return_X_y=True), {"max_iter": 60}, 0.95),
     ):
         parts = train_test_split(x / np.abs(x).max(), y, test_size=0.25, random_state=0)
         net = cr.MLPClassifier((64,), random_state=0, **settings).fit(parts[0], parts[2])
         assert net.score(parts[1], parts[3]) > least
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+def test_features_are_made_by_hand_or_learned():
+    """N11: two circles; a linear model needs the squares of the columns, a net does not."""
+    x, y = make_circles(800, noise=0.05, factor=0.5, random_state=0)
+    parts = train_test_split(x, y, test_size=0.25, random_state=0)
+
+    def score(layers, change=lambda x: x):
+        net = cr.MLPClassifier(layers, learning_rate_init=0.03, max_iter=100, random_state=0)
+        return net.fit(change(parts[0]), parts[2]).score(change(parts[1]), parts[3])
+
+    assert score(()) < 0.7
+    assert score((), np.square) > 0.98
+    assert score((16,)) > 0.98
+
+
+# Tasks (T01, T03, T04, T15).
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+def test_numbers_classes_and_labels():
+    """T01, T03, T04: R² above 0.95, accuracy above 0.95, F1 above 0.9 with dependent labels."""
+    rng = np.random.default_rng(0)
+    plan = {"learning_rate_init": 0.02, "max_iter": 150, "random_state": 0}
+    x, new = rng.uniform(-2, 2, (2, 1000, 2))
+
+    def height(x):
+        return np.sin(2 * x[:, 0]) + x[:, 1] ** 2
+
+    regressor = cr.MLPRegressor(hidden_layer_sizes=(32, 32), **plan).fit(
+        x, height(x) + 0.1 * rng.normal(size=1000)
+    )
+    assert metrics.r2_score(height(new), regressor.predict(new)) > 0.95
+    assert metrics.mean_absolute_error(height(new), regressor.predict(new)) < 0.2
+
+    def arm(x):
+        """Three arms of a spiral: the angle, turned by the distance."""
+        turned = np.arctan2(x[:, 1], x[:, 0]) + np.linalg.norm(x, axis=1)
+        return (turned // (2 * np.pi / 3)).astype(int) % 3
+
+    classifier = cr.MLPClassifier((64, 64), **plan).fit(x, arm(x))
+    assert classifier.score(new, arm(new)) > 0.95
+    assert classifier.predict_proba(new).sum(axis=1) == pytest.approx(1)
+
+    labels = [np.stack([at[:, 0] > 0, (at[:, 0] > 0) & (at[:, 1] > 0), at.sum(axis=1) > 0], axis=1)
+              .astype(int) for at in (x, new)]  # fmt: skip
+    several = cr.MLPClassifier((32,), **plan).fit(x, labels[0])
+    assert metrics.f1_score(labels[1], several.predict(new), average="macro") > 0.9
+    assert np.ptp(several.predict_proba(new).sum(axis=1)) > 1  # of each row what it is
+
+
+def test_redundant_rows_cost_batches_nothing():
+    """T15: every row 100 times; rows seen until the loss is within a tenth of its least."""
+    rng = np.random.default_rng(0)
+    x = np.repeat(rng.normal(size=(64, 4)), 100, axis=0)
+    y = x @ np.array([[1.0], [-2.0], [0.5], [0.0]]) + np.repeat(rng.normal(size=(64, 1)), 100, 0)
+    least = ((x @ np.linalg.lstsq(x, y, rcond=None)[0] - y) ** 2).mean()
+
+    def rows(batch_size, rate):
+        model, seen = nn.Linear(4, 1, seed=0).astype(float), 0
+        order = rng.permutation(len(x))
+        updater = optim.Updater(model.parameters(), optim.SGD(rate))
+        while losses.mse(model.predict(x), y) > 1.1 * least:
+            batch = np.take(order, np.arange(seen, seen + batch_size), mode="wrap")
+            losses.mse(model(x[batch]), y[batch]).backward()
+            updater.step()
+            seen += batch_size
+        return seen
+
+    alone = min(rows(16, rate) for rate in (0.03, 0.1))
+    assert 20 * alone < min(rows(len(x), rate) for rate in (0.1, 0.3, 0.5))
 
 
 # Scores (H09).
