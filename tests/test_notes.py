@@ -88,7 +88,7 @@ def backpropagate(model, x, delta):
 
 @pytest.mark.parametrize("names", [["sigmoid"] * 3, ["tanh", "sigmoid", "tanh", "sigmoid"]])
 def test_the_recursion_of_the_notes_is_the_gradient(names):
-    """C06, C07: delta^m = (W^(m+1)' delta^(m+1)) * slope, from delta^L = a - y."""
+    """C06, C07, C14: delta^m = (W^(m+1)' delta^(m+1)) * slope, from a - y."""
     rng = np.random.default_rng(0)
     model = stack([3, 5, 4, 3, 2][-len(names) - 1 :], names)
     x = rng.normal(size=(6, model[0].in_features))
@@ -202,7 +202,7 @@ def test_a_linear_support_vector_machine_has_the_largest_margin():
 
 
 def test_cross_entropies_are_one_another():
-    """L16 to L18, L21."""
+    """L16, L17, L18, L21."""
     p, t = np.array([0.9, 0.2, 0.6]), np.array([1.0, 0.0, 1.0])
     by_unit = (t - 1) * np.log(1 - p) - t * np.log(p)
     total = losses.binary_cross_entropy(p, t, reduction="sum")
