@@ -124,7 +124,7 @@ def test_the_worked_example_goes_on():
 
 
 def test_the_rows_of_a_batch_are_learned_as_the_formula_says():
-    """C10: batches of one row give w - lr * gradient of that row, one after the other."""
+    """C10, O28: batches of one row give w - lr * gradient of that row, one after the other."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(5, 2)), rng.normal(size=(5, 1))
     model = nn.Linear(2, 1, bias=False, seed=0).astype(float)
@@ -412,3 +412,15 @@ def test_every_row_of_the_tables_is_in_the_reference():
         "categorical_cross_entropy", "adaptive",
         "SGD", "Adagrad", "Adadelta", "RMSprop", "Adam",
     }  # fmt: skip
+
+
+def test_every_question_and_topic_has_code_that_runs():
+    """Q16, Q17: the pages run as tests; here, no part of them is without a block of code."""
+    for name, level, count in (("questions", "### ", 28), ("topics", "## ", 7)):
+        text = (DOCS / f"{name}.md").read_text(encoding="utf-8")
+        parts = re.split(rf"^{level}(?=\d+\. )", text, flags=re.MULTILINE)[1:]
+        assert [int(part.split(".")[0]) for part in parts] == list(range(1, count + 1))
+        for part in parts:
+            words, _, code = part.partition("```python\n>>> ")
+            assert len(words.split()) > 20, words
+            assert code, words
