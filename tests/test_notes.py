@@ -422,5 +422,5 @@ def test_every_question_and_topic_has_code_that_runs():
         assert [int(part.split(".")[0]) for part in parts] == list(range(1, count + 1))
         for part in parts:
             words, _, code = part.partition("```python\n>>> ")
-            assert len(words.split()) > 20, words
+            assert len(words.split()) > 15, words
             assert code, words
