@@ -1,6 +1,8 @@
 """Checks of rows of the study notes that no other test makes; each names its rows."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +123,24 @@ def test_the_worked_example_goes_on():
         cr.train(model, "half_squared_error", x, y, **plan)
         loss = losses.half_squared_error(model.predict(x), y)
         assert loss == pytest.approx(expected, abs=6e-11)
+
+
+def test_the_example_prints_every_number():
+    """W01, W03, W04, W05, W06: the golden values of the requirements, to ten digits."""
+    script = DOCS.parent / "examples" / "worked_example.py"
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    printed = dict(re.findall(r"^(\S+(?: \d+)?) +(-?\d.*)$", done.stdout, re.MULTILINE))
+    golden = {
+        "z1": (0.52, 0.91), "a1": (0.6271477663, 0.7130001628), "z2": (1.0413739808,),
+        "a2": (0.7391150296,), "J": (0.0340304839,), "dJ/da2": (-0.2608849704,),
+        "dJ/dz2": (-0.0503048842,), "dJ/da1": (-0.0251524421, -0.0301829305),
+        "dJ/dz1": (-0.0058814822, -0.0061763612), "dJ/dx": (-0.0030292048, -0.0066760457),
+        "dJ/dW1": (-0.0029407411, -0.0047051858, -0.0030881806, -0.0049410889),
+        "dJ/db1": (-0.0058814822, -0.0061763612), "dJ/dW2": (-0.0315485958, -0.0358673906),
+        "dJ/db2": (-0.0503048842,), "J 1": (0.0293625701,), "J 10": (0.0119390409,),
+        "J 100": (0.0013108224,), "J 1000": (0.0001100341,),
+    }  # fmt: skip
+    assert {key: tuple(map(float, text.split())) for key, text in printed.items()} == golden
 
 
 def test_the_rows_of_a_batch_are_learned_as_the_formula_says():
