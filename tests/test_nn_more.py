@@ -131,11 +131,14 @@ def test_shape_and_scale_are_learned(how):
     clean = 3 * x + 0.2 * rng.normal(size=x.shape)
     dirty = np.where(rng.random(x.shape) < 0.2, 20.0, clean)
     plan = {"optimizer": optim.Adam(0.05), "epochs": 150, "seed": 0, "compile": how}
-    found = []
+    found, seen = [], []
     for y in (clean, dirty):
         model, loss = nn.Linear(1, 1, seed=0).astype(float), nn.AdaptiveLoss().astype(float)
-        history = cr.train(model, loss, x, y, validation=(x, clean), **plan)
+        history = cr.train(
+            model, loss, x, y, validation=(x, clean), callbacks=[seen.append], **plan
+        )
         assert np.isfinite(history["validation_loss"]).all()
+        assert seen[-1].model is model
         found.append((float(loss.alpha), float(loss.scale), float(model.weight)))
     (alpha, scale, slope), (low, narrow, robust) = found
     assert alpha > 1.5 > 0.5 > low
@@ -178,3 +181,6 @@ def test_errors_of_the_adaptive_loss():
         nn.AdaptiveLoss(2)(np.zeros(3), np.zeros(3))
     with pytest.raises(ConfigError, match=r"Linear is no loss.*nn\.AdaptiveLoss"):
         cr.train(nn.Linear(1, 1), nn.Linear(1, 1), np.zeros((2, 1)), np.zeros((2, 1)))
+    for estimator in (cr.NetRegressor(nn.Linear(1, 1)), cr.MLPRegressor()):
+        with pytest.raises(ConfigError, match=r"estimators do not train: .*chainrule\.train"):
+            estimator.set_params(loss=nn.AdaptiveLoss()).fit([[0.0], [1.0]], [0.0, 1.0])

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from chainrule.averaging import Average
-from chainrule.contract import check_contract, check_rows, diverged, judged
+from chainrule.contract import Judged, check_contract, check_rows, diverged, judged
 from chainrule.data import Rows, epoch_order, split
 from chainrule.errors import ConfigError, need
 from chainrule.events import Callback, EpochEnd, Event, StepEnd, TrainEnd, TrainStart, as_callbacks
@@ -144,6 +144,7 @@ class Training:
         updater: Updater | None = None,
     ) -> None:
         self.model = model
+        self.given = model.model if isinstance(model, Judged) else model  # what callbacks see
         self.loss = loss
         self.rows = rows
         self.validation = validation
@@ -203,7 +204,7 @@ class Training:
         """Train until an end is reached, and restore the best weights."""
         self.prepare()
         first, rows = self.first_epoch, len(self.rows)
-        self._tell(TrainStart(self.model, self.plan.epochs, self.steps_per_epoch, rows, first))
+        self._tell(TrainStart(self.given, self.plan.epochs, self.steps_per_epoch, rows, first))
         self.history.reason = "epochs"
         try:
             work = blas_threads(self.batch_size * _largest_matrix(self.parameters))
@@ -474,7 +475,7 @@ class Training:
                 self.best = self._weights()
                 self.history.best_epoch = epoch
         is_best = self.watch is not None and self.watch.best_epoch == epoch
-        self._tell(EpochEnd(epoch, row, is_best, self.model))
+        self._tell(EpochEnd(epoch, row, is_best, self.given))
         if self.interrupted:
             self.history.reason = "interrupted"
             return True
@@ -505,7 +506,7 @@ class Training:
         rule = self.plan.early_stopping
         if self.best is not None and rule is not None and rule.restore_best:
             self._restore(self.best)
-        self._tell(TrainEnd(self.history.reason, self.history.best_epoch, self.model))
+        self._tell(TrainEnd(self.history.reason, self.history.best_epoch, self.given))
 
     # Weights, which a step replaces: keeping a reference keeps the numbers.
 
