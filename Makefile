@@ -4,7 +4,7 @@ VENV ?= .venv
 RUN := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(VENV)/bin/python
 SETUP := $(VENV)/.installed
 
-.PHONY: demo test fast bench lint types reference errata claims clean
+.PHONY: demo test fast bench lint types reference errata claims notes clean
 
 demo: $(SETUP)
 	$(VENV)/bin/python examples/demo.py
@@ -34,6 +34,9 @@ reference: $(SETUP)
 
 errata: $(SETUP)
 	$(RUN) -m tools.errata
+
+notes: $(SETUP)
+	$(RUN) -m tools.coverage
 
 claims: $(SETUP)
 	$(RUN) benchmarks/claims/run.py

@@ -144,6 +144,26 @@ def _flops(f: Any, *arrays: Any) -> int:
 
 
 @claim(
+    "C24",
+    "A:L5",
+    "matrix operations (in place of neuron by neuron)",
+    "a layer of 256 units on 64 rows: the same numbers within 1e-12, over 10 times faster",
+)
+def products_and_loops(run: Run) -> tuple[str, str]:
+    layer = nn.Linear(256, 256, seed=0).astype(float)
+    x = np.random.default_rng(0).normal(size=(64, 256))
+    weight, bias = layer.weight.detach().numpy(), layer.bias.detach().numpy()
+
+    def neuron_by_neuron() -> Any:
+        return [[weight[j] @ row + bias[j] for j in range(256)] for row in x]
+
+    gap = float(np.max(np.abs(np.asarray(neuron_by_neuron()) - layer.predict(x))))
+    ratio = seconds(neuron_by_neuron, 5) / seconds(lambda: layer.predict(x))
+    text = f"largest difference {gap:.0e}; time of a loop over neurons: {ratio:.0f} times"
+    return text, verdict(gap < 1e-12 and ratio > 10)
+
+
+@claim(
     "C19",
     "A:L32",
     "backpropagation can be computationally expensive, especially for large networks",

@@ -1,11 +1,21 @@
 """Claims on momentum and Adam."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from benchmarks.claims.book import Run, claim, verdict
-from benchmarks.claims.contests import CURVATURES, RATES, bowl, listed, net_loss, sparse_loss, tuned
+from benchmarks.claims.contests import (
+    CURVATURES,
+    RATES,
+    bce,
+    bowl,
+    listed,
+    net_loss,
+    sparse_loss,
+    tuned,
+)
 from benchmarks.claims.nets import fitted, mlp, mse, waves
 from chainrule import nn, optim
 from tools.errata.runs import descend, double_well, first_step, path
@@ -214,3 +224,42 @@ def momentum_goes_on(run: Run) -> tuple[str, str]:
         later[momentum] = int(np.argmax(xs)) - 99
     text = ", ".join(f"γ = {m}: {n} steps further" for m, n in later.items())
     return text, verdict(later[0.9] > 5 and later[0.0] == 0)
+
+
+def _recalled(
+    layer_of: Callable[[], nn.Module], run: Run
+) -> Callable[[optim.Optimizer, int], float]:
+    """Recall the sign of the first of six numbers: the loss after some epochs."""
+
+    def score(optimizer: optim.Optimizer, seed: int) -> float:
+        x = np.random.default_rng(seed).normal(size=(200, 6, 1)).astype(np.float32)
+        data = x, (x[:, 0] > 0).astype(np.float32)
+        model = nn.Sequential(layer_of(), nn.Linear(16, 1), seed=seed)
+        fitted(model, bce, data, optimizer, run.amount(20, 2), batch_size=20, seed=seed)
+        return float(bce(model.predict(data[0]), data[1]))
+
+    return score
+
+
+@claim(
+    "O31",
+    "B:L732",
+    "Works well with RNNs (momentum)",
+    "sign of the first of six numbers, 20 epochs, RNN and LSTM: lower loss than without momentum, "
+    "each with its best of five η",
+)
+def momentum_of_recurrent_nets(run: Run) -> tuple[str, str]:
+    makers = {"SGD": optim.SGD, "momentum 0.9": lambda rate: optim.SGD(rate, momentum=0.9)}
+    rates = (0.01, 0.03, 0.1, 0.3, 1.0)
+    last: dict[str, Any] = {"batch_first": True, "returns": "last"}
+    kinds: dict[str, Callable[[], nn.Module]] = {
+        "RNN": lambda: nn.RNN(1, 16, **last),
+        "LSTM": lambda: nn.LSTM(1, 16, forget_bias=1.0, **last),
+    }
+    texts, better = [], {}
+    for name, layer_of in kinds.items():
+        found = tuned(makers, rates, _recalled(layer_of, run), run.seeds(12))
+        texts.append(f"{name}: {listed(found)}")
+        better[name] = found["momentum 0.9"][1].below(found["SGD"][1])
+    only = next((name for name, holds in better.items() if holds), "")
+    return "; ".join(texts), verdict(all(better.values()), only_if=(f"it is an {only}", bool(only)))

@@ -18,7 +18,7 @@ import numpy as np
 from chainrule.data import Rows
 from chainrule.errors import ConfigError, DataError, DivergedError, DtypeError
 from chainrule.graph import Array, Tensor, Value, ancestors, value_of
-from chainrule.losses import Loss
+from chainrule.losses import Loss, get_loss
 from chainrule.nn.layers import Activation, Sequential
 from chainrule.nn.module import Module
 
@@ -30,6 +30,31 @@ _APPLIES = {
     "margins": "scores, and not probabilities",
 }
 _SQUASHING = ("softmax", "sigmoid", "log_softmax", "log_sigmoid", "logistic")
+
+
+class Judged(Module):
+    """A model beside a loss that has parameters of its own, which are trained with the model's."""
+
+    def __init__(self, model: Module, loss: Module) -> None:
+        self.model = model
+        self.loss = loss
+
+    def forward(self, *inputs: Value) -> Any:
+        """Predict, as the model alone does."""
+        return self.model(*inputs)
+
+
+def judged(model: Module, loss: "str | Loss | Module") -> tuple[Module, Loss]:
+    """Give what is trained and by which loss; a loss that is a module is trained too."""
+    if not isinstance(loss, Module):
+        return model, get_loss(loss)
+    own = getattr(loss, "loss", None)
+    if not isinstance(own, Loss):
+        raise ConfigError(
+            f"{type(loss).__name__} is no loss: a module that is one, such as nn.AdaptiveLoss, "
+            "gives a Loss as its attribute `loss`"
+        )
+    return Judged(model, loss), own
 
 
 def check_contract(model: Module, loss: Loss, rows: Rows, batch_size: int) -> None:

@@ -10,7 +10,7 @@ array([-0.02,  2.  ])
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -183,11 +183,12 @@ def maxout(x: Value, pieces: int = 2) -> Value:
     return ops.max(ops.reshape(x, (*shape[:-1], shape[-1] // pieces, pieces)), axis=-1)
 
 
-def dropout(x: Value, p: float, key: Value) -> Value:
+def dropout(x: Value, p: float, key: Value, shared: Sequence[int] = ()) -> Value:
     """Set each element to 0 with probability p and divide the rest by 1 - p.
 
-    The key decides which: equal keys drop the same elements. (Srivastava et al., 2014; "inverted"
-    scaling keeps the mean, so that nothing is to be done when predicting.)
+    The key decides which: equal keys drop the same elements. Elements along the axes `shared` are
+    dropped together. (Srivastava et al., 2014; "inverted" scaling keeps the mean, so that nothing
+    is to be done when predicting.)
     """
     if not 0 <= p <= 1:
         raise ConfigError(f"dropout: p={p}, expected a probability between 0 and 1")
@@ -195,7 +196,12 @@ def dropout(x: Value, p: float, key: Value) -> Value:
         return x
     if p == 1:
         return ops.mul(x, 0.0)
-    keep = ops.less_equal(p, ops.uniform(key, shape_of(x)))
+    shape = list(shape_of(x))
+    for axis in shared:
+        if not -len(shape) <= axis < len(shape):
+            raise ConfigError(f"dropout: shared axis {axis} of an input of shape {tuple(shape)}")
+        shape[axis] = 1
+    keep = ops.less_equal(p, ops.uniform(key, tuple(shape)))
     return ops.where(keep, ops.mul(x, 1 / (1 - p)), 0.0)
 
 

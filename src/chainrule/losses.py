@@ -199,11 +199,12 @@ def adaptive(prediction: Value, target: Value, *, alpha: Value = 1.0, scale: Val
     """General robust loss of Barron (2019) of d = (p - t) / scale.
 
     |a - 2| / a * ((d^2 / |a - 2| + 1)^(a / 2) - 1), with its limits at a = 2 (half squared
-    error), a = 0 (log(d^2 / 2 + 1)) and a = -inf (1 - exp(-d^2 / 2)). alpha may be learned.
+    error), a = 0 (log(d^2 / 2 + 1)) and a = -inf (1 - exp(-d^2 / 2)). `nn.AdaptiveLoss` learns
+    alpha and scale.
     """
     d = ops.div(ops.sub(prediction, target), scale)
     s = ops.mul(d, d)
-    if not isinstance(alpha, Tensor):
+    if not isinstance(alpha, Tensor) and np.ndim(alpha) == 0:
         if alpha == 2:
             return ops.mul(s, 0.5)
         if alpha == 0:

@@ -25,13 +25,13 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from chainrule.averaging import Average
-from chainrule.contract import check_contract, check_rows, diverged
+from chainrule.contract import Judged, check_contract, check_rows, diverged, judged
 from chainrule.data import Rows, epoch_order, split
 from chainrule.errors import ConfigError, need
 from chainrule.events import Callback, EpochEnd, Event, StepEnd, TrainEnd, TrainStart, as_callbacks
 from chainrule.graph import Array, value_of
 from chainrule.history import History
-from chainrule.losses import Loss, get_loss
+from chainrule.losses import Loss
 from chainrule.nn.module import Module
 from chainrule.optim import Updater, clip_by_norm, clip_by_value, global_norm
 from chainrule.pace import Pace
@@ -53,7 +53,7 @@ WORTH_COMPILING = 1.0
 
 def train(
     model: Module,
-    loss: str | Loss,
+    loss: str | Loss | Module,
     inputs: Any,
     target: Any,
     *,
@@ -65,7 +65,8 @@ def train(
 
     `inputs` is an array, or a tuple of arrays that the model takes; `validation` is a share of
     the rows to hold out, or a tuple `(inputs, target)` or `(inputs, target, weight)`. All other
-    arguments are those of `Plan`.
+    arguments are those of `Plan`. A loss that is a module, such as `nn.AdaptiveLoss`, is trained
+    with the model.
     """
     rows = as_rows(inputs, target, weight)
     settings = Plan(**plan)
@@ -77,12 +78,12 @@ def train(
     elif validation is not None:
         chosen, rest = split(len(rows), validation, seed=settings.seed)
         rows, held_out = rows.take(chosen), rows.take(rest)
-    return Training(model, get_loss(loss), rows, held_out, settings).run()
+    return Training(*judged(model, loss), rows, held_out, settings).run()
 
 
 def training_step(
     model: Module,
-    loss: str | Loss,
+    loss: str | Loss | Module,
     inputs: Any,
     target: Any,
     *,
@@ -101,7 +102,7 @@ def training_step(
     't3 = tanh(t2)'
     """
     settings = Plan(**({"compile": "numba"} | plan))
-    training = Training(model, get_loss(loss), as_rows(inputs, target, weight), None, settings)
+    training = Training(*judged(model, loss), as_rows(inputs, target, weight), None, settings)
     training.prepare()
     if training.compiled is None:
         how = compiling(settings.compile)
@@ -143,6 +144,7 @@ class Training:
         updater: Updater | None = None,
     ) -> None:
         self.model = model
+        self.given = model.model if isinstance(model, Judged) else model  # what callbacks see
         self.loss = loss
         self.rows = rows
         self.validation = validation
@@ -202,7 +204,7 @@ class Training:
         """Train until an end is reached, and restore the best weights."""
         self.prepare()
         first, rows = self.first_epoch, len(self.rows)
-        self._tell(TrainStart(self.model, self.plan.epochs, self.steps_per_epoch, rows, first))
+        self._tell(TrainStart(self.given, self.plan.epochs, self.steps_per_epoch, rows, first))
         self.history.reason = "epochs"
         try:
             work = blas_threads(self.batch_size * _largest_matrix(self.parameters))
@@ -473,7 +475,7 @@ class Training:
                 self.best = self._weights()
                 self.history.best_epoch = epoch
         is_best = self.watch is not None and self.watch.best_epoch == epoch
-        self._tell(EpochEnd(epoch, row, is_best, self.model))
+        self._tell(EpochEnd(epoch, row, is_best, self.given))
         if self.interrupted:
             self.history.reason = "interrupted"
             return True
@@ -504,7 +506,7 @@ class Training:
         rule = self.plan.early_stopping
         if self.best is not None and rule is not None and rule.restore_best:
             self._restore(self.best)
-        self._tell(TrainEnd(self.history.reason, self.history.best_epoch, self.model))
+        self._tell(TrainEnd(self.history.reason, self.history.best_epoch, self.given))
 
     # Weights, which a step replaces: keeping a reference keeps the numbers.
 

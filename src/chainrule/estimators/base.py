@@ -19,6 +19,7 @@ from chainrule.errors import ConfigError, DataError
 from chainrule.graph import Array, Value
 from chainrule.loss_checks import check_smoothing
 from chainrule.losses import LOSSES, Loss, get_loss
+from chainrule.nn.module import Module
 from chainrule.targets import Labels
 
 
@@ -143,6 +144,11 @@ def _own(loss: Any, output: str) -> Loss:
     """Make a loss of a function of (prediction, target) that gives a number per row."""
     if isinstance(loss, str | Loss):
         return get_loss(loss)
+    if isinstance(loss, Module):
+        raise ConfigError(
+            f"loss={loss!r} has parameters of its own, which estimators do not train: train a "
+            "module with chainrule.train(model, loss, X, y), or take loss='adaptive'"
+        )
     if not callable(loss):
         raise ConfigError(f"loss={loss!r}: expected a name, a chainrule.losses.Loss or a function")
     target = "classes" if output == "logits" else "values"

@@ -27,7 +27,8 @@ from chainrule.functional import ACTIVATIONS
 from chainrule.graph import Array, Value, no_grad
 from chainrule.history import History
 from chainrule.losses import Loss
-from chainrule.nn.layers import Dropout, Linear, mlp
+from chainrule.nn.dropout import Dropout
+from chainrule.nn.layers import Linear, mlp
 from chainrule.optim import SGD, Adam, AdamW, Optimizer, get_optimizer
 from chainrule.penalties import Penalized, Penalty, check_penalty
 from chainrule.plan import Plan

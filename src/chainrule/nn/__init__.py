@@ -6,12 +6,16 @@
 """
 
 from chainrule.nn import init as init
+from chainrule.nn.adaptive import AdaptiveLoss as AdaptiveLoss
 from chainrule.nn.convolution import Conv1d as Conv1d
 from chainrule.nn.convolution import Conv2d as Conv2d
+from chainrule.nn.dropout import Dropout as Dropout
+from chainrule.nn.dropout import Dropout1d as Dropout1d
+from chainrule.nn.dropout import Dropout2d as Dropout2d
 from chainrule.nn.layers import Activation as Activation
-from chainrule.nn.layers import Dropout as Dropout
 from chainrule.nn.layers import Embedding as Embedding
 from chainrule.nn.layers import Linear as Linear
+from chainrule.nn.layers import Maxout as Maxout
 from chainrule.nn.layers import PReLU as PReLU
 from chainrule.nn.layers import Residual as Residual
 from chainrule.nn.layers import Sequential as Sequential

@@ -1,4 +1,4 @@
-"""Layers: `Linear`, activations, dropout, normalization, embeddings, and how they are joined.
+"""Layers: `Linear`, activations, embeddings, and how they are joined.
 
 >>> from chainrule import nn
 >>> model = nn.Sequential(nn.Linear(2, 3), nn.Activation("relu"), nn.Linear(3, 1)).initialize(0)
@@ -15,8 +15,9 @@ from chainrule import functional, ops
 from chainrule.errors import ConfigError, ShapeError
 from chainrule.graph import Tensor, Value, no_grad, shape_of
 from chainrule.nn.checks import check_memory, check_size
+from chainrule.nn.dropout import Dropout
 from chainrule.nn.init import generator, get_initializer
-from chainrule.nn.module import Buffer, Module, Parameter, register
+from chainrule.nn.module import Module, Parameter, register
 from chainrule.nn.normalization import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm
 
 
@@ -142,6 +143,55 @@ class Activation(Module):
 
 
 @register
+class Maxout(Module):
+    """Largest of `pieces` linear functions: max_i(w_i x + b_i) (Goodfellow et al., 2013).
+
+    It has pieces * (in_features + 1) * out_features parameters. Each unit is convex and piecewise
+    linear; two pieces can be ReLU, or leaky ReLU, or |x|. Row `pieces * j + i` of the weight
+    belongs to piece i of unit j.
+
+    >>> Maxout(4, 3, pieces=2).count_parameters()
+    30
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        pieces: int = 2,
+        bias: bool = True,
+        *,
+        init: str | Callable[..., Any] = "auto",
+        seed: Any = None,
+    ) -> None:
+        check_size("pieces", pieces)
+        check_size("out_features", out_features)
+        self.pieces = pieces
+        self.linear = Linear(in_features, out_features * pieces, bias, init=init, seed=seed)
+
+    def initialize(self, seed: Any = None, activation: str = "identity") -> Self:
+        """Draw the weights, and set the biases to 0."""
+        self.linear.initialize(seed, "maxout")
+        return self
+
+    def forward(self, x: Value) -> Value:
+        """Take the largest piece of each unit: shape (*x.shape[:-1], out_features)."""
+        return functional.maxout(self.linear(x), self.pieces)
+
+    def config(self) -> dict[str, Any]:
+        """Give the arguments of the constructor."""
+        sizes = self.linear.config()
+        units = self.linear.out_features // self.pieces
+        return sizes | {"out_features": units, "pieces": self.pieces}
+
+    def extra_repr(self) -> str:
+        """Give the sizes."""
+        bias = "" if self.linear.bias is not None else ", bias=False"
+        units = self.linear.out_features // self.pieces
+        return f"{self.linear.in_features}, {units}, pieces={self.pieces}{bias}"
+
+
+@register
 class PReLU(Module):
     """ReLU whose slope below 0 is learned, one for all or one per channel (He et al., 2015)."""
 
@@ -167,43 +217,6 @@ class PReLU(Module):
     def extra_repr(self) -> str:
         """Give the number of slopes."""
         return f"num_parameters={self.weight.shape[0]}"
-
-
-@register
-class Dropout(Module):
-    """Set each element to 0 with probability p in training, and scale the rest by 1 / (1 - p).
-
-    What is dropped depends on a counter that starts at the seed: the same seed drops the same.
-    """
-
-    def __init__(self, p: float = 0.5, *, seed: Any = None) -> None:
-        if not 0 <= p <= 1:
-            raise ConfigError(f"Dropout(p={p}): expected a probability between 0 and 1")
-        self.p = p
-        self.key = Buffer(np.uint64(0), persistent=False)
-        self.initialize(seed)
-
-    def initialize(self, seed: Any = None, activation: str = "identity") -> Self:
-        """Start the counter at a random number."""
-        self.key.assign(generator(seed).integers(2**63, dtype=np.uint64))
-        return self
-
-    def forward(self, x: Value) -> Value:
-        """Drop in training, and leave x as it is otherwise."""
-        if not self.training or self.p == 0:
-            return x
-        key = self.key.latest()
-        dropped = functional.dropout(x, self.p, key)  # before the counter moves on
-        self.key.assign(ops.add(key, np.ones((), np.uint64)))
-        return dropped
-
-    def config(self) -> dict[str, Any]:
-        """Give the arguments of the constructor."""
-        return {"p": self.p}
-
-    def extra_repr(self) -> str:
-        """Give the probability."""
-        return f"p={self.p}"
 
 
 @register

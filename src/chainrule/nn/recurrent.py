@@ -20,8 +20,8 @@ from chainrule import ops
 from chainrule.errors import ConfigError, ShapeError
 from chainrule.graph import Tensor, Value, dtype_of, no_grad, shape_of
 from chainrule.nn.checks import check_size
+from chainrule.nn.dropout import Dropout
 from chainrule.nn.init import generator
-from chainrule.nn.layers import Dropout
 from chainrule.nn.module import Module, Parameter, register
 from chainrule.scan import scan
 
