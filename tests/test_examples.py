@@ -111,3 +111,60 @@ def test_gan():
     found = run("gan")
     assert found["seeds near N(4, 1.25)"] >= 4
     assert found["least share of a peak"] > 0.25
+
+
+@pytest.mark.slow
+def test_characters():
+    found = run("characters", epochs=3, size=150_000)
+    assert found["loss of the GRU"] < found["loss of pairs"] - 0.2
+    assert found["loss of pairs"] < found["loss of single characters"]
+
+
+@pytest.mark.slow
+def test_tones():
+    assert run("tones", rows=2000)["accuracy"] > 0.9
+
+
+@pytest.mark.slow
+def test_drift():
+    found = run("drift", steps=5000)
+    assert found["distance at last, RMSprop"] < 0.9 * found["distance at last, Adagrad"]
+    assert found["distance at last, Adagrad"] > found["distance at first, Adagrad"]
+
+
+def test_sparse():
+    found = run("sparse")
+    assert found["share of entries that are not 0"] < 0.02
+    assert found["loss, adagrad"] < found["loss, sgd"]
+
+
+@pytest.mark.slow
+def test_time_series():
+    pytest.importorskip("aeon")
+    found = run("time_series")
+    assert found["accuracy, GunPoint"] > 0.95
+    assert found["accuracy, BasicMotions"] > 0.9
+    assert found["accuracy, JapaneseVowels"] > 0.93
+
+
+@pytest.mark.slow
+def test_gan_digits():
+    found = run("gan_digits", steps=4000)
+    assert found["drawn digits read as asked"] > 0.9
+    assert found["spread within a class, drawn / real"] > 0.6
+
+
+@pytest.mark.slow
+def test_layers(tmp_path):
+    found = run("layers", epochs=6, out=str(tmp_path / "units.svg"))
+    assert found["accuracy of the net"] > 0.95
+    probes = [found[f"accuracy of a probe, layer {depth}"] for depth in range(4)]
+    assert probes == sorted(probes)
+    assert probes[3] > probes[1] > probes[0] + 0.2
+    assert (tmp_path / "units.svg").read_text().count("<rect") == 16 * 4 * (5 * 6 + 9 * 10)
+
+
+def test_every_example_is_tested():
+    names = {path.stem for path in FOLDER.glob("*.py")} - {"demo"}  # which tests of the CLI run
+    text = Path(__file__).read_text()
+    assert {name for name in names if f'run("{name}"' not in text} == set()
