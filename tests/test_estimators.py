@@ -342,6 +342,12 @@ def test_net_takes_a_module_a_function_and_keeps_weights():
     )
 
 
+def test_two_classes_take_one_logit():
+    X, y = IRIS[0][:100], IRIS[1][:100]
+    with pytest.raises(ChainruleError, match="one logit tells two classes apart"):
+        make(NetClassifier, module=nn.mlp([4, 8, 2])).fit(X, y)
+
+
 @pytest.mark.parametrize(
     ("module", "text"),
     [

@@ -372,6 +372,8 @@ def test_tensors_look_like_arrays():
     assert [row.sum().item() for row in x] == [3.0, 7.0]
     assert x.reshape(4).shape == x.reshape((4,)).shape == (4,)
     assert x.transpose(1, 0).shape == (2, 2)
+    for turned in (x.transpose(), x.transpose(None), x.transpose((1, 0)), x.transpose([1, 0])):
+        np.testing.assert_array_equal(turned.numpy(), x.numpy().T)
     assert x.astype(np.float32).dtype == np.float32
     assert (x @ x).numpy().tolist() == [[7.0, 10.0], [15.0, 22.0]]
     assert np.asarray(x).sum() == 10

@@ -244,6 +244,22 @@ def test_predict_leaves_the_mode_and_the_counter():
         np.testing.assert_array_equal(value, before[key])
 
 
+def test_predict_takes_what_forward_takes():
+    class Sum(nn.Module):
+        def forward(self, a, b):
+            return ops.add(a, b)
+
+    assert Sum().predict(np.ones(2), np.ones(2)).tolist() == [2.0, 2.0]
+
+
+def test_zero_grad_forgets():
+    layer = nn.Linear(2, 1, seed=0)
+    for _ in range(2):
+        layer.zero_grad()
+        ops.sum(layer(np.ones((1, 2)))).backward()
+    assert layer.weight.grad.value.tolist() == [[1.0, 1.0]]
+
+
 def test_sixteen_threads_predict_with_one_model_in_training():
     model = nn.mlp([3, 32, 2], batch_norm=True, dropout=0.5, seed=0).train()
     x = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)

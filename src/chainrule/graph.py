@@ -348,8 +348,10 @@ class Tensor:
             shape = tuple(shape[0])
         return _call("reshape", self, shape)
 
-    def transpose(self, *axes: int) -> "Tensor":
-        """Permute the axes; reverse them when none is named."""
+    def transpose(self, *axes: Any) -> "Tensor":
+        """Permute the axes, given one by one or as a tuple; reverse them when none is named."""
+        if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], tuple | list)):
+            axes = tuple(axes[0] or ())
         return _call("transpose", self, axes or None)
 
     def astype(self, dtype: Any) -> "Tensor":

@@ -94,9 +94,10 @@ class _Net(Saved, BaseEstimator):  # type: ignore[misc]
         self.module_.astype(X.dtype).eval()
         shape = shape_of(value_of(self.module_(dense_rows(X[:1])[:])))
         if shape != (1, self.n_outputs_):
+            both = shape == (1, 2) and len(getattr(self, "classes_", ())) == 2
             raise ConfigError(
                 f"module gives an output of shape {shape} for one row; the targets need "
-                f"(1, {self.n_outputs_})"
+                f"(1, {self.n_outputs_})" + ": one logit tells two classes apart" * both
             )
 
     def _plan(self, seed: int, rows: int) -> Plan:

@@ -184,6 +184,11 @@ class Module:
             p.requires_grad = not frozen
         return self
 
+    def zero_grad(self) -> None:
+        """Forget the gradients that `backward()` left in the parameters."""
+        for p in self.parameters():
+            p.grad = None
+
     def astype(self, dtype: Any) -> Self:
         """Turn all floating-point parameters and buffers to another dtype, in place."""
         for _, x in self._named_tensors(Tensor):
@@ -192,10 +197,10 @@ class Module:
                 x.renew(x.value.astype(dtype))
         return self
 
-    def predict(self, x: Any) -> Array:
-        """Compute the output for an array, in `eval` mode and without recording."""
+    def predict(self, *inputs: Any) -> Array:
+        """Compute the output for the arrays of `forward`, in `eval` mode and without recording."""
         with no_grad():
-            return np.asarray(value_of(self.evaluating()(x)))
+            return np.asarray(value_of(self.evaluating()(*inputs)))
 
     def evaluating(self) -> Self:
         """Give this module if it is in `eval` mode, else a copy that is, with the same tensors.
