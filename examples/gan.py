@@ -39,7 +39,7 @@ def play(real: np.ndarray, steps: int, seed: int) -> np.ndarray:
     return generator.predict(noise)[:, 0] * width + center
 
 
-def main(seeds: int = 5, steps: int = 2000) -> dict[str, float]:
+def main(seeds: int = 5, steps: int = 1500) -> dict[str, float]:
     rng = np.random.default_rng(100)
     single = rng.normal(4, 1.25, 20_000).astype(np.float32)
     peaks = single + rng.choice([-6, 6], single.shape).astype(np.float32)

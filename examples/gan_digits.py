@@ -51,7 +51,7 @@ def spread(X: np.ndarray, y: np.ndarray) -> float:
     return float(np.mean([X[y == k].std(axis=0).mean() for k in range(10)]))
 
 
-def main(steps: int = 6000) -> dict[str, float]:
+def main(steps: int = 4500) -> dict[str, float]:
     X, y = load_digits(return_X_y=True)
     X = (X / 8 - 1).astype(np.float32)
     reader = NetClassifier(epochs=60, random_state=0).fit(X[:1200], y[:1200])

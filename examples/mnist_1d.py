@@ -6,7 +6,7 @@ Made by the recipe of Greydanus ("Scaling down deep learning", 2020): ten templa
 are padded, stretched, scaled, shifted around, sheared, and sampled at 40 places with noise. 4,000
 rows are learned, 1,000 held out. The templates here are drawn anew, so these figures stand beside
 the published ones (68, 94 and 91 %), and do not repeat them. With the package of the paper
-(`pip install mnist1d`), `python examples/mnist_1d.py --published` takes its very rows.
+(`pip install mnist1d`), `python examples/mnist_1d.py --published` takes the rows that it makes.
 """
 
 import sys

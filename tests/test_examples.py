@@ -1,11 +1,15 @@
 """The examples do what their pages say: each runs, shortened where it is long, and is measured."""
 
+import re
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from tools import examples
+
 FOLDER = Path(__file__).parent.parent / "examples"
+NAMES = {path.stem for path in FOLDER.glob("*.py")} - {"demo"}  # which `make demo` runs
 
 
 def run(name, **settings):
@@ -173,6 +177,15 @@ def test_layers(tmp_path):
 
 
 def test_every_example_is_tested():
-    names = {path.stem for path in FOLDER.glob("*.py")} - {"demo"}  # which tests of the CLI run
     text = Path(__file__).read_text()
-    assert {name for name in names if f'run("{name}"' not in text} == set()
+    assert {name for name in NAMES if f'run("{name}"' not in text} == set()
+
+
+def test_the_page_lists_every_example():
+    page = examples.PAGE.read_text()
+    assert sorted(name for names in examples.SECTIONS.values() for name in names) == sorted(NAMES)
+    assert page.startswith(examples.INTRODUCTION)
+    for name in NAMES:
+        row = f"| [{name}](../examples/{name}.py) | {examples.title(name)} | "
+        figures = page.split(row)[1].splitlines()[0].split(" | ")[0]
+        assert re.fullmatch(r"([^;|]+: -?[\d.,e-]+(; |$))+", figures), figures

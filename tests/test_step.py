@@ -265,8 +265,10 @@ def test_a_model_that_cannot_be_traced_is_trained_as_it_is_written():
 
     _, state = eager(Branches(), "mse", X, Y, epochs=1)
     model = Branches()
-    train(model, "mse", X, Y, epochs=1, seed=0, compile="auto")
+    history = train(model, "mse", X, Y, epochs=1, seed=0, compile="auto")
     assert np.array_equal(model.arrays()["inner.weight"], state["inner.weight"])
+    assert "traced tensor has no value" in history.obstacle
+    assert not train(nn.Linear(3, 2, seed=0), "mse", X, Y, epochs=1).obstacle
     with pytest.raises(Exception, match="traced tensor has no value"):
         train(Branches(), "mse", X, Y, epochs=1, compile="numpy")
 

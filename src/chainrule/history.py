@@ -20,12 +20,16 @@ Row = dict[str, float]
 
 
 class History:
-    """What training went through: rows of numbers, why it stopped, and the best epoch."""
+    """What training went through: rows of numbers, why it stopped, and the best epoch.
+
+    `obstacle` says what kept the step from being compiled, so that it ran as written, or by NumPy.
+    """
 
     def __init__(self, rows: list[Row] | None = None) -> None:
         self.rows: list[Row] = list(rows or [])
         self.reason = ""
         self.best_epoch: int | None = None
+        self.obstacle = ""
 
     def append(self, row: Mapping[str, float]) -> None:
         """Add the row of an epoch."""

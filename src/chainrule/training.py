@@ -240,9 +240,10 @@ class Training:
                 break
             try:
                 self.compiled = self._made(kind, check=kind is kinds[0])
-            except Exception:  # training_step(..., compile="numba") says what stands in the way
+            except Exception as error:  # the step runs as written, or by NumPy
                 if wanted != "auto":
                     raise
+                self.history.obstacle = f"{type(error).__name__}: {error}"
                 break
         if self.compiled is not None:
             self.compiled.load(self.updater, self.average.mean)
