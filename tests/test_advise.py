@@ -10,9 +10,9 @@ from chainrule.advise import (
     MOST_CLASSES,
     MOST_DEAD,
     ROWS_PER_CLASS,
-    advise,
     effective_rank,
     infer_task,
+    recommend,
 )
 from chainrule.errors import ConfigError, DataError, ShapeError
 from chainrule.training import train
@@ -35,7 +35,7 @@ ROWS = [
 
 @pytest.mark.parametrize(("task", "rows", "features", "output", "loss", "optimizers"), ROWS)
 def test_tables(task, rows, features, output, loss, optimizers):
-    advice = advise(task, rows, 1000, independent_features=features)
+    advice = recommend(task, rows, 1000, independent_features=features)
     assert advice.output_activation == output
     assert advice.hidden_activation == "relu"
     assert advice.loss == loss
@@ -46,7 +46,7 @@ def test_tables(task, rows, features, output, loss, optimizers):
 @pytest.mark.parametrize("task", ["binary", "multiclass"])
 @pytest.mark.parametrize(("rows", "optimizers"), [(LARGE_ROWS, ADAPTIVE), (100, SIMPLE)])
 def test_images_and_sequences(kind, task, rows, optimizers):
-    advice = advise(task, rows, 784, independent_features=500, kind=kind)
+    advice = recommend(task, rows, 784, independent_features=500, kind=kind)
     assert advice.hidden_activation == "relu"
     assert advice.loss in CROSS_ENTROPIES
     assert advice.optimizers == optimizers
@@ -55,7 +55,7 @@ def test_images_and_sequences(kind, task, rows, optimizers):
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 @pytest.mark.parametrize("kind", ["table", "image", "sequence"])
 def test_every_name_exists_and_has_a_reason(task, kind):
-    advice = advise(task, 50, 4, kind=kind, dead_units=0.5)
+    advice = recommend(task, 50, 4, kind=kind, dead_units=0.5)
     assert advice.hidden_activation in functional.ACTIVATIONS
     assert advice.output_activation in {"none", *functional.ACTIVATIONS}
     assert advice.loss in losses.LOSSES
@@ -66,13 +66,13 @@ def test_every_name_exists_and_has_a_reason(task, kind):
 
 
 def test_without_a_rank_all_columns_count():
-    assert advise("regression", 100, MANY_FEATURES).optimizers == ADAPTIVE
-    assert advise("regression", 100, MANY_FEATURES - 1).optimizers == SIMPLE
+    assert recommend("regression", 100, MANY_FEATURES).optimizers == ADAPTIVE
+    assert recommend("regression", 100, MANY_FEATURES - 1).optimizers == SIMPLE
 
 
 def test_dead_units_get_a_slope():
-    assert advise("binary", 10, 2, dead_units=MOST_DEAD).hidden_activation == "relu"
-    advice = advise("binary", 10, 2, dead_units=MOST_DEAD + 0.01)
+    assert recommend("binary", 10, 2, dead_units=MOST_DEAD).hidden_activation == "relu"
+    advice = recommend("binary", 10, 2, dead_units=MOST_DEAD + 0.01)
     assert advice.hidden_activation == "leaky_relu"
     assert "21% of the units never fire" in advice.reasons["hidden_activation"]
 
@@ -88,7 +88,7 @@ def test_dead_units_get_a_slope():
 )
 def test_wrong_questions(arguments, text):
     with pytest.raises(ConfigError, match=text):
-        advise(**{"task": "binary", "rows": 10, "columns": 5} | arguments)
+        recommend(**{"task": "binary", "rows": 10, "columns": 5} | arguments)
 
 
 @pytest.mark.parametrize(("activation", "floor"), [("relu", 5 / 3), ("identity", 0.0)])

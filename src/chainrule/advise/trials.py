@@ -1,0 +1,292 @@
+"""Quick trials of scikit-learn's models: whether a linear model does, and which columns leak.
+
+>>> rng = np.random.default_rng(0)
+>>> x = rng.normal(size=(300, 3))
+>>> found = compare(x, x[:, 0] - x[:, 1] + rng.normal(size=300), classes=False)
+>>> found.verdict, [score.model for score in found.scores]
+('linear', ['always the mean', 'ridge regression', 'nearest neighbours', 'random forest'])
+
+Rows are sampled, so that a trial takes seconds whatever the size of the table; the scores are those
+of rows that the models did not see.
+"""
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from chainrule import metrics
+from chainrule.advise.hints import IMBALANCE, Hint
+from chainrule.errors import DataError, ShapeError, need
+from chainrule.graph import Array
+
+MOST_ROWS = 2_000
+"""Rows of a trial."""
+
+MOST_CELLS = 100_000
+"""Rows times inputs of a trial: with over 50 inputs, or 20 classes, fewer rows are taken."""
+
+LEAST_ROWS = 20
+"""Rows below which no models are compared."""
+
+FOLDS, REPEATS = 5, 2
+
+T_95 = 2.26
+"""The 97.5 % quantile of Student's t with FOLDS * REPEATS - 1 = 9 degrees of freedom."""
+
+MARGIN = 0.01
+"""What a model has to be better by, in accuracy or R², to be worth it."""
+
+LEAK = 0.98
+"""Share of the errors of guessing that a single column takes away, from which on it is suspect."""
+
+MOST_SUSPECTS = 200  # columns that are tried alone
+
+Verdict = Literal["linear", "nonlinear", "undecided", "nothing"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Mean score of a model over the folds, and half of the 95 % interval of that mean."""
+
+    model: str
+    mean: float
+    margin: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Scores of guessing, a linear model and two that bend, on the same held-out rows.
+
+    `gain` is what the better of the two bending models has ahead of the linear one (of the folds,
+    paired), `verdict` what follows: "linear" (they gain at most `MARGIN`), "nonlinear" (they
+    gain more, beyond chance), "undecided" (more, but it may be chance) or "nothing" (no model beats
+    guessing beyond chance).
+    """
+
+    score: str
+    scores: tuple[Score, ...]
+    gain: Score
+    verdict: Verdict
+    rows: int
+
+    @property
+    def hint(self) -> Hint:
+        """The verdict in words, with its figures."""
+        linear, best = self.scores[1], self._by_name(self.gain.model)
+        figures = {"linear": linear.mean, "best": best.mean, "gain": self.gain.mean}
+        figures["margin"] = self.gain.margin
+        at = f"{self.score} {_interval(linear)}"
+        rival = f"{best.model} {_interval(best)}, a gain of {_interval(self.gain, sign=True)}"
+        if self.verdict == "nothing":
+            top = max(linear, best, key=lambda score: score.mean)
+            text = (
+                f"no model beats guessing on unseen rows: {self.score} "
+                f"{_interval(self.scores[0])} by guessing, {_interval(top)} by {top.model}"
+            )
+            return Hint("nothing", text, "other columns, or more rows", figures=figures)
+        if self.verdict == "linear":
+            text = f"a {linear.model} is likely to do as well here as a net: {at}, {rival}"
+            return Hint("linear", text, "start with it, it is simpler", figures=figures)
+        if self.verdict == "nonlinear":
+            text = f"the target depends on the columns in a way that is not linear: {linear.model}"
+            text = f"{text} {at}, {rival}"
+            return Hint("nonlinear", text, "a net, or trees, should beat it", figures=figures)
+        text = f"whether more than a {linear.model} pays cannot be told from {self.rows:,} rows"
+        return Hint("undecided", f"{text}: {at}, {rival}", "compare both", figures=figures)
+
+    def _by_name(self, name: str) -> Score:
+        return next(score for score in self.scores if score.model == name)
+
+
+def compare(X: Any, y: Any, *, classes: bool, seed: int = 0) -> Comparison:
+    """Score guessing, a linear model, nearest neighbours and a forest by repeated 5-fold splits.
+
+    `X` are encoded inputs of shape (rows, inputs), `y` class names or numbers. Scores are R² of
+    numbers, accuracy of classes; balanced accuracy, with balanced models, where the commonest class
+    has `IMBALANCE` times the rows of the rarest. Margins take into account that the
+    folds share rows. A `DataError` refuses fewer than `LEAST_ROWS` rows, or one value in ``y``.
+
+    Sources: Nadeau and Bengio (2003) for the margins; Breiman (2001) for the forest.
+    """
+    X, y = _checked(X, y, classes)
+    outputs = max(len(np.unique(y)) // 10, 1) if classes else 1
+    rows = sampled(len(y), X.shape[1] * outputs, seed)
+    X, y = X[rows], y[rows]
+    balanced = classes and _ratio(y) >= IMBALANCE
+    score, name = _scorer(classes, balanced)
+    models = _models(classes, balanced, len(y), seed)
+    splits = _splits(y, classes, seed)
+    ratio = len(splits[0][1]) / len(splits[0][0])
+    each = {model: _fold_scores(make, X, y, splits, score) for model, make in models.items()}
+    guess, linear, *others = each
+    best = max(others, key=lambda model: float(each[model].mean()))
+    gain = _summary(best, each[best] - each[linear], ratio)
+    top = max(linear, best, key=lambda model: float(each[model].mean()))
+    over_guess = _summary(top, each[top] - each[guess], ratio)
+    verdict: Verdict = "undecided"
+    if over_guess.mean <= over_guess.margin:
+        verdict = "nothing"
+    elif gain.mean <= MARGIN:
+        verdict = "linear"
+    elif gain.mean > gain.margin:
+        verdict = "nonlinear"
+    scores = tuple(_summary(model, values, ratio) for model, values in each.items())
+    return Comparison(name, scores, gain, verdict, len(y))
+
+
+def leaks(
+    blocks: Mapping[str, Array], y: Any, *, classes: bool, seed: int = 0
+) -> dict[str, tuple[float, str]]:
+    """Give the columns that predict the target nearly alone: name to (score, name of the score).
+
+    `blocks` has the encoded inputs of each column, shape (rows, inputs). A small tree on the column
+    alone is scored on held-out rows; a column is suspect if that takes away `LEAK` of the errors of
+    guessing. The suspect knows the target, or came after it; or the task is easy.
+
+    >>> rng = np.random.default_rng(0)
+    >>> y = rng.normal(size=200)
+    >>> blocks = {"price in cents": y[:, None] * 100, "noise": rng.normal(size=(200, 1))}
+    >>> list(leaks(blocks, y, classes=False))
+    ['price in cents']
+    """
+    y = np.asarray(y)
+    if len(y) < LEAST_ROWS or not blocks:
+        return {}
+    rows = sampled(len(y), 1, seed)
+    y = y[rows]
+    if len(np.unique(y)) < 2:
+        return {}
+    tree = need("sklearn.tree", extra="sklearn", why="to try columns alone")
+    kind = tree.DecisionTreeClassifier if classes else tree.DecisionTreeRegressor
+    score, name = _scorer(classes, classes)
+    splits = _splits(y, classes, seed)[:FOLDS]
+    lowest = 1 / len(np.unique(y)) if classes else 0.0
+    found = {}
+    for column, block in list(blocks.items())[:MOST_SUSPECTS]:
+        values = _fold_scores(
+            lambda: kind(max_leaf_nodes=256, random_state=0), block[rows], y, splits, score
+        )
+        if values.mean() - lowest >= LEAK * (1 - lowest):
+            found[column] = (float(values.mean()), name)
+    return found
+
+
+def leak_hint(column: str, score: float, name: str) -> Hint:
+    """Say what a leak is, and what to ask about it."""
+    return Hint(
+        "leak",
+        f"column {column!r} predicts the target almost alone: {name} {score:.3f} on unseen rows",
+        "if it is not known before the target is, or was made from it, leave it out with "
+        f"kinds={{{column!r}: 'drop'}}",
+        (column,),
+        {"score": score},
+    )
+
+
+def sampled(rows: int, inputs: int, seed: int) -> Array:
+    """Draw the rows of a trial, in their order; `inputs` counts what a row costs."""
+    size = int(np.clip(MOST_CELLS // max(inputs, 1), 10 * LEAST_ROWS, MOST_ROWS))
+    return np.sort(np.random.default_rng(seed).permutation(rows)[:size])
+
+
+def _checked(X: Any, y: Any, classes: bool) -> tuple[Array, Array]:
+    X, y = np.asarray(X, dtype=np.float64), np.asarray(y)
+    if X.ndim != 2 or not X.shape[1] or len(X) != len(y):
+        raise ShapeError(
+            f"X has shape {X.shape}, y has {len(y)} rows: expected (rows, inputs) and as many rows"
+        )
+    if len(y) < LEAST_ROWS:
+        raise DataError(f"{len(y)} rows are too few to compare models on: {LEAST_ROWS} at least")
+    if len(set(y.tolist())) < 2:
+        raise DataError(f"the target is {y[0]!r} in every row: there is nothing to predict")
+    # scikit-learn takes codes of classes for sure, whatever their names are
+    return X, np.unique(y, return_inverse=True)[1] if classes else y.astype(np.float64)
+
+
+def _ratio(y: Array) -> float:
+    counts = np.unique(y, return_counts=True)[1]
+    return float(counts.max() / counts.min())
+
+
+def _scorer(classes: bool, balanced: bool) -> tuple[Callable[[Array, Array], float], str]:
+    if not classes:
+        return metrics.r2_score, "R²"
+    if balanced:
+        return metrics.balanced_accuracy_score, "balanced accuracy"
+    return metrics.accuracy_score, "accuracy"
+
+
+def _models(classes: bool, balanced: bool, rows: int, seed: int) -> dict[str, Callable[[], Any]]:
+    """Name the models, with calls that make them: guessing first, then the linear one."""
+    why = "to compare models"
+    dummy, linear, near, forest, pipe, scale = (
+        need(f"sklearn.{name}", extra="sklearn", why=why)
+        for name in ("dummy", "linear_model", "neighbors", "ensemble", "pipeline", "preprocessing")
+    )
+    k = min(15, max(rows // 10, 1))
+    trees = {"n_estimators": 100, "min_samples_leaf": 2, "random_state": seed}
+
+    def scaled(model: Any) -> Any:
+        return pipe.make_pipeline(scale.StandardScaler(), model)
+
+    if classes:
+        weight = "balanced" if balanced else None
+        return {
+            "always the commonest": lambda: dummy.DummyClassifier(),
+            "logistic regression": lambda: scaled(
+                linear.LogisticRegression(max_iter=300, class_weight=weight)
+            ),
+            "nearest neighbours": lambda: scaled(near.KNeighborsClassifier(k)),
+            "random forest": lambda: forest.RandomForestClassifier(class_weight=weight, **trees),
+        }
+    return {
+        "always the mean": lambda: dummy.DummyRegressor(),
+        "ridge regression": lambda: scaled(linear.RidgeCV(np.logspace(-3, 3, 13))),
+        "nearest neighbours": lambda: scaled(near.KNeighborsRegressor(k)),
+        "random forest": lambda: forest.RandomForestRegressor(max_features=1 / 3, **trees),
+    }
+
+
+def _splits(y: Array, classes: bool, seed: int) -> list[tuple[Array, Array]]:
+    """Divide rows into folds, twice, with even shares of each class as far as it goes."""
+    selection = need("sklearn.model_selection", extra="sklearn", why="to compare models")
+    even = classes and np.unique(y, return_counts=True)[1].max() >= FOLDS
+    kind = selection.RepeatedStratifiedKFold if even else selection.RepeatedKFold
+    splitter = kind(n_splits=FOLDS, n_repeats=REPEATS, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class")
+        return list(splitter.split(np.zeros((len(y), 1)), y))
+
+
+def _fold_scores(
+    make: Callable[[], Any],
+    X: Array,
+    y: Array,
+    splits: list[tuple[Array, Array]],
+    score: Callable[[Array, Array], float],
+) -> Array:
+    """Give the scores of the held-out rows of each fold."""
+    found = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a regression that stops early is scored as it is
+        for train, held in splits:
+            guess = np.asarray(make().fit(X[train], y[train]).predict(X[held]))
+            found.append(float(score(y[held], guess)))
+    return np.array(found)
+
+
+def _summary(model: str, values: Array, ratio: float) -> Score:
+    """Give the mean of the folds, and half of its 95 % interval.
+
+    ``t * sqrt((1 / folds + test rows / training rows) * variance)``: folds share training rows, so
+    that the plain standard error is too small.
+    """
+    error = np.sqrt((1 / len(values) + ratio) * values.var(ddof=1))
+    return Score(model, float(values.mean()), float(T_95 * error))
+
+
+def _interval(score: Score, *, sign: bool = False) -> str:
+    return f"{score.mean:{'+' if sign else ''}.3f} ± {score.margin:.3f}"
