@@ -112,13 +112,18 @@ def examine(
     known = np.flatnonzero(~cells.missing)
     target = _target(cells, classes)[known]
     blocks = _blocks(encoder, X, known)
+    leaky = _leaks(blocks, target, classes, seed)
+    suspects = {name for hint in leaky for name in hint.columns}
+    if suspects < set(blocks):  # what is left is worth a look without them
+        blocks = {name: block for name, block in blocks.items() if name not in suspects}
+        encoder = TableEncoder(used | dict.fromkeys(suspects, "drop")).fit(X)
+        out |= suspects
     rank = rank_of(encoder, X, known, seed)
     advice = recommend(found, len(known), rank.columns, independent_features=rank.effective)
-    hints += rows_per_input(len(known), sum(block.shape[1] for block in blocks.values()))
-    more, comparison, suspects = _tried(blocks, target, classes, seed)
-    hints += more
-    left = tuple(name for name in frame.names if name in out or name in suspects)
-    return Examination(found, why, len(known), rank, advice, tuple(hints), comparison, left)
+    hints += [*leaky, *rows_per_input(len(known), sum(b.shape[1] for b in blocks.values()))]
+    more, comparison = _tried(blocks, target, classes, seed)
+    left = tuple(name for name in frame.names if name in out)
+    return Examination(found, why, len(known), rank, advice, (*hints, *more), comparison, left)
 
 
 def find_task(cells: Any, asked: str = "auto") -> tuple[Task, str]:
@@ -162,20 +167,16 @@ def rank_of(encoder: TableEncoder, X: Any, rows: Array | None = None, seed: int 
 
 def _tried(
     blocks: dict[str, Array], y: Array, classes: bool, seed: int
-) -> tuple[list[Hint], trials.Comparison | None, set[str]]:
-    """Try columns alone, then models on the columns that do not leak."""
-    hints = _leaks(blocks, y, classes, seed)
-    found = {name for hint in hints for name in hint.columns}
-    honest = [block for name, block in blocks.items() if name not in found]
-    if not honest or len(y) < trials.LEAST_ROWS:
-        if len(y) < trials.LEAST_ROWS:
-            text = f"{len(y)} rows are too few to compare models on"
-            hints.append(
-                Hint("few-rows", text, f"{trials.LEAST_ROWS} at least", figures={"rows": len(y)})
-            )
-        return hints, None, found
-    comparison = trials.compare(np.hstack(honest), y, classes=classes, seed=seed)
-    return [*hints, comparison.hint], comparison, found
+) -> tuple[list[Hint], trials.Comparison | None]:
+    """Compare models, and put in words what came out."""
+    if not blocks:  # of categories that are met once each
+        return [], None
+    if len(y) >= trials.LEAST_ROWS:
+        comparison = trials.compare(np.hstack(list(blocks.values())), y, classes=classes, seed=seed)
+        return [comparison.hint], comparison
+    text = f"{len(y)} rows are too few to compare models on"
+    remedy = f"it takes {trials.LEAST_ROWS}"
+    return [Hint("few-rows", text, remedy, figures={"rows": len(y)})], None
 
 
 def leak_hints(

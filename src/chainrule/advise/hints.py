@@ -57,7 +57,7 @@ class Hint:
     figures: Mapping[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return f"{self.text}: {self.remedy}" if self.remedy else self.text
+        return f"{self.text}; {self.remedy}" if self.remedy else self.text
 
 
 def table_hints(
@@ -89,7 +89,7 @@ def class_hints(y: Any) -> list[Hint]:
     """Find classes with too few rows to learn from, and classes that others outnumber.
 
     >>> [hint.text for hint in class_hints(["no"] * 190 + ["yes"] * 10)]
-    ["class 'no' has 19 times as many rows as 'yes' (190 and 10)"]
+    ['class no has 19 times as many rows as yes (190 and 10)']
     """
     values, codes = read_targets(y)[0][0].distinct()
     counts = np.bincount(codes[codes >= 0], minlength=len(values))
@@ -110,7 +110,7 @@ def class_hints(y: Any) -> list[Hint]:
     ratio = counts[most] / counts[least]
     if ratio >= IMBALANCE:
         text = (
-            f"class {values[most]!r} has {ratio:,.0f} times as many rows as {values[least]!r} "
+            f"class {values[most]} has {ratio:,.0f} times as many rows as {values[least]} "
             f"({counts[most]:,} and {counts[least]:,})"
         )
         remedy = "class_weight='balanced' lets both count the same; look at balanced accuracy"
@@ -122,13 +122,13 @@ def rows_per_input(rows: int, inputs: int) -> list[Hint]:
     """Tell whether there are too few rows for so many inputs of a net.
 
     >>> print(*rows_per_input(100, 40))
-    100 rows for 40 inputs, 2.5 for each: fewer columns, or a penalty (docs/training.md)
+    100 rows for 40 inputs, 2.5 for each; take fewer columns, or a penalty (docs/training.md)
     """
     each = rows / max(inputs, 1)
     if each >= FEW_ROWS:
         return []
     text = f"{_rows(rows)} for {inputs:,} inputs, {each:.2g} for each"
-    remedy = "fewer columns, or a penalty (docs/training.md)"
+    remedy = "take fewer columns, or a penalty (docs/training.md)"
     return [Hint("rows-per-input", text, remedy, figures={"rows": rows, "inputs": inputs})]
 
 

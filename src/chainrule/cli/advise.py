@@ -4,7 +4,7 @@ Nothing is trained but quick trials of other models, and nothing is written.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -12,7 +12,7 @@ import click
 from chainrule.advise import Advice, Comparison, Examination, Rank, examine
 from chainrule.cli.account import Account
 from chainrule.cli.tables import Roles, check_names, counted, in_shell, read
-from chainrule.errors import DataError
+from chainrule.errors import ConfigError, DataError
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,14 @@ def advise(options: Options) -> None:
         found = examine(
             table.select(inputs), target, task=options.task, kinds=kinds, seed=options.seed
         )
-    except DataError as error:
+    except (ConfigError, DataError) as error:
         message = in_shell(str(error))
-        raise DataError(f"{options.table}: --target {options.target}: {message}") from error
-    if target.null_count:
-        notes.append(f"{counted(target.null_count, 'row')} without a target left out")
+        raise type(error)(f"{options.table}: --target {options.target}: {message}") from error
+    absent = table.num_rows - found.rows
+    if absent:
+        notes.append(f"{counted(absent, 'row')} without a target left out")
+    hints = tuple(replace(hint, remedy=in_shell(hint.remedy)) for hint in found.hints)
+    found = replace(found, hints=hints)
     if options.as_json:
         head = {"table": str(options.table), "target": options.target, "notes": notes}
         click.echo(json.dumps(head | found.to_dict(), indent=2, ensure_ascii=False))
@@ -59,11 +62,15 @@ def tell(account: Account, found: Examination, options: Options, notes: list[str
     account.facts(facts(found))
     account.gap()
     account.choices(choices(found.advice))
+    verdict = None if found.comparison is None else found.comparison.hint
     if found.comparison is not None:
         account.table(*scores(found.comparison))
-    account.line("What to beware of" if found.hints else "Nothing to beware of was found", "bold")
-    for hint in found.hints:
-        account.bullet(in_shell(str(hint)))
+        account.line(str(verdict))
+        account.gap()
+    warned = [hint for hint in found.hints if verdict is None or hint.name != verdict.name]
+    account.line("What to beware of" if warned else "Nothing to beware of was found", "bold")
+    for hint in warned:
+        account.bullet(str(hint))
     if found.advice.caveats:
         account.gap()
         account.line(f"How sure the start is ({found.advice.scenario})", "bold")

@@ -204,6 +204,7 @@ def in_shell(message: str) -> str:
     """
     message = message.replace("pass delimiter=", "use --delimiter ")
     message = message.replace("class_weight='balanced'", "--class-weight balanced")
+    message = message.replace("task='classification'", "--task classification")
     return re.sub(r"""kinds=\{(["'])(.+?)\1: '(\w+)'\}""", _kind_option, message)
 
 
