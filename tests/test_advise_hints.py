@@ -175,8 +175,10 @@ VERDICTS = [
 def test_the_verdict_is_that_of_the_data(verdict, y, classes):
     found = compare(X, y, classes=classes)
     assert found.verdict == verdict == found.hint.name
-    told = [f"{s.mean:.3f} ± {s.margin:.3f}" in found.hint.text for s in found.scores]
-    assert sum(told) == 2  # of those that are compared
+    if verdict != "nothing":
+        score = next(s for s in found.scores if s.model == found.linear)
+        shown = f"{found.linear} {found.score} {score.mean:.3f} ± {score.margin:.3f}"
+        assert shown in found.hint.text
     assert found.rows == 300
 
 
@@ -226,6 +228,15 @@ def test_a_leak_is_found_and_a_good_column_is_not(classes):
     assert leaks({}, y, classes=classes) == {}
     assert leaks({"few": X[:5]}, y[:5], classes=classes) == {}
     assert leaks({"x": X}, np.ones(300), classes=classes) == {}
+
+
+@pytest.mark.slow
+def test_a_lasso_is_tried_where_few_of_many_inputs_matter():
+    wide = np.random.default_rng(0).normal(size=(200, 150))
+    found = compare(wide, wide[:, 0] + 0.5 * wide[:, 1] + NOISE[:200] / 2, classes=False)
+    assert (found.verdict, found.linear) == ("linear", "lasso")
+    bent = compare(wide, np.where(np.abs(wide[:, 0]) > 1, 3, 0) + NOISE[:200] / 4, classes=False)
+    assert "is not linear, or on few of the 150 inputs: " in bent.hint.text
 
 
 # ---------------------------------------------------------------- a whole table

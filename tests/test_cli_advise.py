@@ -28,7 +28,7 @@ def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("advise")
     rng = np.random.default_rng(0)
     x = rng.normal(size=(N, 2))
-    wins = np.where(x[:, 0] + x[:, 1] + 0.7 * rng.normal(size=N) > 0, "yes", "no")
+    wins = np.where(x[:, 0] + x[:, 1] + 0.3 * rng.normal(size=N) > 0, "yes", "no")
     good = {"age": x[:, 0].round(4), "height": x[:, 1].round(4), "wins": wins}
     write_csv(path / "good.csv", good)
     days = np.array(["2021-03-01"], dtype="datetime64[D]") + np.arange(N) // 2
@@ -71,7 +71,7 @@ def test_it_fits_a_terminal_and_says_all():
         "output sigmoid one number becomes the probability",
         "optimizer adam or sgd 120 rows, less than 10,000",
         "logistic regression 0.",
-        "a logistic regression is likely to do as well here as a net: accuracy 0.",
+        "logistic regression is likely to do as well here as a net: logistic regression accuracy 0.",
         "Nothing to beware of was found",
         "How sure the start is (small data set, binary classification)",
     ):

@@ -3,8 +3,10 @@
 >>> rng = np.random.default_rng(0)
 >>> x = rng.normal(size=(300, 3))
 >>> found = compare(x, x[:, 0] - x[:, 1] + rng.normal(size=300), classes=False)
->>> found.verdict, [score.model for score in found.scores]
-('linear', ['always the mean', 'ridge regression', 'support vector machine', 'random forest'])
+>>> found.verdict, found.gain.mean < 0.01
+('linear', True)
+>>> [score.model for score in found.scores]
+['always the mean', 'ridge regression', 'lasso', 'support vector machine', 'random forest']
 
 Rows are sampled, so that a trial takes seconds whatever the size of the table; the scores are those
 of rows that the models did not see.
@@ -18,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 
 from chainrule import metrics
-from chainrule.advise.hints import IMBALANCE, Hint
+from chainrule.advise.hints import FEW_ROWS, IMBALANCE, Hint
 from chainrule.errors import DataError, ShapeError, need
 from chainrule.graph import Array
 
@@ -47,7 +49,16 @@ LEAK = 0.98
 
 MOST_SUSPECTS = 200  # columns that are tried alone
 
+LINEAR = ("ridge regression", "lasso", "logistic regression")
+
 Verdict = Literal["linear", "nonlinear", "undecided", "nothing"]
+
+_REMEDIES: Mapping[Verdict, str] = {
+    "linear": "start with it, as it is simpler",
+    "nonlinear": "a net or trees should beat it",
+    "undecided": "train both, and compare",
+    "nothing": "other columns or more rows are what is needed",
+}
 
 
 @dataclass(frozen=True)
@@ -61,57 +72,58 @@ class Score:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Scores of guessing, a linear model and two that bend, on the same held-out rows.
+    """Scores of guessing, linear models and two that bend, on the same held-out rows.
 
-    `gain` is what the better of the two bending models has ahead of the linear one (of the folds,
-    paired), `verdict` what follows: "linear" (they gain at most `MARGIN`), "nonlinear" (they
-    gain more, beyond chance), "undecided" (more, but it may be chance) or "nothing" (no model beats
-    guessing beyond chance).
+    `linear` names the best linear model, `gain` is what the better of those that bend has ahead of
+    it (of the folds, paired), `verdict` what follows: "linear" (they gain at most `MARGIN`),
+    "nonlinear" (they gain more, beyond chance), "undecided" (more, but it may be chance) or
+    "nothing" (no model beats guessing beyond chance).
     """
 
     score: str
     scores: tuple[Score, ...]
+    linear: str
     gain: Score
     verdict: Verdict
     rows: int
+    inputs: int
 
     @property
     def hint(self) -> Hint:
         """The verdict in words, with its figures."""
-        linear, best = self.scores[1], self._by_name(self.gain.model)
-        figures = {"linear": linear.mean, "best": best.mean, "gain": self.gain.mean}
-        figures["margin"] = self.gain.margin
-        at = f"{self.score} {_interval(linear)}"
-        rival = f"{best.model} {_interval(best)}, a gain of {_interval(self.gain, sign=True)}"
-        if self.verdict == "nothing":
-            top = max(linear, best, key=lambda score: score.mean)
-            text = (
+        linear, best = self._by_name(self.linear), self._by_name(self.gain.model)
+        top = max(linear, best, key=lambda score: score.mean)
+        rivals = (
+            f"{linear.model} {self.score} {_interval(linear)}, {best.model} {_interval(best)}, "
+            f"a gain of {_interval(self.gain, sign=True)}"
+        )
+        sparse = self.rows < FEW_ROWS * self.inputs
+        found = {
+            "linear": f"{linear.model} is likely to do as well here as a net: {rivals}",
+            "nonlinear": (
+                "the target depends on the columns in a way that is not linear"
+                + f", or on few of the {self.inputs:,} inputs" * sparse
+                + f": {rivals}"
+            ),
+            "undecided": (
+                f"whether more than {linear.model} pays cannot be told from {self.rows:,} rows: "
+                + rivals
+            ),
+            "nothing": (
                 f"no model beats guessing on unseen rows: {self.score} "
                 f"{_interval(self.scores[0])} by guessing, {_interval(top)} by {top.model}"
-            )
-            return Hint(
-                "nothing", text, "other columns or more rows are what is needed", figures=figures
-            )
-        if self.verdict == "linear":
-            text = f"a {linear.model} is likely to do as well here as a net: {at}, {rival}"
-            return Hint("linear", text, "start with it, as it is simpler", figures=figures)
-        if self.verdict == "nonlinear":
-            text = "the target depends on the columns in a way that is not linear"
-            text = f"{text}: {linear.model} {at}, {rival}"
-            return Hint(
-                "nonlinear", text, "a net or trees should beat a linear model", figures=figures
-            )
-        text = f"whether more than a {linear.model} pays cannot be told from {self.rows:,} rows"
-        return Hint(
-            "undecided", f"{text}: {at}, {rival}", "train both, and compare", figures=figures
-        )
+            ),
+        }
+        figures = {"linear": linear.mean, "best": best.mean, "gain": self.gain.mean}
+        figures["margin"] = self.gain.margin
+        return Hint(self.verdict, found[self.verdict], _REMEDIES[self.verdict], figures=figures)
 
     def _by_name(self, name: str) -> Score:
         return next(score for score in self.scores if score.model == name)
 
 
 def compare(X: Any, y: Any, *, classes: bool, seed: int = 0) -> Comparison:
-    """Score guessing, a linear model, and two that bend, by 5-fold splits, twice.
+    """Score guessing, linear models, and two that bend, by 5-fold splits, twice.
 
     Those that bend are a support vector machine and a random forest.
 
@@ -133,8 +145,14 @@ def compare(X: Any, y: Any, *, classes: bool, seed: int = 0) -> Comparison:
     splits = _splits(y, classes, seed)
     ratio = len(splits[0][1]) / len(splits[0][0])
     each = {model: _fold_scores(make, X, y, splits, score) for model, make in models.items()}
-    guess, linear, *others = each
-    best = max(others, key=lambda model: float(each[model].mean()))
+    guess, *others = each
+    linear, best = (
+        max(names, key=lambda model: float(each[model].mean()))
+        for names in (
+            [model for model in others if model in LINEAR],
+            [model for model in others if model not in LINEAR],
+        )
+    )
     gain = _summary(best, each[best] - each[linear], ratio)
     top = max(linear, best, key=lambda model: float(each[model].mean()))
     over_guess = _summary(top, each[top] - each[guess], ratio)
@@ -146,7 +164,7 @@ def compare(X: Any, y: Any, *, classes: bool, seed: int = 0) -> Comparison:
     elif gain.mean > gain.margin:
         verdict = "nonlinear"
     scores = tuple(_summary(model, values, ratio) for model, values in each.items())
-    return Comparison(name, scores, gain, verdict, len(y))
+    return Comparison(name, scores, linear, gain, verdict, len(y), X.shape[1])
 
 
 def leaks(
@@ -234,7 +252,7 @@ def _scorer(classes: bool, balanced: bool) -> tuple[Callable[[Array, Array], flo
 
 
 def _models(classes: bool, balanced: bool, seed: int) -> dict[str, Callable[[], Any]]:
-    """Name the models, with calls that make them: guessing first, then the linear one."""
+    """Name the models, with calls that make them: guessing first."""
     dummy, linear, svm, forest, pipe, scale, compose = (
         need(f"sklearn.{name}", extra="sklearn", why="to compare models")
         for name in (
@@ -242,10 +260,13 @@ def _models(classes: bool, balanced: bool, seed: int) -> dict[str, Callable[[], 
             *("pipeline", "preprocessing", "compose"),
         )
     )
-    trees = {"n_estimators": 100, "min_samples_leaf": 2, "random_state": seed}
+    trees = {"n_estimators": 50, "min_samples_leaf": 2, "random_state": seed}
 
     def scaled(model: Any) -> Any:
         return pipe.make_pipeline(scale.StandardScaler(), model)
+
+    def target_scaled(model: Any) -> Any:
+        return compose.TransformedTargetRegressor(scaled(model), transformer=scale.StandardScaler())
 
     if classes:
         weight = "balanced" if balanced else None
@@ -260,9 +281,8 @@ def _models(classes: bool, balanced: bool, seed: int) -> dict[str, Callable[[], 
     return {
         "always the mean": lambda: dummy.DummyRegressor(),
         "ridge regression": lambda: scaled(linear.RidgeCV(np.logspace(-3, 3, 13))),
-        "support vector machine": lambda: compose.TransformedTargetRegressor(
-            scaled(svm.SVR(C=SOFT)), transformer=scale.StandardScaler()
-        ),
+        "lasso": lambda: target_scaled(linear.LassoCV(alphas=np.logspace(-3, 0, 13), cv=3)),
+        "support vector machine": lambda: target_scaled(svm.SVR(C=SOFT)),
         "random forest": lambda: forest.RandomForestRegressor(max_features=1 / 3, **trees),
     }
 
