@@ -71,7 +71,8 @@ def test_it_fits_a_terminal_and_says_all():
         "output sigmoid one number becomes the probability",
         "optimizer adam or sgd 120 rows, less than 10,000",
         "logistic regression 0.",
-        "logistic regression is likely to do as well here as a net: logistic regression accuracy 0.",
+        "logistic regression is likely to do as well here as a net: logistic regression "
+        "accuracy 0.",
         "Nothing to beware of was found",
         "How sure the start is (small data set, binary classification)",
     ):
