@@ -11,6 +11,7 @@ from typing import Any
 
 import chainrule
 from chainrule import (
+    advise,
     functional,
     losses,
     metrics,
@@ -93,6 +94,8 @@ def page() -> str:
             table("Metrics", "`cr.metrics.name`:", public(metrics)),
             table("Search", "`cr.search.name` ([how to](search.md)):",
                   {name: getattr(search, name) for name in search.__all__}),
+            table("Advice", "`cr.advise.name` ([how to](advice.md)):",
+                  {name: getattr(advise, name) for name in advise.__all__}),
             table("Testing", "`cr.testing.name`, for your own ops and layers:", public(testing)),
         ]
     )  # fmt: skip

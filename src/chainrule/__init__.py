@@ -22,6 +22,7 @@ from chainrule.transforms.run import Graph, Spec, run, trace
 
 if TYPE_CHECKING:
     from chainrule import (
+        advise,
         functional,
         losses,
         metrics,
@@ -74,17 +75,18 @@ _LATER = {
     "training_step": "training",
 }
 _MODULES = (
-    "functional", "losses", "metrics", "nn", "optim", "penalties", "schedules", "search", "testing",
+    "advise", "functional", "losses", "metrics", "nn", "optim", "penalties", "schedules", "search",
+    "testing",
 )  # fmt: skip
 
 __all__ = [
     "SWA", "Callback", "ChainruleError", "Checkpoint", "EarlyStopping", "Graph", "History",
     "MLPClassifier", "MLPRegressor", "NetClassifier", "NetRegressor", "ReduceOnPlateau", "Spec",
-    "TableEncoder", "TabularClassifier", "TabularRegressor", "Tensor", "anneal", "best_of",
-    "check_gradient", "compile", "functional", "grad", "hessian", "hvp", "jacobian", "jvp",
-    "load", "losses", "lr_range_test", "metrics", "nn", "no_grad", "ops", "optim", "penalties",
-    "run", "schedules", "search", "tensor", "testing", "trace", "train", "training_step",
-    "value_and_grad", "vjp",
+    "TableEncoder", "TabularClassifier", "TabularRegressor", "Tensor", "advise", "anneal",
+    "best_of", "check_gradient", "compile", "functional", "grad", "hessian", "hvp", "jacobian",
+    "jvp", "load", "losses", "lr_range_test", "metrics", "nn", "no_grad", "ops", "optim",
+    "penalties", "run", "schedules", "search", "tensor", "testing", "trace", "train",
+    "training_step", "value_and_grad", "vjp",
 ]  # fmt: skip
 
 

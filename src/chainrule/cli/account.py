@@ -101,6 +101,10 @@ class Account:
         for note in notes:
             self._print(Text.assemble(("note: ", "yellow"), _clean(note)))
 
+    def bullet(self, words: str) -> None:
+        """Print an entry of a list, whose further lines stand below its first."""
+        self._grid([(Text("*"), Text(_clean(words)))])
+
     def _grid(
         self, rows: Sequence[Sequence[Text]], limits: Sequence[int | None] = (None, None)
     ) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from chainrule import metrics
-from chainrule.advise import FRACTIONS, Task, advise, effective_rank, task_of_cells
+from chainrule.advise import FRACTIONS, Task, check_class_rows, rank_of, recommend, task_of_cells
 from chainrule.cli import scores, words
 from chainrule.cli.account import Account, noted, number
 from chainrule.cli.tables import (
@@ -44,7 +44,6 @@ from chainrule.table import ColumnReport, TableEncoder
 MODEL, HISTORY, REPORT = "model.chainrule", "history.csv", "report.html"
 
 TEST_SHARE = 0.2
-RANKED_ROWS = 5_000  # from which the number of independent features is estimated
 PACKAGES = ("chainrule", "numpy", "scipy", "scikit-learn", "pyarrow")
 
 
@@ -144,8 +143,10 @@ def prepare(options: Options) -> Job:
     # ask for columns that tell nothing.
     columns = TableEncoder(roles.kinds).fit(whole.X).describe()
     inputs = [column.name for column in columns if column.kind != "drop"]
+    kinds = {name: kind for name, kind in roles.kinds.items() if name in inputs}
     whole = replace(whole, X=whole.X.select(inputs))
-    notes += [*whole.notes, *words.data_warnings(whole, inputs, classes)]
+    encoder = TableEncoder(kinds).fit(whole.X)
+    notes += [*whole.notes, *words.data_warnings(whole, encoder, task, options)]
     parts = {"train": whole}
     if options.test is None and options.share > 0:
         parts["train"], parts["test"] = split_sample(whole, options.share, options.seed, classes)
@@ -164,7 +165,6 @@ def prepare(options: Options) -> Job:
         if classes:
             check_classes(parts[part], np.unique(parts["train"].y), roles.target, path)
         notes += [*more, *(f"{path.name}: {note}" for note in parts[part].notes)]
-    kinds = {name: kind for name, kind in roles.kinds.items() if name in inputs}
     return Job(task, why, kinds, whole, parts, columns, notes)
 
 
@@ -193,12 +193,10 @@ def find_task(table: Any, options: Options) -> tuple[Task, str]:
         return task, why + more
     elif cells.kind == "number":
         why = f"{why}; --task regression takes them for numbers"
-    known = int((~cells.missing).sum())
-    if 2 * n > known and n > 2:
-        raise DataError(
-            f"{options.table}: --target {options.target}: {n:,} different classes in {known:,} "
-            "rows: to learn a class takes several rows of it"
-        )
+    try:
+        check_class_rows(cells)
+    except DataError as error:
+        raise DataError(f"{options.table}: --target {options.target}: {error}") from error
     return task, why
 
 
@@ -219,13 +217,9 @@ def chosen(job: Job, model: Any, options: Options) -> list[words.Choice]:
     """List the choices that are known before training, each with its reason."""
     train = job.parts["train"]
     encoder = TableEncoder(job.kinds).fit(train.X)
-    encoded = encoder.transform(train.X.slice(0, RANKED_ROWS))
-    independent = effective_rank(encoded.numbers) if encoded.numbers.shape[1] else 0.0
-    advice = advise(
-        job.task,
-        len(train),
-        train.X.num_columns,
-        independent_features=independent + len(encoder.cardinalities),
+    rank = rank_of(encoder, train.X, seed=options.seed)
+    advice = recommend(
+        job.task, len(train), train.X.num_columns, independent_features=rank.effective
     )
     share = options.share if options.test is None else None
     n_classes = len(set(job.whole.y.tolist())) if job.classifies else 0

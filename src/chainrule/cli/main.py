@@ -175,6 +175,11 @@ _FIT = _examples(
     "fit houses.parquet --target price --drop id --kind zip=category",
     "fit train.csv --target churn --test test.csv",
 )
+_ADVISE = _examples(
+    "advise penguins.csv --target species",
+    "advise houses.csv --target price --drop id --kind zip=category",
+    "advise penguins.csv --target species --json > advice.json",
+)
 _PREDICT = _examples(
     "predict penguins-model new.csv > predictions.csv",
     "predict penguins-model new.csv --out p.csv --no-probabilities",
@@ -198,6 +203,7 @@ _ALL = _examples(
     "show penguins-model",
     "tune penguins.csv --target species --trials 50",
     "profile penguins.csv --target species",
+    "advise penguins.csv --target species",
 )
 
 
@@ -396,3 +402,26 @@ def profile(seconds: float, source: bool, plan: bool, **options: Any) -> None:
         raise click.UsageError("--source and --plan exclude each other.")
     body = import_module("chainrule.cli.profile")
     body.profile(body.Options(**options, quiet=True), seconds=seconds, source=source, plan=plan)
+
+
+@main.command(epilog=_ADVISE)
+@_table
+@_target
+@_task
+@_drop
+@_kind
+@_seed
+@_bad_rows
+@_delimiter
+@click.option("--json", "as_json", is_flag=True, help="Print all that was found, as JSON.")
+@_debug
+def advise(**options: Any) -> None:
+    """Look at a table before a net is trained on it.
+
+    Tells the task, how many features are independent, which activations, loss and optimizers to
+    start with and why, whether a linear model is likely to do as well, and what to beware of:
+    columns that repeat, number the rows or give the target away, dates, rare classes, few rows.
+    Nothing is written.
+    """
+    body = import_module("chainrule.cli.advise")
+    body.advise(body.Options(**options))

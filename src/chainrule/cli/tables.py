@@ -82,8 +82,8 @@ def read(
     return table, [f"{counted(len(bad), 'row')} skipped in {path.name}: {listed}{more}"]
 
 
-def check_roles(table: Any, roles: Roles, path: Path) -> None:
-    """Refuse names of columns that are not there, and columns that cannot be learned from."""
+def check_names(table: Any, roles: Roles, path: Path) -> list[str]:
+    """Refuse names of columns that are not there; give the columns to learn from."""
     names = table.column_names
     for option, wanted in (
         ("--target", [roles.target]),
@@ -97,6 +97,12 @@ def check_roles(table: Any, roles: Roles, path: Path) -> None:
     inputs = roles.inputs(names)
     if not inputs:
         raise DataError(f"{path}: no column is left to learn from")
+    return inputs
+
+
+def check_roles(table: Any, roles: Roles, path: Path) -> None:
+    """Refuse names of columns that are not there, and columns that cannot be learned from."""
+    inputs = check_names(table, roles, path)
     frame, faults = read_frame(table.select(inputs)), {}
     for place, name in enumerate(inputs):
         try:
@@ -192,14 +198,21 @@ def in_shell(message: str) -> str:
     """Turn the arguments that a message of the library names into options.
 
     >>> in_shell("leave it out with kinds={'zip code': 'drop'}")
-    "leave it out with --kind 'zip code=drop'"
+    "leave it out with --drop 'zip code'"
+    >>> in_shell("kinds={'zip': 'number'} reads it so")
+    '--kind zip=number reads it so'
     """
-    message = re.sub("pass delimiter=", "use --delimiter ", message)
-    return re.sub(
-        r"kinds=\{'(.+?)': '(\w+)'\}",
-        lambda found: f"--kind {shlex.quote('='.join(found.groups()))}",
-        message,
-    )
+    message = message.replace("pass delimiter=", "use --delimiter ")
+    message = message.replace("class_weight='balanced'", "--class-weight balanced")
+    message = message.replace("task='classification'", "--task classification")
+    return re.sub(r"""kinds=\{(["'])(.+?)\1: '(\w+)'\}""", _kind_option, message)
+
+
+def _kind_option(found: re.Match[str]) -> str:
+    name, kind = found[2], found[3]
+    if kind == "drop":
+        return f"--drop {shlex.quote(name)}"
+    return f"--kind {shlex.quote(f'{name}={kind}')}"
 
 
 def counted(n: int, noun: str) -> str:

@@ -4,20 +4,18 @@
 'a 75 %, b 25 %'
 """
 
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from chainrule.advise import Advice
+from chainrule.advise import Advice, Task, leak_hints, rows_per_input, table_hints
 from chainrule.cli.tables import Sample, counted, in_shell
-from chainrule.frames import read_frame
 from chainrule.graph import Array
 from chainrule.report.content import ScoreRow
 from chainrule.report.words import value
+from chainrule.table import TableEncoder
 
-FEW_ROWS = 10  # of a class, from which little can be learned
 FEW_TESTED = 200  # rows, with which a score is coarse
 MOST_CLASSES = 5
 
@@ -152,35 +150,15 @@ def summary(module: Any) -> str:
     return "\n".join([type(module).__name__, *lines])
 
 
-def data_warnings(sample: Sample, inputs: Sequence[str], classes: bool) -> list[str]:
+def data_warnings(sample: Sample, encoder: TableEncoder, task: Task, options: Any) -> list[str]:
     """Warn of data from which no model can learn well, or learns the wrong thing."""
-    found = []
-    if classes:
-        names, counts = np.unique(sample.y, return_counts=True)
-        few = [(n, c) for n, c in zip(names, counts.tolist(), strict=True) if c < FEW_ROWS]
-        found += [
-            f"class {name} has only {counted(count, 'row')} to learn from"
-            for name, count in few[:MOST_CLASSES]
-        ]
-        if len(few) > MOST_CLASSES:
-            found.append(f"{len(few) - MOST_CLASSES} more classes have fewer than {FEW_ROWS} rows")
-    frame = read_frame(sample.X)
-    for place, name in enumerate(inputs):
-        if sample.X.schema.field(name).type in _WHOLE and _counts_rows(frame.column(place)):
-            found.append(
-                f"column {name!r} numbers the rows, which tells nothing about new ones: "
-                f"--drop {shlex.quote(name)}"
-            )
-    return found
-
-
-_WHOLE = ("int64", "int32", "uint32", "uint64")
-
-
-def _counts_rows(cells: Any) -> bool:
-    """Tell whether a column counts up by one from row to row."""
-    numbers = cells.numbers()
-    return len(numbers) > 2 and bool(np.all(np.diff(numbers) == 1))
+    classes = task != "regression"
+    hints = table_hints(sample.X, sample.y, kinds=encoder.kinds, classes=classes)
+    inputs = len(encoder.number_names) + len(encoder.cardinalities)
+    hints += rows_per_input(len(sample), inputs)
+    hints += leak_hints(encoder, sample.X, sample.y, classes=classes, seed=options.seed)
+    dealt_with = {"imbalance"} if options.class_weight else set()
+    return [in_shell(str(hint)) for hint in hints if hint.name not in dealt_with]
 
 
 def verdict_warnings(
