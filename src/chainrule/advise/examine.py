@@ -120,7 +120,7 @@ def examine(
         out |= suspects
     rank = rank_of(encoder, X, known, seed)
     advice = recommend(found, len(known), rank.columns, independent_features=rank.effective)
-    hints += [*leaky, *rows_per_input(len(known), sum(b.shape[1] for b in blocks.values()))]
+    hints += [*leaky, *rows_per_input(len(known), rank.inputs)]
     more, comparison = _tried(blocks, target, classes, seed)
     left = tuple(name for name in frame.names if name in out)
     return Examination(found, why, len(known), rank, advice, (*hints, *more), comparison, left)
