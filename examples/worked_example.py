@@ -25,19 +25,21 @@ def build() -> nn.Sequential:
     return net.load_state_dict(WEIGHTS)
 
 
-def show(name: str, value: np.ndarray) -> None:
+def show(name: str, value: np.ndarray | float) -> None:
     """Print a value with ten digits."""
     print(f"{name:8}", " ".join(f"{number:13.10f}" for number in np.ravel(value)))
 
 
-def main() -> None:
+def main() -> dict[str, float]:
+    """Print every number; give the losses."""
     net = build()
     print("forward")
     values = [X]
     for name, layer in zip(("z1", "a1", "z2", "a2"), net, strict=True):
         values.append(layer.predict(values[-1]))
         show(name, values[-1])
-    show("J", losses.half_squared_error(values[-1], Y))
+    figures = {"loss": float(losses.half_squared_error(values[-1], Y))}
+    show("J", figures["loss"])
 
     print("\nbackward: the slope of J by what each layer gives, from the last to the first")
     slope = values[-1] - Y
@@ -59,8 +61,10 @@ def main() -> None:
     for step in range(1, 1001):
         updater.step()
         if step in (1, 10, 100, 1000):
-            show(f"J {step}", losses.half_squared_error(net.predict(X), Y))
+            figures[f"loss, step {step}"] = float(losses.half_squared_error(net.predict(X), Y))
+            show(f"J {step}", figures[f"loss, step {step}"])
         losses.half_squared_error(net(X), Y).backward()
+    return figures
 
 
 if __name__ == "__main__":

@@ -176,6 +176,12 @@ def test_layers(tmp_path):
     assert (tmp_path / "units.svg").read_text().count("<rect") == 16 * 4 * (5 * 6 + 9 * 10)
 
 
+def test_worked_example():
+    found = run("worked_example")
+    assert found["loss"] == pytest.approx(0.0340304839, abs=1e-10)
+    assert found["loss, step 1000"] == pytest.approx(0.0001100341, abs=1e-10)
+
+
 def test_every_example_is_tested():
     text = Path(__file__).read_text()
     assert {name for name in NAMES if f'run("{name}"' not in text} == set()

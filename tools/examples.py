@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "examples.md"
 
 SECTIONS = {
+    "By hand": ("worked_example",),
     "Tables": ("regression", "binary", "multiclass", "multilabel", "imbalanced", "robust",
                "features", "margin"),
     "Images": ("digits", "mnist_5k", "layers"),
