@@ -105,7 +105,8 @@ def test_sparse_rows_are_accumulated_the_same():
         np.testing.assert_allclose(found[1][name], value, rtol=1e-13)
 
 
-def test_accumulation_takes_the_memory_of_one_batch():
+def test_accumulation_takes_the_memory_of_one_batch(monkeypatch):
+    monkeypatch.delenv("CHAINRULE_COMPILE", raising=False)  # the step as written
     x, y = np.zeros((4096, 64)), np.zeros((4096, 1))
 
     def peak(**plan):

@@ -201,8 +201,9 @@ def test_noise_leaves_a_shallow_minimum_and_plain_descent_does_not():
     assert share > 0.5
 
 
-def test_many_rows_at_once_and_one_by_one():
+def test_many_rows_at_once_and_one_by_one(monkeypatch):
     """O04, O05, O28: updates per epoch, and pairs of rows that stay pairs."""
+    monkeypatch.delenv("CHAINRULE_COMPILE", raising=False)  # the model looks at its rows in Python
     x = np.arange(40.0).reshape(20, 2)
     seen = []
 
