@@ -20,7 +20,7 @@ soon as nobody holds its result.
 
 import itertools
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self, TypeAlias
 
@@ -546,13 +546,16 @@ def placeholder(shape: Iterable[int | str | Dim], dtype: Any, *, weak: bool = Fa
     return node
 
 
-def ancestors(outputs: Iterable[Tensor]) -> list[Tensor]:
-    """List every node that the outputs depend on, themselves included, in birth order."""
+def ancestors(outputs: Iterable[Tensor], known: Container[int] = ()) -> list[Tensor]:
+    """List every node that the outputs depend on, themselves included, in birth order.
+
+    Nodes whose birth is `known` are left out, with what only they depend on.
+    """
     seen: dict[int, Tensor] = {}
     stack = list(outputs)
     while stack:
         node = stack.pop()
-        if node.birth in seen:
+        if node.birth in seen or node.birth in known:
             continue
         seen[node.birth] = node
         stack.extend(node.inputs)

@@ -62,10 +62,10 @@ class Prediction:
                 self.program = None
 
     def _may_pay(self, rows: int) -> bool:
-        """Whether Numba is there, and the work above what tracing costs, roughly."""
-        numba = importlib.util.find_spec("numba") is not None
+        """Whether the work is above what tracing costs, roughly, and Numba is there."""
         weights = sum(p.value.size for p in self.model.parameters())
-        return numba and 1e-10 * rows * weights > WORTH_TRACING / 10
+        much = 1e-10 * rows * weights > WORTH_TRACING / 10
+        return much and importlib.util.find_spec("numba") is not None
 
     def _traced(self, inputs: Sequence[Array]) -> Graph:
         specs = [Spec(("rows", *x.shape[1:]), x.dtype) for x in inputs]

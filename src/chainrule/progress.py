@@ -21,6 +21,20 @@ from chainrule.events import Callback, EpochEnd, TrainEnd, TrainStart
 _LINES = 20  # at most about this many plain lines for a training
 
 
+def bar(out: TextIO, unit: str, field: str) -> Any:
+    """Make a progress bar that counts units and shows a field beside them."""
+    progress = need("rich.progress", extra="all", why="to draw a progress bar")
+    console = need("rich.console", extra="all", why="to draw a progress bar").Console(file=out)
+    return progress.Progress(
+        progress.TextColumn(f"{unit} {{task.completed}}/{{task.total}}"),
+        progress.BarColumn(bar_width=20),
+        progress.TextColumn(f"{{task.fields[{field}]}}"),
+        progress.TimeRemainingColumn(compact=True),
+        console=console,
+        transient=True,
+    )
+
+
 class Progress(Callback):
     """Shows loss, validation score, speed and time left."""
 
@@ -35,16 +49,7 @@ class Progress(Callback):
         self.out, self.epochs, self.rows, self.row = out, event.epochs, event.rows, {}
         if not out.isatty():
             return
-        progress = need("rich.progress", extra="all", why="to draw a progress bar")
-        console = need("rich.console", extra="all", why="to draw a progress bar").Console(file=out)
-        self.bar = progress.Progress(
-            progress.TextColumn("epoch {task.completed}/{task.total}"),
-            progress.BarColumn(bar_width=20),
-            progress.TextColumn("{task.fields[numbers]}"),
-            progress.TimeRemainingColumn(compact=True),
-            console=console,
-            transient=True,
-        )
+        self.bar = bar(out, "epoch", "numbers")
         self.task = self.bar.add_task(
             "", total=event.epochs, completed=event.first_epoch - 1, numbers=""
         )

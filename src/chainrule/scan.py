@@ -18,7 +18,7 @@ import numpy as np
 from chainrule import ops
 from chainrule.dims import Dim, Shape, resolve
 from chainrule.errors import GraphError, ShapeError
-from chainrule.graph import Array, Attrs, Op, Tensor, Value, dtype_of, shape_of
+from chainrule.graph import Array, Attrs, Op, Tensor, Value, ancestors, dtype_of, shape_of
 from chainrule.ops.loops import Along, Steps
 from chainrule.ops.moving import shift
 from chainrule.transforms.forward import forward
@@ -207,26 +207,32 @@ def _replayed(graph: Graph, values: Sequence[Value], rows: Any) -> Value:
 
 def _computed(wanted: Sequence[Tensor], known: dict[int, Value], rows: Any) -> list[Value]:
     """Compute nodes of a graph from those that are known, for so many rows."""
-    found = dict(known)
-    for node in _below(wanted, known):
-        if node.op is None:
-            found[node.birth] = node.value
-        else:
-            attrs = {key: resolve(value, {"rows": rows}) for key, value in node.attrs.items()}
-            found[node.birth] = node.op(*[found[x.birth] for x in node.inputs], **attrs)
+    found = _executed(_prepared(wanted, known, rows), known)
     return [found[x.birth] for x in wanted]
 
 
-def _below(roots: Sequence[Tensor], known: Container[int]) -> list[Tensor]:
-    """Give what has to be computed for some nodes, in order, where others are known."""
-    needed: dict[int, Tensor] = {}
-    stack = list(roots)
-    while stack:
-        node = stack.pop()
-        if node.birth not in needed and node.birth not in known:
-            needed[node.birth] = node
-            stack.extend(node.inputs)
-    return [needed[birth] for birth in sorted(needed)]
+def _prepared(
+    wanted: Sequence[Tensor], known: Container[int], rows: Any
+) -> list[tuple[Tensor, Attrs]]:
+    """Give the nodes to compute, in order, with their attributes for so many rows."""
+    return [
+        (node, {key: resolve(value, {"rows": rows}) for key, value in node.attrs.items()})
+        for node in ancestors(wanted, known)
+    ]
+
+
+def _executed(
+    prepared: Sequence[tuple[Tensor, Attrs]], known: dict[int, Value]
+) -> dict[int, Value]:
+    """Compute nodes, and give all that is known then."""
+    found = dict(known)
+    for node, attrs in prepared:
+        found[node.birth] = (
+            node.value
+            if node.op is None
+            else node.op(*[found[x.birth] for x in node.inputs], **attrs)
+        )
+    return found
 
 
 def _without_the_rest(
@@ -368,9 +374,13 @@ def _flat(x: Value) -> Value:
 
 def _run(*inputs: Array, body: Body, length: int, reverse: bool) -> Array:
     carry, xs, consts = inputs[0], inputs[1 : body.count + 1], inputs[body.count + 1 :]
+    graph = body.graph
+    names = [x.birth for x in graph.inputs]
+    prepared = _prepared([graph.output], names, len(carry))
     result = np.empty((length, *carry.shape), carry.dtype)
     for t in reversed(range(length)) if reverse else range(length):
-        carry = body(carry, *[x[t] for x in xs], *consts, rows=len(carry))
+        known = dict(zip(names, [carry, *[x[t] for x in xs], *consts], strict=True))
+        carry = _executed(prepared, known)[graph.output.birth]
         result[t] = carry
     return result
 

@@ -160,7 +160,8 @@ class _Recurrent(Module):
         return ops.where(mask, joined, carry)
 
     def _step(self, carry: Value, x: Value, *weights: Value) -> Any:
-        raise NotImplementedError
+        """Give the new state, and what its derivative needs besides: each layer writes its own."""
+        raise NotImplementedError(f"{type(self).__name__} has no method _step")
 
     def _starts(self, x: Value, initial: Any) -> list[Value]:
         """Give the first carry of each layer and direction."""

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, TextIO
 
-from chainrule.errors import need
+from chainrule.progress import bar
 
 
 class TrialProgress:
@@ -39,18 +39,7 @@ class TrialProgress:
         """Draw the bar, if there is a terminal."""
         if not self.out.isatty():
             return
-        progress = need("rich.progress", extra="all", why="to draw a progress bar")
-        console = need("rich.console", extra="all", why="to draw a progress bar").Console(
-            file=self.out
-        )
-        self.bar = progress.Progress(
-            progress.TextColumn("trial {task.completed}/{task.total}"),
-            progress.BarColumn(bar_width=20),
-            progress.TextColumn("{task.fields[words]}"),
-            progress.TimeRemainingColumn(compact=True),
-            console=console,
-            transient=True,
-        )
+        self.bar = bar(self.out, "trial", "words")
         self.task = self.bar.add_task("", total=self.total, completed=self.done, words=self._best())
         self.bar.start()
 
