@@ -4,7 +4,7 @@ VENV ?= .venv
 RUN := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(VENV)/bin/python
 SETUP := $(VENV)/.installed
 
-.PHONY: demo test nightly fast bench lint types reference errata claims notes examples clean
+.PHONY: demo test nightly trust fast bench lint types reference errata claims notes examples clean
 
 demo: $(SETUP)
 	$(VENV)/bin/python examples/demo.py
@@ -12,7 +12,10 @@ demo: $(SETUP)
 test: lint types
 	$(RUN) -m pytest -n 2 -q
 
-nightly: test examples claims
+nightly: test trust examples claims
+
+trust: $(SETUP)
+	$(RUN) -m tools.trust.resume --machine
 
 fast: $(SETUP)
 	$(VENV)/bin/ruff check -q src tests benchmarks examples tools

@@ -52,7 +52,7 @@ def programmed(kind, model, loss, x, y, weight=None, **plan):
     """Train by a program of a kind, as `train` does."""
     recorder = Recorder()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("chainrule.training.Program", kind)
+        patch.setattr("chainrule.stepping.Program", kind)
         how = "numpy" if kind is NumpyProgram else "numba"
         train(model, loss, x, y, weight=weight, seed=0, compile=how, callbacks=[recorder], **plan)
     return recorder.losses, model.arrays()

@@ -17,6 +17,7 @@ A file is data from anywhere: nothing in it is evaluated, unpickled, imported or
 sizes are checked before memory is taken for them.
 """
 
+import errno
 import hashlib
 import importlib.metadata
 import io
@@ -101,10 +102,16 @@ def write_model(
     except FormatError as error:
         message = f"{os.fspath(path)!r} was not written: it {error}"
         raise FormatError(message) from error
-    with atomic_write(path) as file:
-        file.write(data[: _DIGITS.start])
-        file.write(_checksum(data, b"").encode())
-        file.write(memoryview(data)[_DIGITS.stop :])
+    try:
+        with atomic_write(path) as file:
+            file.write(data[: _DIGITS.start])
+            file.write(_checksum(data, b"").encode())
+            file.write(memoryview(data)[_DIGITS.stop :])
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        message = f"{error.strerror} ({len(data):,} bytes are needed)"
+        raise OSError(error.errno, message, error.filename) from error
 
 
 def read_model(path: str | os.PathLike[str]) -> ModelFile:
@@ -139,7 +146,7 @@ def _encode(kind: str, config: Plain, arrays: Mapping[str, Array]) -> bytes:
         "format": FORMAT,
         "needs": NEEDS,
         "kind": kind,
-        "versions": _versions(),
+        "versions": versions(),
         "config": config,
     }
     text = json.dumps(metadata, separators=(",", ":"), allow_nan=False)
@@ -195,7 +202,8 @@ def _check_plain(value: object, place: str, depth: int = 1) -> None:
         raise ConfigError(message)
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Give the versions of what writes a file."""
     try:
         chainrule = importlib.metadata.version("chainrule")
     except importlib.metadata.PackageNotFoundError:  # run from a copy of the source

@@ -341,6 +341,7 @@ class Step:
         self.graph = graph
         self.program = graph.program(kind)
         self.threads = threads
+        self.failed = False
         self._order: Array | None = None
         n = len(graph.rows)
         self.batch_size = batch_size

@@ -1,6 +1,6 @@
 r"""The commands and their options, and what becomes of an error: one line, and an exit code.
 
-0 is success, 1 a failure, 2 a wrong call, 130 an interruption.
+0 is success, 1 a failure, 2 a wrong call, 130 an interruption by Ctrl-C, 143 one by SIGTERM.
 
 >>> from click.testing import CliRunner
 >>> CliRunner().invoke(main, ["--version"]).output.split()[0]
@@ -162,6 +162,15 @@ _class_weight = click.option(
 _epochs = click.option(
     "--epochs", type=click.IntRange(1), metavar="N", help="Passes through the rows, at most."
 )
+_checkpoint = click.option(
+    "--checkpoint",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Keep the state of the training there; the same command goes on from it.",
+)
+_every = click.option(
+    "--every", metavar="INTERVAL", help="How often, such as '10 minutes' or '5 epochs'; 1 minute."
+)
 _quiet = click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 
 
@@ -174,6 +183,7 @@ _FIT = _examples(
     "fit penguins.csv --target species",
     "fit houses.parquet --target price --drop id --kind zip=category",
     "fit train.csv --target churn --test test.csv",
+    "fit train.csv --target churn --checkpoint runs/churn",
 )
 _ADVISE = _examples(
     "advise penguins.csv --target species",
@@ -238,6 +248,8 @@ def main(context: click.Context) -> None:
 @_epochs
 @_members
 @_seed
+@_checkpoint
+@_every
 @_bad_rows
 @_delimiter
 @_quiet
@@ -247,9 +259,12 @@ def fit(**options: Any) -> None:
 
     The table is a .csv, .tsv or .parquet file. Kinds of columns, missing values, the model and
     its settings are chosen, and each choice is told with its reason. Ctrl-C stops early and keeps
-    the best weights so far.
+    the best weights so far. With --checkpoint, whatever stops the training, the same command goes
+    on, and ends as if nothing had stopped it.
     """
     _check_test(options)
+    if options["every"] is not None and options["checkpoint"] is None:
+        raise click.UsageError("--every says how often: give --checkpoint DIR too.")
     body = import_module("chainrule.cli.fit")
     body.fit(body.Options(**options))
 

@@ -1,0 +1,4 @@
+"""Long checks that nothing is lost and nothing is wrong: `make nightly` runs them.
+
+python -m tools.trust.resume   random trainings, stopped at random, go on to the same bits
+"""
