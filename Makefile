@@ -16,6 +16,7 @@ nightly: test trust examples claims
 
 trust: $(SETUP)
 	$(RUN) -m tools.trust.resume --machine
+	$(RUN) -m tools.trust.saves
 
 fast: $(SETUP)
 	$(VENV)/bin/ruff check -q src tests benchmarks examples tools

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chainrule.errors import ConfigError, DtypeError, FormatError
-from chainrule.save import FORMAT, read_model, write_model
+from chainrule.save import FORMAT, read_model, versions, write_model
 
 FORMAT_1 = Path(__file__).parent / "fixtures" / "format-1"
 
@@ -394,5 +394,7 @@ def test_a_copy_of_the_source_writes_too(path, monkeypatch):
         raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(importlib.metadata, "version", missing)
+    versions.cache_clear()
     write_model(path, "Tiny", {}, {})
+    versions.cache_clear()
     assert read_model(path).versions["chainrule"] == "unknown"

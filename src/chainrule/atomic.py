@@ -106,7 +106,8 @@ class Hold:
     def close(self) -> None:
         """Let others hold it."""
         if self._descriptor >= 0:
-            os.close(self._descriptor)
+            with suppress(OSError):  # it is closed in any case
+                os.close(self._descriptor)
             self._descriptor = -1
 
 
@@ -142,10 +143,15 @@ def _create(target: Path) -> tuple[Path, BinaryIO]:
     while True:
         temporary = target.with_name(f".{target.name[:_SHOWN]}.{secrets.token_hex(8)}.tmp")
         file = open(temporary, "xb")  # noqa: SIM115 (closed by the caller)
-        if _lock(file, wait=True) and os.fstat(file.fileno()).st_nlink == 0:
-            file.close()  # swept by another writer between its birth and its lock
-            continue
-        return temporary, file
+        try:
+            swept = _lock(file, wait=True) and os.fstat(file.fileno()).st_nlink == 0
+        except BaseException:
+            temporary.unlink()
+            file.close()
+            raise
+        if not swept:  # by another writer between its birth and its lock
+            return temporary, file
+        file.close()
 
 
 def _remove_if_stale(temporary: Path) -> None:

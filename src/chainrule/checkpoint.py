@@ -169,7 +169,7 @@ class Keeper:
         files = _files(self.folder)
         older = [file for number, file in files if number <= step]
         for file in {file for _, file in files} - set(older[-self.keep :]):
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):  # tried again after the next one
                 file.unlink()
         self._last = time.monotonic()
 

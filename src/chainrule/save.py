@@ -20,6 +20,7 @@ sizes are checked before memory is taken for them.
 """
 
 import errno
+import functools
 import hashlib
 import importlib.metadata
 import io
@@ -205,6 +206,7 @@ def _check_plain(value: object, place: str, depth: int = 1) -> None:
         raise ConfigError(message)
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """Give the versions of what writes a file."""
     try:
