@@ -20,7 +20,7 @@ LEVELS = [
     ["errors"],
     ["atomic", "dims", "interruption", "pace", "plain", "tree", "threads"],
     ["save", "cells"],
-    ["graph", "frames"],
+    ["graph", "frames", "strays"],
     ["ops", "columns", "targets", "files"],
     ["transforms", "table", "metrics"],
     [

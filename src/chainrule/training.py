@@ -376,17 +376,18 @@ class Training:
         """Learn one batch, or several that make one update."""
         rate = self.plan.optimizer.lr * self._factor(epoch)
         sizes = [len(t) if w is None else float(np.sum(w, dtype=float)) for _, t, w in group]
+        total = sum(sizes)
         gradients: list[Array] = []
         value = term = 0.0
         with np.errstate(all="ignore"):  # what is not finite is found and named below
             for i, (inputs, target, weight) in enumerate(group):
-                if len(group) > 1 and not sizes[i]:  # without weight nothing counts
+                if not sizes[i]:  # without weight nothing counts
                     weight = np.ones_like(weight)
                 loss = self.loss.value(self.model(*inputs), target, weight)
-                if len(group) > 1:
-                    loss = loss * (sizes[i] / np.float64(sum(sizes))).item()
-                if self.penalty is not None and i == len(group) - 1:
-                    extra = self.penalty.term(sum(sizes))
+                if len(group) > 1 or not sizes[i]:
+                    loss = loss * (sizes[i] / (total or 1.0))
+                if self.penalty is not None and total and i == len(group) - 1:
+                    extra = self.penalty.term(total)
                     loss, term = loss + extra, float(value_of(extra))
                 value += float(value_of(loss))
                 if not np.isfinite(value):

@@ -143,9 +143,13 @@ def check_folder(folder: Path, option: str = "--out") -> None:
 
 def prepare(options: Options) -> Job:
     """Read the tables, find the task, and divide the rows."""
+    if options.task == "regression" and options.class_weight:
+        raise ConfigError("--class-weight: a regression has no classes")
     skip = options.on_bad_rows == "skip"
-    table, notes = read(options.table, options.delimiter, skip=skip)
     roles = Roles(options.target, options.weights, options.drop, options.kinds or {})
+    whole_numbers = [options.target] if options.task == "regression" else []
+    checked: dict[str, Any] = {"numbers": [*roles.numbers, *whole_numbers], "mixed": roles.mixed}
+    table, notes = read(options.table, options.delimiter, skip=skip, **checked)
     check_roles(table, roles, options.table)
     task, why = find_task(table, options)
     classes = task != "regression"
@@ -167,7 +171,7 @@ def prepare(options: Options) -> Job:
     for part, path in (("validation", options.validation), ("test", options.test)):
         if path is None:
             continue
-        other, more = read(path, options.delimiter, skip=skip, text=text)
+        other, more = read(path, options.delimiter, skip=skip, text=text, **checked)
         absent = [name for name in inputs if name not in other.column_names]
         if absent:
             raise DataError(f"{path}: it lacks columns {absent[:10]}")
@@ -188,8 +192,6 @@ def find_task(table: Any, options: Options) -> tuple[Task, str]:
         raise DataError(f"{options.table}: --target {options.target}: {error}") from error
     n = len(cells.distinct()[0])
     if options.task == "regression":
-        if options.class_weight:
-            raise ConfigError("--class-weight: a regression has no classes")
         return "regression", "asked for"
     if options.task == "classification":
         if why == FRACTIONS:
