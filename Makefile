@@ -17,6 +17,7 @@ nightly: test trust examples claims
 trust: $(SETUP)
 	$(RUN) -m tools.trust.resume --machine
 	$(RUN) -m tools.trust.saves
+	OMP_NUM_THREADS=2 $(VENV)/bin/python -m tools.trust.load
 
 fast: $(SETUP)
 	$(VENV)/bin/ruff check -q src tests benchmarks examples tools
