@@ -94,7 +94,7 @@ def _plan(rng: np.random.Generator, n: int, machine: bool) -> dict[str, Any]:
     rate = float(rng.choice([0.003, 0.02]))
     schedules = [name for name in sorted(SCHEDULES) if name != "warmup"]
     compiled = rng.choice(["off", "off", "numpy", "numpy", "plain", "auto"])
-    if machine and rng.random() < 0.3:
+    if machine and rng.random() < 0.1:
         compiled = "numba"
     epochs = int(rng.integers(1, 6))
     averages = [0.9, cr.SWA(0.5), cr.SWA(1, every=2)]
