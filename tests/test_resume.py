@@ -257,6 +257,12 @@ def test_the_newest_stay(tmp_path):
     assert names(tmp_path / "c") == ["step-16.checkpoint"]
 
 
+def test_what_a_training_killed_at_its_end_left_too_much_goes_when_it_is_read(tmp_path):
+    fit(checkpoint=Checkpoint(tmp_path / "c", every="1 step", keep=9))
+    fit(checkpoint=Checkpoint(tmp_path / "c", keep=2))
+    assert names(tmp_path / "c") == ["step-11.checkpoint", "step-12.checkpoint"]
+
+
 @pytest.mark.parametrize(
     ("every", "written"),
     [("5 steps", [5, 10, 12]), ("1 epoch", [4, 8, 12]), (2, [8, 12]), ("1 hour", [12]),

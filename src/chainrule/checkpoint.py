@@ -159,19 +159,21 @@ class Keeper:
         return epoch is not None and epoch % amount == 0
 
     def write(self, step: int, config: dict[str, Any], arrays: Mapping[str, Array]) -> None:
-        """Write a checkpoint, and remove those that are older than the `keep` newest.
+        """Write a checkpoint; when it is on the disk, remove those that are too old."""
+        write_model(self.folder / f"step-{step}.checkpoint", "checkpoint", config, arrays)
+        self.tidy(step)
+        self._last = time.monotonic()
 
-        The new one is on the disk before an old one goes. Later ones are damaged: this training
-        would have gone on from them.
+    def tidy(self, step: int) -> None:
+        """Remove all but the `keep` newest checkpoints up to this step, which is whole.
+
+        Later ones are damaged: this training would have gone on from them.
         """
-        path = self.folder / f"step-{step}.checkpoint"
-        write_model(path, "checkpoint", config, arrays)
         files = _files(self.folder)
         older = [file for number, file in files if number <= step]
         for file in {file for _, file in files} - set(older[-self.keep :]):
             with contextlib.suppress(OSError):  # tried again after the next one
                 file.unlink()
-        self._last = time.monotonic()
 
     def newest(self) -> tuple[Path, ModelFile] | None:
         """Give the newest checkpoint; where it is damaged, warn, and give the one before."""

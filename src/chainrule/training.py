@@ -511,6 +511,7 @@ class Training:
         if found is None:
             return
         self.history.reason = restore(self, *found)
+        self.keeper.tidy(self.updater.t)
         if callable(self.plan.shuffle):  # it may go on from the last order that it gave
             for epoch in range(1, self.epochs_done + 1):
                 self.plan.shuffle(epoch)
