@@ -44,7 +44,7 @@ LEVELS = [
     ["plan"],
     ["predicting"],
     ["training"],
-    ["advise", "range_test", "report"],
+    ["advise", "range_test", "report", "scripts"],
     ["estimators"],
     ["search"],
     ["cli"],

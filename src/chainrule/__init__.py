@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from chainrule.loading import load
     from chainrule.range_test import lr_range_test
     from chainrule.restarts import anneal, best_of
+    from chainrule.scripts import to_python
     from chainrule.stopping import EarlyStopping, ReduceOnPlateau
     from chainrule.table import TableEncoder
     from chainrule.testing import check_gradient
@@ -71,6 +72,7 @@ _LATER = {
     "compile": "transforms.compile",
     "load": "loading",
     "lr_range_test": "range_test",
+    "to_python": "scripts",
     "train": "training",
     "training_step": "training",
 }
@@ -85,7 +87,7 @@ __all__ = [
     "TableEncoder", "TabularClassifier", "TabularRegressor", "Tensor", "advise", "anneal",
     "best_of", "check_gradient", "compile", "functional", "grad", "hessian", "hvp", "jacobian",
     "jvp", "load", "losses", "lr_range_test", "metrics", "nn", "no_grad", "ops", "optim",
-    "penalties", "run", "schedules", "search", "tensor", "testing", "trace", "train",
+    "penalties", "run", "schedules", "search", "tensor", "testing", "to_python", "trace", "train",
     "training_step", "value_and_grad", "vjp",
 ]  # fmt: skip
 

@@ -67,6 +67,9 @@ class Op:
     loops: tuple[Any, ...] = ()
     """How compiled code computes the op: facts of `chainrule.ops.loops`, the first that holds."""
 
+    in_numpy: Any = None
+    """How a script says the op: a `chainrule.ops.written.Written`, None where that follows."""
+
     def __init__(self, name: str, run: Callable[..., Any], infer: Callable[..., Any]) -> None:
         if name in OPS:
             message = f"an op named {name!r} exists already; choose another name"

@@ -252,14 +252,15 @@ class Training:
             self.pace = Pace(most, large=work > 100 * WORTH_SHARING)
 
     def _made(self, kind: type[Program] | type[NumpyProgram], *, check: bool) -> Step:
-        graph = self._traced(flat=kind is NumpyProgram)
+        graph = self.traced(flat=kind is NumpyProgram)
         if check:
             graph.check_indices()
             with _training_mode(self.model):
                 graph.check_repeats(self.model, self.loss, self.penalty)
         return Step(graph, self.batch_size, kind, usable_threads(self.plan.threads))
 
-    def _traced(self, flat: bool) -> StepGraph:
+    def traced(self, flat: bool) -> StepGraph:
+        """Trace a step; `flat` updates parameters of equal settings as one array."""
         with _training_mode(self.model):
             return StepGraph(
                 self.model,

@@ -17,9 +17,11 @@ import numpy as np
 
 from chainrule.dims import Shape, broadcast_shapes
 from chainrule.graph import Array, Attrs, Tensor, Value, apply, dtype_of
+from chainrule.ops import helpers
 from chainrule.ops.kinds import Discrete, Elementwise, Multilinear
 from chainrule.ops.loops import Element, Map
 from chainrule.ops.normal import normal_cdf
+from chainrule.ops.written import Call, write, write_call
 
 
 def _sigmoid(x: Any) -> Any:
@@ -213,6 +215,26 @@ cast = Multilinear(
 identity = Multilinear(
     "identity", np.positive, lambda x: (x.shape, x.dtype), [lambda g, x: g]
 ).looped(Element(order=True))
+
+
+def _written_cast(call: Call) -> str:
+    same = call.dtypes[0] == call.attrs["dtype"] and not call.weak[0]
+    return (
+        call.inputs[0]
+        if same
+        else f"np.asarray({call.inputs[0]}, {call.text(call.attrs['dtype'])})"
+    )
+
+
+write(cast, _written_cast)
+write(identity, "{0}")
+write(stop_gradient, "{0}")
+write(where, "np.where({0}, {1}, {2})")
+write(pow, "{0} ** {1}")
+write_call(sigmoid, helpers.sigmoid)
+write_call(silu, helpers.silu)
+write_call(softplus, helpers.softplus)
+write_call(ndtr, helpers.ndtr)
 
 
 def square(x: Value) -> Value:

@@ -15,6 +15,7 @@ from chainrule.dims import Dim, Shape, product
 from chainrule.errors import ShapeError
 from chainrule.graph import Array, Tensor, Value, shape_of
 from chainrule.ops import elementwise as e
+from chainrule.ops import helpers
 from chainrule.ops.kinds import Discrete, General
 from chainrule.ops.linear import (
     all_axes,
@@ -26,6 +27,7 @@ from chainrule.ops.linear import (
 )
 from chainrule.ops.loops import Along, Element, Parts, Reduce
 from chainrule.ops.moving import put_along, take_along, take_along_op
+from chainrule.ops.written import Call, write, write_call
 
 
 def _infer_arg(x: Tensor, axis: int, keepdims: bool) -> tuple[Shape, Any]:
@@ -153,6 +155,21 @@ size_op = Discrete(
 uniform_op = Discrete(
     "uniform", _run_uniform, lambda key, shape: (shape, np.dtype(np.float64))
 ).looped(Element(lambda p: f"uniform({p.read(0, [])}, {p.flat()})", costly=True))
+
+
+def _written_along(name: str) -> Any:
+    def source(call: Call) -> str:
+        keep = ", keepdims=True" * call.attrs["keepdims"]
+        return f"{name}({call.inputs[0]}, axis={call.text(call.attrs['axis'])}{keep})"
+
+    return source
+
+
+write(max_op, _written_along("np.max"))
+write(argmax_op, _written_along("np.argmax"))
+write(argsort_op, 'np.argsort({0}, axis={axis}, kind="stable")')
+write(size_op, lambda call: f"np.float64({call.text(product(call.attrs['dims']))})")
+write_call(log_softmax_op, helpers.log_softmax)
 
 
 def max(x: Value, axis: Any = None, keepdims: bool = False) -> Value:  # noqa: A001

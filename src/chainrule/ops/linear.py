@@ -19,6 +19,7 @@ from chainrule.graph import Tensor, Value, dtype_of, shape_of
 from chainrule.ops.elementwise import cast
 from chainrule.ops.kinds import Multilinear
 from chainrule.ops.loops import Along, Element, Parts, Place, Product, Reduce
+from chainrule.ops.written import Call, write
 
 Axes = tuple[int, ...]
 
@@ -151,6 +152,53 @@ cumsum_op = Multilinear(
     lambda x, axis, reverse: (x.shape, _sum_dtype(x.dtype)),
     [lambda g, x, axis, reverse: cumsum_op(g, axis=axis, reverse=not reverse)],
 ).looped(Along(lambda attrs: "cumsum_reversed" if attrs["reverse"] else "cumsum"))
+
+
+def _written_product(call: Call) -> str:
+    return " @ ".join(
+        _turned(call, k) if call.attrs.get(f"transpose_{'ab'[k]}") else call.inputs[k]
+        for k in range(2)
+    )
+
+
+def _turned(call: Call, k: int) -> str:
+    x = call.inputs[k]
+    return f"{x}.T" if call.ndim(k) == 2 else f"np.swapaxes({x}, -1, -2)"
+
+
+def _written_sum(call: Call) -> str:
+    axes = call.attrs["axis"]
+    words = [call.inputs[0]]
+    if len(axes) != call.ndim(0) or not axes:
+        words.append(f"axis={call.text(axes[0] if len(axes) == 1 else axes)}")
+    return f"np.sum({', '.join(words + ['keepdims=True'] * call.attrs['keepdims'])})"
+
+
+def _written_spread(call: Call) -> str:
+    axes, x = call.attrs["axis"], call.inputs[0]
+    if not call.attrs["keepdims"] and axes != tuple(range(len(axes))):
+        x = f"np.expand_dims({x}, {call.text(axes)})"
+    return f"np.broadcast_to({x}, {call.text(call.attrs['shape'])})"
+
+
+def _written_transpose(call: Call) -> str:
+    axes, x = call.attrs["axes"], call.inputs[0]
+    return f"{x}.T" if axes == (1, 0) else f"np.transpose({x}, {call.text(axes)})"
+
+
+def _written_cumsum(call: Call) -> str:
+    axis, x = call.attrs["axis"], call.inputs[0]
+    if not call.attrs["reverse"]:
+        return f"np.cumsum({x}, axis={axis})"
+    return f"np.flip(np.cumsum(np.flip({x}, {axis}), axis={axis}), {axis})"
+
+
+write(matmul_op, _written_product)
+write(sum_op, _written_sum)
+write(spread, _written_spread)
+write(reshape_op, "np.reshape({0}, {shape})")
+write(transpose_op, _written_transpose)
+write(cumsum_op, _written_cumsum)
 
 
 def one_axis(axis: int, ndim: int, name: str) -> int:

@@ -16,6 +16,7 @@ from chainrule.ops.elementwise import mul
 from chainrule.ops.kinds import General, Multilinear
 from chainrule.ops.linear import one_axis, reshape, reshape_op, spread
 from chainrule.ops.loops import Element, Index, Place, Scatter
+from chainrule.ops.written import Call, write
 
 Slices = tuple[tuple[int | None, int | None, int], ...]  # start, stop, step of each axis
 
@@ -245,6 +246,36 @@ shift: General = General(
     _shift_jvp,
 ).looped(Element(_shifted))
 """Each element of x moved one place along the first axis, after `start`; back with `reverse`."""
+
+
+def _written_slice(call: Call) -> str:
+    parts = []
+    for n, (start, stop, step) in zip(call.shapes[0], call.attrs["slices"], strict=True):
+        ends = [
+            "" if i is None or (step > 0 and i == edge) else str(int(i))
+            for i, edge in ((start, 0), (stop, n))
+        ]
+        parts.append(":".join(ends + ([] if step == 1 else [str(int(step))])))
+    while parts and parts[-1] == ":":
+        parts.pop()
+    return f"{call.inputs[0]}[{', '.join(parts)}]" if parts else call.inputs[0]
+
+
+def _written_concat(call: Call) -> str:
+    if len(call.inputs) == 1:
+        return call.inputs[0]
+    return f"np.concatenate([{', '.join(call.inputs)}], axis={call.attrs['axis']})"
+
+
+def _written_take(call: Call) -> str:
+    x, i = call.inputs
+    return f"np.take({x}, {i}, axis={call.attrs['axis']})" if call.attrs["axis"] else f"{x}[{i}]"
+
+
+write(slice_op, _written_slice)
+write(take_op, _written_take)
+write(take_along_op, "np.take_along_axis({0}, {1}, {axis})")
+write(concat_op, _written_concat)
 
 
 def concat(parts: Any, axis: int = 0) -> Value:

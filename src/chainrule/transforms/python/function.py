@@ -1,0 +1,273 @@
+"""Statements of a function in NumPy, written from the nodes of a graph."""
+
+import ast
+import builtins
+import keyword
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from chainrule.dims import Dim
+from chainrule.errors import GraphError
+from chainrule.graph import Array, Scope, Tensor
+from chainrule.ops.written import Call, written
+from chainrule.transforms.compile.simplify import Node, simplify
+from chainrule.transforms.python import text
+
+_INSIDE, _LINE = 56, 80
+"""Letters of an expression that may stand inside another one, and of that one."""
+
+_INPUT = re.compile(r"INPUT_(\d+)")
+_RESERVED = {*dir(builtins), *keyword.kwlist, "np", "sys", "math", "Path", "predict", "step"}
+
+
+class Writer:
+    """A script in the making: what its functions share.
+
+    `keys` gives tensors by their birth the name under which their numbers are kept, `label` says
+    what a scope is called in a comment.
+    """
+
+    def __init__(
+        self, keys: dict[int, str], label: Callable[[Scope | None], str] = lambda scope: ""
+    ) -> None:
+        self.keys = keys
+        self.label = label
+        self.taken: dict[str, int] = {}
+        self.names: dict[int, str] = {}
+        self.arrays: dict[str, tuple[str, Array]] = {}
+        self.helpers: dict[str, Callable[..., Any]] = {}
+        self.steps: dict[int, str] = {}
+        self.definitions: list[list[str]] = []
+
+    def fresh(self, wanted: str) -> str:
+        """Give a name that is not taken, like the one wanted."""
+        name = re.sub(r"\W", "_", wanted)
+        name = f"x{name}" if name[:1].isdigit() or not name else name
+        if name in self.taken or name in _RESERVED:
+            self.taken[name] = self.taken.get(name, 1) + 1
+            return self.fresh(f"{name}_{self.taken[name]}")
+        self.taken[name] = 1
+        return name
+
+    def leaf(self, x: Tensor, name: str | None) -> str:
+        """Give the source of a tensor that no op made."""
+        if x.birth not in self.names:
+            key = self.keys.get(x.birth)
+            if x.value is None:
+                raise GraphError(f"the graph reads {name or 'an input'} that the script has not")
+            value = np.asarray(x.value)
+            if key is None and value.ndim == 0:
+                return f"{text.dtype(value.dtype)}({text.number(value[()])})"
+            own, _, path = ("constant", "", "") if key is None else key.rpartition(".")[::-1]
+            self.names[x.birth] = self.fresh(f"{own}_{path}" if path else own)
+            self.arrays[self.names[x.birth]] = (key or self.names[x.birth], value)
+        return self.names[x.birth]
+
+    def step(self, body: Any) -> str:
+        """Give the name of the function of one step of a recurrence."""
+        if id(body) not in self.steps:
+            self.steps[id(body)] = self.fresh("cell")
+            moving = range(1, body.count + 1)
+            names = ["state"] + [f"x{i}" for i in moving]
+            names += [f"w{i}" for i in range(1, len(body.graph.inputs) - body.count)]
+            inputs = dict(zip([x.birth for x in body.graph.inputs], names, strict=True))
+            lines = self.function(body.graph.inputs, inputs, [body.graph.output])
+            head = f"def {self.steps[id(body)]}({', '.join(names)}):"
+            self.definitions.append([head, *[text.wrapped(f"    {line}") for line in lines]])
+        return self.steps[id(body)]
+
+    def function(
+        self,
+        inputs: Sequence[Tensor],
+        names: dict[int, str],
+        outputs: Sequence[Tensor],
+        results: Sequence[str] = (),
+        nodes: dict[int, str] | None = None,
+    ) -> list[str]:
+        """Give the statements that compute the outputs from the inputs, which have names.
+
+        `results` are variables that take the first outputs, the others are returned. `nodes` are
+        names of nodes by birth.
+        """
+        return _Function(self, inputs, names, outputs, nodes or {}).lines(results)
+
+
+class _Function:
+    """Nodes as expressions, of which some have become statements."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        inputs: Sequence[Tensor],
+        names: dict[int, str],
+        outputs: Sequence[Tensor],
+        named: dict[int, str],
+    ) -> None:
+        self.writer = writer
+        self.inputs = [(x, names[x.birth]) for x in inputs if x.birth in names]
+        self.given = names
+        self.nodes, self.roots = simplify(outputs, inputs, parts=False, names=named)
+        self.used = Counter(x.order for node in self.nodes for x in node.inputs)
+        self.used.update(x.order for x in self.roots)
+        self.reader = {x.order: node for node in self.nodes for x in node.inputs}
+        self.expressions: dict[int, ast.expr] = {}
+        self.dims: dict[str, str] = {}
+        self.count = 0
+        self.section = ""
+        self.statements: list[str] = []
+
+    def lines(self, results: Sequence[str]) -> list[str]:
+        """Give all statements."""
+        sources = {node.order: self._source(node) for node in self.nodes if node.op is not None}
+        wide = {
+            x.order
+            for node in self.nodes
+            if node.op is not None
+            for i, x in enumerate(node.inputs)
+            if _INPUT.findall(sources[node.order]).count(str(i)) > 1
+        }
+        ends = {x.order for x in self.roots}
+        for node in self.nodes:
+            if node.op is None:
+                self.expressions[node.order] = _parsed(self._leaf(node))
+                continue
+            expression = self._filled(node, sources[node.order])
+            while len(source := ast.unparse(expression)) > _LINE and self._split(node):
+                expression = self._filled(node, sources[node.order])
+            plain = isinstance(expression, ast.Name | ast.Constant)
+            inside = self.used[node.order] == 1 and node.order not in {*ends, *wide}
+            inside = inside and len(source) <= _INSIDE and self._same_section(node)
+            if not plain and (node.name or not inside):
+                self._comment(node)
+                source = self._assigned(node, source)
+                expression = _parsed(source)
+            self.expressions[node.order] = expression
+        ends_here = [self._shown(x) for x in self.roots]
+        self.statements += [f"{x} = {y}" for x, y in zip(results, ends_here, strict=False)]
+        self._return(ends_here[len(results) :])
+        return [*self.dims.values(), *self.statements]
+
+    def _split(self, node: Node) -> bool:
+        """Give the longest input of a node a line of its own, if one has none."""
+        inside = [
+            (len(source), x)
+            for x in node.inputs
+            if x.op is not None and not (source := self._shown(x)).isidentifier()
+        ]
+        if inside:
+            x = max(inside, key=lambda each: each[0])[1]
+            self._comment(x)
+            self.expressions[x.order] = _parsed(self._assigned(x, self._shown(x)))
+        return bool(inside)
+
+    def _shown(self, node: Node) -> str:
+        return ast.unparse(self.expressions[node.order])
+
+    def _return(self, sources: list[str]) -> None:
+        last = self.statements[-1] if self.statements else ""
+        if len(sources) == 1 and last.startswith(f"{sources[0]} = "):
+            self.statements[-1] = "return " + last.removeprefix(f"{sources[0]} = ")
+        else:
+            self.statements.append(f"return {', '.join(sources)}")
+
+    def _leaf(self, node: Node) -> str:
+        if node.number is not None:
+            number = text.number(node.number)
+            return number if node.weak else f"{text.dtype(node.dtype)}({number})"
+        assert node.leaf is not None
+        return self.given.get(node.leaf.birth) or self.writer.leaf(node.leaf, node.name)
+
+    def _source(self, node: Node) -> str:
+        """Write the op of a node with INPUT_0, INPUT_1, ... for its inputs."""
+        assert node.op is not None
+        fact = written(node.op)
+        for helper in fact.helpers:
+            self.writer.helpers[helper.__name__] = helper
+        call = Call(
+            tuple(f"INPUT_{i}" for i in range(len(node.inputs))),
+            [x.shape for x in node.inputs],
+            [x.dtype for x in node.inputs],
+            [x.weak for x in node.inputs],
+            node.attrs,
+            self._text,
+        )
+        return fact(call)
+
+    def _filled(self, node: Node, source: str) -> ast.expr:
+        """Put the expressions of the inputs into the source of an op."""
+        tree: ast.expr = _Filling([self.expressions[x.order] for x in node.inputs]).visit(
+            _parsed(source)
+        )
+        if node.weak and isinstance(tree, ast.Call):  # NumPy would make it float64
+            kind = {"f": "float", "b": "bool"}.get(node.dtype.kind, "int")
+            return ast.Call(func=ast.Name(kind), args=[tree], keywords=[])
+        return tree
+
+    def _text(self, value: Any) -> str:
+        """Give the source of a value of an attribute."""
+        if isinstance(value, tuple):
+            items = ", ".join(map(self._text, value))
+            return f"({items},)" if len(value) == 1 else f"({items})"
+        if isinstance(value, Dim):
+            names = [self._size(name) for name in value.names]
+            return " * ".join(([str(value.factor)] if value.factor != 1 else []) + names)
+        if isinstance(value, np.dtype):
+            return text.dtype(value)
+        if hasattr(value, "graph"):
+            return self.writer.step(value)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(int(value))
+        return text.number(value)
+
+    def _size(self, name: str) -> str:
+        """Give the variable for a named dimension, and read it off an input."""
+        if name not in self.dims:
+            places = [
+                (source, k)
+                for x, source in self.inputs
+                for k, n in enumerate(x.shape)
+                if n == Dim.of(name)
+            ]
+            if not places:
+                raise GraphError(f"no input of the script has the dimension {name}")
+            source, k = places[0]
+            self.dims[name] = f"{name} = {f'{source}.shape[{k}]' if k else f'len({source})'}"
+        return name
+
+    def _same_section(self, node: Node) -> bool:
+        reader = self.reader[node.order]
+        return self.writer.label(node.scope) == self.writer.label(reader.scope)
+
+    def _comment(self, node: Node) -> None:
+        section = self.writer.label(node.scope)
+        if section and section != self.section:
+            self.statements.append(f"# {section}")
+        self.section = section
+
+    def _assigned(self, node: Node, source: str) -> str:
+        if node.name:
+            name = self.writer.fresh(node.name)
+        else:
+            self.count += 1
+            name = f"h{self.count}"
+        self.statements.append(f"{name} = {source}")
+        return name
+
+
+class _Filling(ast.NodeTransformer):
+    """Puts expressions in the places of INPUT_0, INPUT_1, ..."""
+
+    def __init__(self, inputs: Sequence[ast.expr]) -> None:
+        self.inputs = inputs
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        found = _INPUT.fullmatch(node.id)
+        return self.inputs[int(found[1])] if found else node
+
+
+def _parsed(source: str) -> ast.expr:
+    return ast.parse(source, mode="eval").body
