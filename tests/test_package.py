@@ -44,9 +44,9 @@ LEVELS = [
     ["plan"],
     ["predicting"],
     ["training"],
-    ["advise", "range_test", "report", "scripts"],
+    ["advise", "range_test", "report"],
     ["estimators"],
-    ["search"],
+    ["search", "scripts"],
     ["cli"],
     ["__main__"],
 ]

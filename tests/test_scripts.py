@@ -1,12 +1,15 @@
 """Scripts that need NumPy alone: they compute what the graph computes, without chainrule."""
 
+import runpy
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from sklearn.exceptions import NotFittedError
 
 import chainrule as cr
+import fitted
 from apart import results_of
 from chainrule import Spec, nn, optim, to_python, trace
 from chainrule.errors import ConfigError, GraphError
@@ -302,6 +305,10 @@ def test_what_cannot_be_written_is_refused(tmp_path):
     x = np.zeros((4, 2), np.float32)
     with pytest.raises(ConfigError, match=r"expected a chainrule.nn.Module"):
         to_python(lambda x: x)
+    with pytest.raises(ConfigError, match="give the module_ of an estimator"):
+        to_python(fitted.of_rows()["binary"][0], x, x[:, :1], loss="mse")
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        to_python(cr.TabularClassifier())
     with pytest.raises(ConfigError, match=r"what does LSTM take\? Say it with an array of rows"):
         to_python(nn.LSTM(3, 2))
     with pytest.raises(ConfigError, match="optimizer= is for a training step: give a loss="):
@@ -314,3 +321,66 @@ def test_what_cannot_be_written_is_refused(tmp_path):
         to_python(net, path=tmp_path / "net.txt")
     with pytest.raises(ConfigError, match="has no rows"):
         to_python(net, 3.0)
+
+
+# Estimators.
+
+
+def lists_of(frame):
+    return {
+        str(name): [None if cell is None or cell != cell else cell for cell in frame[name].tolist()]
+        for name in frame
+    }
+
+
+@pytest.mark.parametrize("name", fitted.tabular())
+def test_tabular_estimators(tmp_path, name):
+    net = fitted.tabular()[name]
+    module = loaded(tmp_path, to_python(net))
+    for frame in (fitted.table(), fitted.unseen()):
+        frame = frame[list(net.feature_names_in_)]
+        given = lists_of(frame)
+        expected = net.predict(frame)
+        found = module["predict"](given)
+        if expected.dtype.kind == "f":
+            np.testing.assert_allclose(found, expected, rtol=1e-9)
+        else:
+            assert found.tolist() == expected.tolist()
+        if hasattr(net, "predict_proba"):
+            np.testing.assert_allclose(
+                module["predict_proba"](given), net.predict_proba(frame), rtol=1e-6
+            )
+
+
+@pytest.mark.parametrize("name", fitted.of_rows())
+def test_estimators_of_rows(tmp_path, name):
+    net, X = fitted.of_rows()[name]
+    module = loaded(tmp_path, to_python(net))
+    expected, found = net.predict(X), module["predict"](X)
+    if expected.dtype.kind == "f":
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
+    else:
+        assert found.tolist() == expected.tolist()
+    if hasattr(net, "predict_proba") and name != "hinge":
+        np.testing.assert_allclose(module["predict_proba"](X), net.predict_proba(X), rtol=1e-6)
+    assert ("predict_proba" in module) == (expected.dtype.kind != "f" and name != "hinge")
+
+
+def loaded(folder, script):
+    script.save(folder / "script.py")
+    return runpy.run_path(str(folder / "script.py"))
+
+
+def test_the_script_of_a_table_reads_csv(tmp_path):
+    net, frame = fitted.tabular()["multiclass"], fitted.table()
+    to_python(net, path=tmp_path / "net.py")
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    found = run(tmp_path / "net.py", tmp_path / "rows.csv").stdout.split()
+    assert found == net.predict(frame).tolist()
+
+
+def test_categories_of_two_types_cannot_leave():
+    frame = {"mixed": ["a", 1, "b", 2] * 10, "x": list(range(40))}
+    net = cr.TabularRegressor(members=1, hidden=(2,), epochs=1).fit(frame, np.arange(40.0))
+    with pytest.raises(ConfigError, match="column 'mixed' has text and numbers for categories"):
+        to_python(net)

@@ -22,8 +22,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule import ops
 from chainrule.cells import Cells, CodedCells, Value, in_order, place, shown
-from chainrule.errors import DataError, FormatError
+from chainrule.errors import ConfigError, DataError, FormatError
 from chainrule.plain import entry, only, scalars
 
 KINDS = ("number", "boolean", "category", "drop")
@@ -76,17 +77,21 @@ class NumberColumn:
 
     def encode(self, cells: Cells) -> NDArray[np.float64]:
         """Return one row of numbers for each name in `number_names`."""
-        numbers = cells.numbers(text=self.from_text)
-        absent = np.isnan(numbers)
-        scaled = np.zeros_like(numbers)
+        with np.errstate(all="ignore"):
+            return np.stack(self.scaled(cells.numbers(text=self.from_text)))
+
+    def scaled(self, numbers: Any) -> list[Any]:
+        """Give a column of numbers for each name, of an array or a tensor with NaN for missing."""
+        absent = ops.not_equal(numbers, numbers)
+        z = ops.where(absent, self.median, numbers)
         if self.spread > 0:
-            with np.errstate(over="ignore", under="ignore"):
-                # Halves, because the distance of 1e308 from -1e308 is not a float64.
-                scaled = (numbers / 2 - self.median / 2) / (self.spread / 2)
-            scaled = np.clip(scaled, -1e300, 1e300)
-            scaled /= np.hypot(1, scaled / self.clip)
-        scaled[absent] = 0
-        return np.stack([scaled, absent]) if self.indicated else scaled[np.newaxis]
+            # Halves, because the distance of 1e308 from -1e308 is not a float64.
+            z = ops.div(ops.sub(ops.div(z, 2.0), self.median / 2), self.spread / 2)
+            z = ops.clip(z, -1e100, 1e100)
+            z = ops.div(z, ops.sqrt(ops.add(ops.square(ops.div(z, self.clip)), 1.0)))
+        else:
+            z = ops.mul(z, 0.0)
+        return [z, ops.cast(absent, dtype=np.dtype(float))] if self.indicated else [z]
 
     @property
     def state(self) -> dict[str, Any]:
@@ -178,16 +183,39 @@ class CategoryColumn:
 
     def encode(self, cells: Cells) -> NDArray[np.float64]:
         """Return one row of numbers for each name in `number_names`."""
-        size = len(self.values)
         if self.embedded:
             return np.zeros((0, len(cells.missing)))
+        return np.stack(self.spread_out(self.codes(cells)))
+
+    def spread_out(self, codes: Any) -> list[Any]:
+        """Give a column of numbers for each name, of an array or a tensor of codes."""
+        size = len(self.values)
         if size == 2:
-            numbers = np.array([[0.0, 0.0, -1.0, 1.0]])
+            table = np.array([[0.0, 0.0, -1.0, 1.0]])
         else:
-            numbers = np.zeros((len(self.number_names), FIRST_KNOWN + size))
-            numbers[:size, FIRST_KNOWN:] = np.eye(size)
-            numbers[size:, MISSING] = 1
-        return numbers[:, self.codes(cells)]
+            table = np.zeros((len(self.number_names), FIRST_KNOWN + size))
+            table[:size, FIRST_KNOWN:] = np.eye(size)
+            table[size:, MISSING] = 1
+        return [ops.take(row, codes) for row in table]
+
+    def codes_of_numbers(self, numbers: Any) -> Any:
+        """Give the codes of categories that are numbers or truth values, NaN for missing."""
+        known = np.array([float(value) for value in self.values])
+        same = ops.equal(ops.reshape(numbers, (-1, 1)), known)
+        places = np.arange(FIRST_KNOWN, FIRST_KNOWN + len(known))
+        codes = ops.sum(ops.where(same, places, 0), axis=1)
+        return ops.where(ops.not_equal(numbers, numbers), MISSING, codes)
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the categories are text, or numbers and truth values; not both."""
+        text = {isinstance(value, str) for value in self.values}
+        if len(text) > 1:
+            raise ConfigError(
+                f"column {self.name!r} has text and numbers for categories: it cannot leave "
+                "chainrule; make all of them text and fit again"
+            )
+        return text == {True}
 
     @property
     def state(self) -> dict[str, Any]:

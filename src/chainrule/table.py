@@ -13,18 +13,20 @@ saved with the model as plain data (`to_state`) and comes back exactly (`from_st
 
 import difflib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule import ops
 from chainrule.columns import (
     KINDS,
     CategoryColumn,
     Column,
     DroppedColumn,
+    NumberColumn,
     column_from_state,
     fit_column,
 )
@@ -37,6 +39,7 @@ from chainrule.errors import (
     ShapeError,
 )
 from chainrule.frames import Frame, read_frame
+from chainrule.graph import scope, shape_of
 from chainrule.plain import entry, items, only
 
 
@@ -148,6 +151,31 @@ class TableEncoder:
             numbers[:, left : left + len(block)] = block.T
             left += len(block)
         return EncodedTable(numbers, categories)
+
+    def encode(self, cells: Sequence[Any]) -> tuple[Any, Any]:
+        """Encode what `inputs` names, as arrays or tensors, where there are no tables.
+
+        Missing numbers are NaN. Gives numbers and categories as `transform` does.
+        """
+        numbers: list[Any] = []
+        codes: list[Any] = []
+        for column, x in zip(self.inputs, cells, strict=True):
+            with scope(f"column {column.name}"):
+                if isinstance(column, NumberColumn):
+                    numbers += column.scaled(x)
+                    continue
+                own = x if column.is_text else column.codes_of_numbers(x)
+                if column.embedded:
+                    codes.append(own)
+                else:
+                    numbers += column.spread_out(own)
+        rows = shape_of(cells[0])[0]
+        return _side_by_side(numbers, rows, np.float32), _side_by_side(codes, rows, np.int32)
+
+    @property
+    def inputs(self) -> list[NumberColumn | CategoryColumn]:
+        """The columns that are not dropped."""
+        return [x for x in self.columns if not isinstance(x, DroppedColumn)]
 
     @property
     def columns(self) -> list[Column]:
@@ -261,6 +289,12 @@ class TableEncoder:
             names = str(expected) if len(expected) <= 8 else "encoder.feature_names"
             remedy = "add or rename them" if missing else f"pass {frame.selection.format(names)}"
             raise DataError(f"the table {fault}: {remedy}")
+
+
+def _side_by_side(columns: list[Any], rows: Any, dtype: Any) -> Any:
+    if not columns:
+        return ops.broadcast_to(np.zeros((1, 0), dtype), (rows, 0))
+    return ops.cast(ops.stack(columns, axis=1), dtype=np.dtype(dtype))
 
 
 def _listed(names: list[str]) -> str:

@@ -191,6 +191,10 @@ _PROFILE = _examples(
     "profile penguins.csv --target species --plan",
     "profile penguins.csv --target species --source > step.py",
 )
+_TO_PYTHON = _examples(
+    "to-python penguins-model --out predict.py",
+    "to-python digits.chainrule --row 1,28,28 --out digits.py",
+)
 _TUNE = _examples(
     "tune penguins.csv --target species --trials 50 --jobs 2",
     "tune houses.csv --target price --score mae --method random",
@@ -204,6 +208,7 @@ _ALL = _examples(
     "tune penguins.csv --target species --trials 50",
     "profile penguins.csv --target species",
     "advise penguins.csv --target species",
+    "to-python penguins-model --out predict.py",
 )
 
 
@@ -425,3 +430,44 @@ def advise(**options: Any) -> None:
     """
     body = import_module("chainrule.cli.advise")
     body.advise(body.Options(**options))
+
+
+def _row(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[int, ...] | None:
+    """Read the shape of a row."""
+    if value is None:
+        return None
+    sizes = value.split(",")
+    if not all(size.isdecimal() and int(size) for size in sizes):
+        raise click.BadParameter(f"{value!r} is not a shape such as 3 or 1,28,28.")
+    return tuple(int(size) for size in sizes)
+
+
+_shape_of_row = click.option(
+    "--row",
+    callback=_row,
+    metavar="SIZES",
+    help="Shape of a row, such as 1,28,28; for a module that does not start with Linear.",
+)
+
+
+@main.command("to-python", epilog=_TO_PYTHON)
+@_model
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), metavar="FILE", help="The script."
+)
+@_shape_of_row
+@click.option(
+    "--inline/--no-inline",
+    default=None,
+    help="Weights in the script, or in a .npz file beside it; by default if they are few.",
+)
+@_debug
+def to_python(**options: Any) -> None:
+    """Write a model as a script that needs NumPy alone.
+
+    The script has a function predict, with plain NumPy for each layer, and reads a CSV file when
+    it is run. MODEL is a file, or a folder that `chainrule fit` wrote.
+    """
+    import_module("chainrule.cli.leave").to_python(**options)

@@ -23,6 +23,7 @@ from chainrule.estimators.base import (
 from chainrule.estimators.inputs import validated, validated_rows
 from chainrule.estimators.lbfgs import minimize
 from chainrule.estimators.persist import Saved
+from chainrule.estimators.whole import OfRows
 from chainrule.functional import ACTIVATIONS
 from chainrule.graph import Array, Value, no_grad
 from chainrule.history import History
@@ -37,7 +38,7 @@ from chainrule.stopping import EarlyStopping, ReduceOnPlateau
 from chainrule.training import Training
 
 
-class BaseMLP(Saved, BaseEstimator):  # type: ignore[misc]
+class BaseMLP(OfRows, Saved, BaseEstimator):  # type: ignore[misc]
     """What the classifier and the regressor share."""
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {

@@ -14,6 +14,7 @@ is short in NumPy but long in `run`, for speed or the last digits, is told by `w
 import inspect
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ import numpy as np
 
 from chainrule.dims import Shape
 from chainrule.errors import GraphError
-from chainrule.graph import Attrs, Op
+from chainrule.graph import OPS, Attrs, Op
 from chainrule.ops.loops import Map
 
 _OPERATORS = re.compile(r"[^a-z]*")
@@ -118,6 +119,15 @@ def _called(function: Callable[..., Any]) -> Callable[[Call], str]:
         return f"{helper_name(function)}({', '.join([*call.inputs, *named])})"
 
     return source
+
+
+def helper_names() -> set[str]:
+    """Give the names of all functions that scripts may get, which nothing else there may have."""
+    found = set()
+    for op in OPS.values():
+        with suppress(GraphError):  # an op of somebody's own that is not written
+            found |= {helper_name(helper) for helper in written(op).helpers}
+    return found
 
 
 def helper_name(function: Callable[..., Any]) -> str:

@@ -19,13 +19,19 @@ from typing import Any
 from chainrule.errors import ConfigError
 from chainrule.losses import Loss
 from chainrule.nn.module import Module
+from chainrule.scripts.estimating import write_estimator
 from chainrule.scripts.learning import write_step
 from chainrule.scripts.predicting import write_prediction
 from chainrule.scripts.script import Script as Script
 
+_WRONG = (
+    "to_python({}): expected a chainrule.nn.Module, or a fitted estimator alone; give the module_ "
+    "of an estimator for its training step"
+)
+
 
 def to_python(
-    model: Module,
+    model: Any,
     *like: Any,
     path: str | os.PathLike[str] | None = None,
     inline: bool | None = None,
@@ -34,12 +40,17 @@ def to_python(
 ) -> Script:
     """Write a model as a script that predicts the same with NumPy alone, or its training step.
 
-    `like` says what the inputs are: an array of rows, or a `Spec`; a model that starts with
-    `Linear` needs none. The script has a function `predict(x)` for any number of rows, as in
-    `eval` mode. With a `loss`, `like` ends with the targets, and the script has a function
-    `step(x, y)` that makes the update of `train`; `plan` has what `train` takes for it: optimizer,
-    groups, penalty, clip_norm, clip_value. `path` is where to save it. Weights are written into
-    the script if `inline`, and by default if there are at most 200; else into a .npz file.
+    `model` is a module or a fitted estimator. For a module, `like` says what the inputs are: an
+    array of rows, or a `Spec`; one that starts with `Linear` needs none. The script has a function
+    `predict(x)` for any number of rows, as in `eval` mode; that of a `TabularClassifier` takes a
+    table as a dictionary of lists, and there is `predict_proba`.
+
+    With a `loss`, `like` ends with the targets, and the script has a function `step(x, y)` that
+    makes the update of `train`; `plan` has what `train` takes for it: optimizer, groups, penalty,
+    clip_norm, clip_value.
+
+    `path` is where to save it. Weights are written into the script if `inline`, and by default if
+    there are at most 200; else into a .npz file.
 
     >>> import numpy as np
     >>> from chainrule import nn, optim
@@ -47,22 +58,21 @@ def to_python(
     >>> script = to_python(net, x, x[:, :1], loss="mse", optimizer=optim.SGD(0.1))
     >>> print(script.part("step").split("# SGD")[0].split("# ")[-1].rstrip())
     gradient
-        h7 = np.broadcast_to(1.0 / h6, (batch, 1)) * h4
-        h8 = h7 + h7
-        bias_2_gradient = np.sum(h8, axis=0)
-        weight_2_gradient = h8.T @ h2
-        h9 = h8 @ weight_2 * (1.0 - h2 * h2)
-        bias_0_gradient = np.sum(h9, axis=0)
-        weight_0_gradient = h9.T @ x
+        h6 = np.broadcast_to(1.0 / h5, (batch, 1)) * h4
+        h7 = h6 + h6
+        bias_2_gradient = np.sum(h7, axis=0)
+        weight_2_gradient = h7.T @ h2
+        h8 = h7 @ weight_2 * (1.0 - h2 * h2)
+        bias_0_gradient = np.sum(h8, axis=0)
+        weight_0_gradient = h8.T @ x
     """
-    if not isinstance(model, Module):
-        raise ConfigError(
-            f"to_python({type(model).__name__}): expected a chainrule.nn.Module; of a fitted "
-            "MLPClassifier or NetClassifier give its module_"
-        )
     if loss is None and plan:
         raise ConfigError(f"to_python: {sorted(plan)[0]}= is for a training step: give a loss=")
-    if loss is None:
+    if hasattr(model, "whole") and loss is None and not like:
+        script = write_estimator(model, inline)
+    elif not isinstance(model, Module):
+        raise ConfigError(_WRONG.format(type(model).__name__))
+    elif loss is None:
         script = write_prediction(model, like, inline)
     else:
         script = write_step(model, loss, like, plan, inline)

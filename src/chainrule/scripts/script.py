@@ -18,6 +18,12 @@ from chainrule.transforms.python import Parts, text
 INLINE = 200
 """Numbers up to which weights are written into the script, unless it is said."""
 
+_SMALL = 32
+"""Numbers up to which a constant that is no weight is always written into the script."""
+
+_LOAD = """with np.load(Path(__file__).with_suffix(".npz")) as file:
+    weights = dict(file)"""
+
 READ = '''def read(path, shape):
     """Read rows of a .npy file, or of a CSV file of numbers without a header."""
     rows = np.load(path) if path.endswith(".npy") else np.loadtxt(path, delimiter=",", ndmin=2)
@@ -54,27 +60,29 @@ class Script:
 
 def put_together(doc: str, parts: Parts, main: str, inline: bool | None) -> Script:
     """Give the script; `parts.starts` are statements after the weights."""
-    arrays = parts.arrays
+    arrays = {name: (key or name, x, key is None) for name, (key, x) in parts.arrays.items()}
     if inline is None:
-        inline = sum(x.size for _, x in arrays.values()) <= INLINE
+        inline = sum(x.size for _, x, _ in arrays.values()) <= INLINE
+    beside = {
+        key: x
+        for key, x, constant in arrays.values()
+        if not inline and not (constant and x.size <= _SMALL)
+    }
     weights = [
-        text.array_statement(name, x) if inline else f'{name} = weights["{key}"]  # {_form(x)}'
-        for name, (key, x) in arrays.items()
+        f'{name} = weights["{key}"]  # {x.dtype} {x.shape}'
+        if key in beside
+        else text.array_statement(name, x)
+        for name, (key, x, _) in arrays.items()
     ]
-    beside = bool(weights) and not inline
     if beside:
-        weights.insert(0, 'weights = np.load(Path(__file__).with_suffix(".npz"))')
+        weights.insert(0, _LOAD)
     imports = sorted({*parts.modules, "import sys"})
-    imports += ["from pathlib import Path"] * beside
+    imports += ["from pathlib import Path"] * bool(beside)
     head = f'"""{doc}"""\n\n' + "\n".join(imports) + "\n\nimport numpy as np"
     blocks = [head, "\n".join([*weights, *parts.starts]), parts.functions, main]
     source = "\n\n\n".join(block for block in blocks if block)
     source = source.replace("import numpy as np\n\n\n", "import numpy as np\n\n", 1)
-    return Script(source, dict(arrays.values()) if beside else {})
-
-
-def _form(x: Array) -> str:
-    return f"{x.dtype} {x.shape}"
+    return Script(source, beside)
 
 
 def input_names(model: Module, count: int) -> list[str]:

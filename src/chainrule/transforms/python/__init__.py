@@ -31,12 +31,12 @@ class Parts:
     """What a script is put together of.
 
     `functions` is their source, `modules` what they import besides NumPy, `arrays` the numbers
-    that they read, by variable: the name under which they are kept, and themselves. `starts` are
-    statements to run once, after these.
+    that they read, by variable: the name that they have in the model, or None for constants, and
+    themselves. `starts` are statements to run once, after these.
     """
 
     functions: str
-    arrays: dict[str, tuple[str, Array]]
+    arrays: dict[str, tuple[str | None, Array]]
     modules: tuple[str, ...] = ()
     starts: tuple[str, ...] = ()
 

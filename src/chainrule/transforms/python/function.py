@@ -13,7 +13,7 @@ import numpy as np
 from chainrule.dims import Dim
 from chainrule.errors import GraphError
 from chainrule.graph import Array, Scope, Tensor
-from chainrule.ops.written import Call, written
+from chainrule.ops.written import Call, helper_names, written
 from chainrule.transforms.compile.simplify import Node, simplify
 from chainrule.transforms.python import text
 
@@ -36,9 +36,9 @@ class Writer:
     ) -> None:
         self.keys = keys
         self.label = label
-        self.taken: dict[str, int] = {}
+        self.taken = dict.fromkeys(helper_names(), 1)
         self.names: dict[int, str] = {}
-        self.arrays: dict[str, tuple[str, Array]] = {}
+        self.arrays: dict[str, tuple[str | None, Array]] = {}
         self.helpers: dict[str, Callable[..., Any]] = {}
         self.steps: dict[int, str] = {}
         self.definitions: list[list[str]] = []
@@ -64,7 +64,7 @@ class Writer:
                 return f"{text.dtype(value.dtype)}({text.number(value[()])})"
             own, _, path = ("constant", "", "") if key is None else key.rpartition(".")[::-1]
             self.names[x.birth] = self.fresh(f"{own}_{path}" if path else own)
-            self.arrays[self.names[x.birth]] = (key or self.names[x.birth], value)
+            self.arrays[self.names[x.birth]] = (key, value)
         return self.names[x.birth]
 
     def step(self, body: Any) -> str:
@@ -111,9 +111,8 @@ class _Function:
         self.inputs = [(x, names[x.birth]) for x in inputs if x.birth in names]
         self.given = names
         self.nodes, self.roots = simplify(outputs, inputs, parts=False, names=named)
-        self.used = Counter(x.order for node in self.nodes for x in node.inputs)
-        self.used.update(x.order for x in self.roots)
-        self.reader = {x.order: node for node in self.nodes for x in node.inputs}
+        self.used = Counter(x.order for x in self.roots)
+        self.reader: dict[int, Node] = {}
         self.expressions: dict[int, ast.expr] = {}
         self.dims: dict[str, str] = {}
         self.count = 0
@@ -122,16 +121,11 @@ class _Function:
 
     def lines(self, results: Sequence[str]) -> list[str]:
         """Give all statements."""
-        sources = {node.order: self._source(node) for node in self.nodes if node.op is not None}
-        wide = {
-            x.order
-            for node in self.nodes
-            if node.op is not None
-            for i, x in enumerate(node.inputs)
-            if _INPUT.findall(sources[node.order]).count(str(i)) > 1
-        }
+        sources = self._sources()
         ends = {x.order for x in self.roots}
         for node in self.nodes:
+            if not self.used[node.order]:
+                continue
             if node.op is None:
                 self.expressions[node.order] = _parsed(self._leaf(node))
                 continue
@@ -139,7 +133,7 @@ class _Function:
             while len(source := ast.unparse(expression)) > _LINE and self._split(node):
                 expression = self._filled(node, sources[node.order])
             plain = isinstance(expression, ast.Name | ast.Constant)
-            inside = self.used[node.order] == 1 and node.order not in {*ends, *wide}
+            inside = self.used[node.order] == 1 and node.order not in ends
             inside = inside and len(source) <= _INSIDE and self._same_section(node)
             if not plain and (node.name or not inside):
                 self._comment(node)
@@ -156,7 +150,9 @@ class _Function:
         inside = [
             (len(source), x)
             for x in node.inputs
-            if x.op is not None and not (source := self._shown(x)).isidentifier()
+            if x.op is not None
+            and self.used[x.order]
+            and not (source := self._shown(x)).isidentifier()
         ]
         if inside:
             x = max(inside, key=lambda each: each[0])[1]
@@ -181,6 +177,18 @@ class _Function:
         assert node.leaf is not None
         return self.given.get(node.leaf.birth) or self.writer.leaf(node.leaf, node.name)
 
+    def _sources(self) -> dict[int, str]:
+        """Write each op, from the last to the first, and count who reads what."""
+        found = {}
+        for node in reversed(self.nodes):
+            if node.op is not None and self.used[node.order]:
+                found[node.order] = self._source(node)
+                for i in _INPUT.findall(found[node.order]):
+                    x = node.inputs[int(i)]
+                    self.used[x.order] += 1
+                    self.reader[x.order] = node
+        return found
+
     def _source(self, node: Node) -> str:
         """Write the op of a node with INPUT_0, INPUT_1, ... for its inputs."""
         assert node.op is not None
@@ -199,7 +207,7 @@ class _Function:
 
     def _filled(self, node: Node, source: str) -> ast.expr:
         """Put the expressions of the inputs into the source of an op."""
-        tree: ast.expr = _Filling([self.expressions[x.order] for x in node.inputs]).visit(
+        tree: ast.expr = _Filling([self.expressions.get(x.order) for x in node.inputs]).visit(
             _parsed(source)
         )
         if node.weak and isinstance(tree, ast.Call):  # NumPy would make it float64
@@ -261,12 +269,12 @@ class _Function:
 class _Filling(ast.NodeTransformer):
     """Puts expressions in the places of INPUT_0, INPUT_1, ..."""
 
-    def __init__(self, inputs: Sequence[ast.expr]) -> None:
+    def __init__(self, inputs: Sequence[ast.expr | None]) -> None:
         self.inputs = inputs
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         found = _INPUT.fullmatch(node.id)
-        return self.inputs[int(found[1])] if found else node
+        return self.inputs[int(found[1])] or node if found else node
 
 
 def _parsed(source: str) -> ast.expr:
