@@ -9,6 +9,7 @@ array([[1., 3.],
        [2., 4.]])
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from chainrule.graph import Tensor, Value, dtype_of, shape_of
 from chainrule.ops.elementwise import cast
 from chainrule.ops.kinds import Multilinear
 from chainrule.ops.loops import Along, Element, Parts, Place, Product, Reduce
+from chainrule.ops.notation import POWER, PRODUCT, Form, Notation, moved, silent
 
 Axes = tuple[int, ...]
 
@@ -151,6 +153,51 @@ cumsum_op = Multilinear(
     lambda x, axis, reverse: (x.shape, _sum_dtype(x.dtype)),
     [lambda g, x, axis, reverse: cumsum_op(g, axis=axis, reverse=not reverse)],
 ).looped(Along(lambda attrs: "cumsum_reversed" if attrs["reverse"] else "cumsum"))
+
+
+# How they are written.
+
+
+def _turned(first: str, second: str, mark: str) -> Callable[[dict[str, Any]], str]:
+    """Give a product of matrices with a mark on those that are transposed."""
+    return lambda attrs: (
+        f"{first}{mark if attrs.get('transpose_a') else ''}"
+        f"{second}{mark if attrs.get('transpose_b') else ''}"
+    )
+
+
+matmul_op.written(
+    Notation(
+        "the matrix product of {0} and {1}",
+        Form(_turned("{0}", " {1}", "ᵀ"), PRODUCT, tight=(0, 1)),
+        Form(_turned("{0}", r"\, {1}", r"^\top"), PRODUCT, tight=(0, 1)),
+        elements="linear",
+    )
+)
+sum_op.written(
+    moved(
+        "the sum of {0} over axis {axis}",
+        lambda attrs: f"sum{_axes(attrs)}({{0}})",
+        lambda attrs: rf"\sum_{{{_axes(attrs)}}} \left({{0}}\right)",
+    )
+)
+spread.written(silent("{0}, repeated"))
+reshape_op.written(silent("{0}, in another shape"))
+transpose_op.written(
+    Notation(
+        "{0}, its axes exchanged",
+        Form("{0}ᵀ", POWER, tight=(0,)),
+        Form(r"{0}^\top", POWER, tight=(0,)),
+        elements="linear",
+    )
+)
+cumsum_op.written(
+    moved("the running sum of {0}", "cumsum({0})", r"\mathrm{cumsum}\left({0}\right)")
+)
+
+
+def _axes(attrs: dict[str, Any]) -> str:
+    return ",".join(str(axis) for axis in attrs["axis"])
 
 
 def one_axis(axis: int, ndim: int, name: str) -> int:
