@@ -15,7 +15,7 @@ from chainrule import Spec, nn, optim, to_python, trace
 from chainrule.errors import ConfigError, GraphError
 from chainrule.graph import OPS
 from chainrule.ops.kinds import Elementwise
-from chainrule.ops.written import write, written
+from chainrule.ops.source import in_numpy, source_of
 from chainrule.scripts.script import put_together
 from chainrule.transforms.python import rebuild, text
 from tables import LAYER_ROWS, LOSS_ROWS, OP_ROWS, OPTIMIZER_ROWS, X, loss_of
@@ -82,7 +82,7 @@ def test_every_op_has_its_source():
     lacking = []
     for op in OPS.values():
         try:
-            written(op)
+            source_of(op)
         except GraphError:
             lacking.append(op.name)
     assert [name for name in lacking if name in {row.name for row in OP_ROWS}] == []
@@ -94,7 +94,7 @@ def test_an_op_of_ones_own_says_how_it_is_written():
         graph = trace(lambda x: cube(x), Spec(("rows",), float))
         with pytest.raises(GraphError, match="cube_of_a_test does not say how it is written"):
             script_of(graph, 1)
-        write(cube, "{0} ** 3")
+        in_numpy(cube, "{0} ** 3")
         assert "return x ** 3" in rebuild(graph, "compute", ["x"]).functions
     finally:
         del OPS["cube_of_a_test"]

@@ -66,9 +66,11 @@ class Op:
     kind: str = "abstract"
     loops: tuple[Any, ...] = ()
     """How compiled code computes the op: facts of `chainrule.ops.loops`, the first that holds."""
+    notation: Any = None
+    """How a person writes the op: a fact of `chainrule.ops.notation`."""
 
     in_numpy: Any = None
-    """How a script says the op: a `chainrule.ops.written.Written`, None where that follows."""
+    """How a script says the op: a `chainrule.ops.source.Written`, None where that follows."""
 
     def __init__(self, name: str, run: Callable[..., Any], infer: Callable[..., Any]) -> None:
         if name in OPS:
@@ -82,6 +84,11 @@ class Op:
     def looped(self, *loops: Any) -> Self:
         """Give the op its loop facts, and return it."""
         self.loops = loops
+        return self
+
+    def written(self, notation: Any) -> Self:
+        """Give the op its notation, and return it."""
+        self.notation = notation
         return self
 
     def __call__(self, *inputs: Value, **attrs: Any) -> Value:

@@ -21,7 +21,7 @@ from chainrule.errors import GraphError, ShapeError
 from chainrule.graph import Array, Attrs, Op, Tensor, Value, ancestors, dtype_of, shape_of
 from chainrule.ops.loops import Along, Steps
 from chainrule.ops.moving import shift
-from chainrule.ops.written import Call, write
+from chainrule.ops.source import Call, in_numpy
 from chainrule.transforms.forward import forward
 from chainrule.transforms.reverse import reverse as reverse_walk
 from chainrule.transforms.run import Graph, Spec, trace
@@ -394,7 +394,7 @@ def _in_steps(step: Any, carry: Array, xs: Any, weights: Any, reverse: bool = Fa
     return result
 
 
-def _written_scan(call: Call) -> str:
+def _scan_in_numpy(call: Call) -> str:
     body, (init, *given) = call.attrs["body"], call.inputs
     xs, consts = ", ".join(given[: body.count]), ", ".join(given[body.count :])
     words = [call.text(body), init, f"[{xs}]", f"[{consts}]"]
@@ -406,4 +406,4 @@ scan_op = Scan(
     _run,
     lambda init, *rest, body, length, reverse: ((length, *init.shape), init.dtype),
 ).looped(Steps())
-write(scan_op, _written_scan, _in_steps)
+in_numpy(scan_op, _scan_in_numpy, _in_steps)

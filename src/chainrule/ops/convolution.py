@@ -25,6 +25,8 @@ from chainrule.ops.kinds import Multilinear
 from chainrule.ops.linear import matmul, reshape, sum_op
 from chainrule.ops.loops import Parts
 from chainrule.ops.moving import slice_op
+from chainrule.ops.notation import PRODUCT, Form, Notation
+from chainrule.ops.source import call_in_numpy
 from chainrule.ops.windows import (
     Sizes,
     _run_fold,
@@ -35,7 +37,6 @@ from chainrule.ops.windows import (
     per_axis,
     windows_op,
 )
-from chainrule.ops.written import write_call
 
 Pads = tuple[tuple[int, int], ...]
 """Zeros before and after each axis."""
@@ -160,6 +161,23 @@ conv_kernel = Multilinear(
 ).looped(Parts(_conv_kernel))
 
 
+# How they are written.
+
+
+def _weighed(words: str, mark: str, latex: str) -> Notation:
+    return Notation(
+        words,
+        Form(f"{{0}} {mark} {{1}}", PRODUCT, tight=(0, 1)),
+        Form(f"{{0}} {latex} {{1}}", PRODUCT, tight=(0, 1)),
+        elements="linear",
+    )
+
+
+conv_op.written(_weighed("the windows of {0}, weighed by {1}", "∗", r"\ast"))
+conv_input.written(_weighed("{0}, sent back through the kernel {1}", "∗ᵀ", r"\mathbin{\ast^\top}"))
+conv_kernel.written(_weighed("the windows of {0}, weighed by {1}", "∗ₖ", r"\mathbin{\ast_k}"))
+
+
 # In scripts.
 
 
@@ -204,9 +222,9 @@ def _run_conv_kernel(
     return w.reshape(units, channels, *size)
 
 
-write_call(conv_op, _run_conv)
-write_call(conv_input, _run_conv_input)
-write_call(conv_kernel, _run_conv_kernel)
+call_in_numpy(conv_op, _run_conv)
+call_in_numpy(conv_input, _run_conv_input)
+call_in_numpy(conv_kernel, _run_conv_kernel)
 
 
 # What people call.

@@ -7,6 +7,7 @@ array([2., 4.])
 np.float64(1000.6931471805599)
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,8 @@ from chainrule.ops.linear import (
 )
 from chainrule.ops.loops import Along, Element, Parts, Reduce
 from chainrule.ops.moving import put_along, take_along, take_along_op
-from chainrule.ops.written import Call, write, write_call
+from chainrule.ops.notation import Form, Notation, function, given
+from chainrule.ops.source import Call, call_in_numpy, in_numpy
 
 
 def _infer_arg(x: Tensor, axis: int, keepdims: bool) -> tuple[Shape, Any]:
@@ -157,7 +159,31 @@ uniform_op = Discrete(
 ).looped(Element(lambda p: f"uniform({p.read(0, [])}, {p.flat()})", costly=True))
 
 
-def _written_along(name: str) -> Any:
+# How they are written.
+
+
+def _log_softmax_opened(x: Value, axis: int) -> Value:
+    """Write log softmax as it is defined; it overflows where the op does not."""
+    return e.sub(x, e.log(sum_op(e.exp(x), axis=(axis,), keepdims=True)))
+
+
+max_op.written(
+    Notation("the largest of {0}", Form("max({*})"), Form(r"\max\left({*}\right)"), elements="line")
+)
+log_softmax_op.written(
+    replace(
+        function("the logarithm of the softmax", "log softmax", r"\log\,\mathrm{softmax}"),
+        elements="given",
+        opened=_log_softmax_opened,
+    )
+)
+argmax_op.written(given("the place of the largest", "argmax"))
+argsort_op.written(given("the order of the elements", "order"))
+size_op.written(given("the number of elements", "n"))
+uniform_op.written(given("random numbers from 0 to 1", "random"))
+
+
+def _along_in_numpy(name: str) -> Any:
     def source(call: Call) -> str:
         keep = ", keepdims=True" * call.attrs["keepdims"]
         return f"{name}({call.inputs[0]}, axis={call.text(call.attrs['axis'])}{keep})"
@@ -165,11 +191,11 @@ def _written_along(name: str) -> Any:
     return source
 
 
-write(max_op, _written_along("np.max"))
-write(argmax_op, _written_along("np.argmax"))
-write(argsort_op, 'np.argsort({0}, axis={axis}, kind="stable")')
-write(size_op, lambda call: f"np.float64({call.text(product(call.attrs['dims']))})")
-write_call(log_softmax_op, helpers.log_softmax)
+in_numpy(max_op, _along_in_numpy("np.max"))
+in_numpy(argmax_op, _along_in_numpy("np.argmax"))
+in_numpy(argsort_op, 'np.argsort({0}, axis={axis}, kind="stable")')
+in_numpy(size_op, lambda call: f"np.float64({call.text(product(call.attrs['dims']))})")
+call_in_numpy(log_softmax_op, helpers.log_softmax)
 
 
 def max(x: Value, axis: Any = None, keepdims: bool = False) -> Value:  # noqa: A001

@@ -9,6 +9,7 @@ array([[1., 3.],
        [2., 4.]])
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,8 @@ from chainrule.graph import Tensor, Value, dtype_of, shape_of
 from chainrule.ops.elementwise import cast
 from chainrule.ops.kinds import Multilinear
 from chainrule.ops.loops import Along, Element, Parts, Place, Product, Reduce
-from chainrule.ops.written import Call, write
+from chainrule.ops.notation import POWER, PRODUCT, Form, Notation, moved, silent
+from chainrule.ops.source import Call, in_numpy
 
 Axes = tuple[int, ...]
 
@@ -154,19 +156,64 @@ cumsum_op = Multilinear(
 ).looped(Along(lambda attrs: "cumsum_reversed" if attrs["reverse"] else "cumsum"))
 
 
-def _written_product(call: Call) -> str:
+# How they are written.
+
+
+def _turned(first: str, second: str, mark: str) -> Callable[[dict[str, Any]], str]:
+    """Give a product of matrices with a mark on those that are transposed."""
+    return lambda attrs: (
+        f"{first}{mark if attrs.get('transpose_a') else ''}"
+        f"{second}{mark if attrs.get('transpose_b') else ''}"
+    )
+
+
+matmul_op.written(
+    Notation(
+        "the matrix product of {0} and {1}",
+        Form(_turned("{0}", " {1}", "ᵀ"), PRODUCT, tight=(0, 1)),
+        Form(_turned("{0}", r"\, {1}", r"^\top"), PRODUCT, tight=(0, 1)),
+        elements="linear",
+    )
+)
+sum_op.written(
+    moved(
+        "the sum of {0} over axis {axis}",
+        lambda attrs: f"sum{_axes(attrs)}({{0}})",
+        lambda attrs: rf"\sum_{{{_axes(attrs)}}} \left({{0}}\right)",
+    )
+)
+spread.written(silent("{0}, repeated"))
+reshape_op.written(silent("{0}, in another shape"))
+transpose_op.written(
+    Notation(
+        "{0}, its axes exchanged",
+        Form("{0}ᵀ", POWER, tight=(0,)),
+        Form(r"{0}^\top", POWER, tight=(0,)),
+        elements="linear",
+    )
+)
+cumsum_op.written(
+    moved("the running sum of {0}", "cumsum({0})", r"\mathrm{cumsum}\left({0}\right)")
+)
+
+
+def _axes(attrs: dict[str, Any]) -> str:
+    return ",".join(str(axis) for axis in attrs["axis"])
+
+
+def _product_in_numpy(call: Call) -> str:
     return " @ ".join(
-        _turned(call, k) if call.attrs.get(f"transpose_{'ab'[k]}") else call.inputs[k]
+        _turned_in_numpy(call, k) if call.attrs.get(f"transpose_{'ab'[k]}") else call.inputs[k]
         for k in range(2)
     )
 
 
-def _turned(call: Call, k: int) -> str:
+def _turned_in_numpy(call: Call, k: int) -> str:
     x = call.inputs[k]
     return f"{x}.T" if call.ndim(k) == 2 else f"np.swapaxes({x}, -1, -2)"
 
 
-def _written_sum(call: Call) -> str:
+def _sum_in_numpy(call: Call) -> str:
     axes = call.attrs["axis"]
     words = [call.inputs[0]]
     if len(axes) != call.ndim(0) or not axes:
@@ -174,31 +221,31 @@ def _written_sum(call: Call) -> str:
     return f"np.sum({', '.join(words + ['keepdims=True'] * call.attrs['keepdims'])})"
 
 
-def _written_spread(call: Call) -> str:
+def _spread_in_numpy(call: Call) -> str:
     axes, x = call.attrs["axis"], call.inputs[0]
     if not call.attrs["keepdims"] and axes != tuple(range(len(axes))):
         x = f"np.expand_dims({x}, {call.text(axes)})"
     return f"np.broadcast_to({x}, {call.text(call.attrs['shape'])})"
 
 
-def _written_transpose(call: Call) -> str:
+def _transpose_in_numpy(call: Call) -> str:
     axes, x = call.attrs["axes"], call.inputs[0]
     return f"{x}.T" if axes == (1, 0) else f"np.transpose({x}, {call.text(axes)})"
 
 
-def _written_cumsum(call: Call) -> str:
+def _cumsum_in_numpy(call: Call) -> str:
     axis, x = call.attrs["axis"], call.inputs[0]
     if not call.attrs["reverse"]:
         return f"np.cumsum({x}, axis={axis})"
     return f"np.flip(np.cumsum(np.flip({x}, {axis}), axis={axis}), {axis})"
 
 
-write(matmul_op, _written_product)
-write(sum_op, _written_sum)
-write(spread, _written_spread)
-write(reshape_op, "np.reshape({0}, {shape})")
-write(transpose_op, _written_transpose)
-write(cumsum_op, _written_cumsum)
+in_numpy(matmul_op, _product_in_numpy)
+in_numpy(sum_op, _sum_in_numpy)
+in_numpy(spread, _spread_in_numpy)
+in_numpy(reshape_op, "np.reshape({0}, {shape})")
+in_numpy(transpose_op, _transpose_in_numpy)
+in_numpy(cumsum_op, _cumsum_in_numpy)
 
 
 def one_axis(axis: int, ndim: int, name: str) -> int:

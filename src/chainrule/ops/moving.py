@@ -16,7 +16,8 @@ from chainrule.ops.elementwise import mul
 from chainrule.ops.kinds import General, Multilinear
 from chainrule.ops.linear import one_axis, reshape, reshape_op, spread
 from chainrule.ops.loops import Element, Index, Place, Scatter
-from chainrule.ops.written import Call, write
+from chainrule.ops.notation import moved
+from chainrule.ops.source import Call, in_numpy
 
 Slices = tuple[tuple[int | None, int | None, int], ...]  # start, stop, step of each axis
 
@@ -247,8 +248,24 @@ shift: General = General(
 ).looped(Element(_shifted))
 """Each element of x moved one place along the first axis, after `start`; back with `reverse`."""
 
+# How they are written.
+# fmt: off
+slice_op.written(moved("a part of {0}", "part({0})", r"\mathrm{part}\left({0}\right)"))
+place.written(moved("{0} among zeros", "placed({0})", r"\mathrm{placed}\left({0}\right)"))
+take_op.written(moved("entries of {0} by the numbers {1}", "{0}[{1}]", r"{0}\left[{1}\right]"))
+scatter_add.written(moved("{0} added up at the places {1}", "added({0} at {1})",
+                          r"\mathrm{added}\left({0}, {1}\right)"))
+take_along_op.written(moved("the entry of each line of {0} that {1} names", "{0}[{1}]",
+                            r"{0}\left[{1}\right]"))
+put_along.written(moved("{0} at the place of each line that {1} names", "placed({0} at {1})",
+                        r"\mathrm{placed}\left({0}, {1}\right)"))
+concat_op.written(moved("what is joined of {0} and the others", "[{*}]", r"\left[{*}\right]"))
+shift.written(moved("the element before each of {0}", "before({0}; {1})",
+                    r"\mathrm{before}\left({0}; {1}\right)"))
+# fmt: on
 
-def _written_slice(call: Call) -> str:
+
+def _slice_in_numpy(call: Call) -> str:
     parts = []
     for n, (start, stop, step) in zip(call.shapes[0], call.attrs["slices"], strict=True):
         ends = [
@@ -261,21 +278,21 @@ def _written_slice(call: Call) -> str:
     return f"{call.inputs[0]}[{', '.join(parts)}]" if parts else call.inputs[0]
 
 
-def _written_concat(call: Call) -> str:
+def _concat_in_numpy(call: Call) -> str:
     if len(call.inputs) == 1:
         return call.inputs[0]
     return f"np.concatenate([{', '.join(call.inputs)}], axis={call.attrs['axis']})"
 
 
-def _written_take(call: Call) -> str:
+def _take_in_numpy(call: Call) -> str:
     x, i = call.inputs
     return f"np.take({x}, {i}, axis={call.attrs['axis']})" if call.attrs["axis"] else f"{x}[{i}]"
 
 
-write(slice_op, _written_slice)
-write(take_op, _written_take)
-write(take_along_op, "np.take_along_axis({0}, {1}, {axis})")
-write(concat_op, _written_concat)
+in_numpy(slice_op, _slice_in_numpy)
+in_numpy(take_op, _take_in_numpy)
+in_numpy(take_along_op, "np.take_along_axis({0}, {1}, {axis})")
+in_numpy(concat_op, _concat_in_numpy)
 
 
 def concat(parts: Any, axis: int = 0) -> Value:

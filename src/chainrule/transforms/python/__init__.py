@@ -10,7 +10,7 @@ def compute(x):
     return np.tanh(x * 2.0 + 1.0)
 
 The script is written from the graph: each op says in NumPy what it computes
-(`chainrule.ops.written`), scopes become comments, and what is read once stands where it is read.
+(`chainrule.ops.source`), scopes become comments, and what is read once stands where it is read.
 '''
 
 from collections.abc import Callable, Mapping, Sequence

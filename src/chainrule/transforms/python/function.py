@@ -13,7 +13,7 @@ import numpy as np
 from chainrule.dims import Dim
 from chainrule.errors import GraphError
 from chainrule.graph import Array, Scope, Tensor
-from chainrule.ops.written import Call, helper_names, written
+from chainrule.ops.source import Call, helper_names, source_of
 from chainrule.transforms.compile.simplify import Node, simplify
 from chainrule.transforms.python import text
 
@@ -192,7 +192,7 @@ class _Function:
     def _source(self, node: Node) -> str:
         """Write the op of a node with INPUT_0, INPUT_1, ... for its inputs."""
         assert node.op is not None
-        fact = written(node.op)
+        fact = source_of(node.op)
         for helper in fact.helpers:
             self.writer.helpers[helper.__name__] = helper
         call = Call(

@@ -19,7 +19,7 @@ import numpy as np
 from chainrule.errors import GraphError
 from chainrule.graph import Array
 from chainrule.ops.linear import swap
-from chainrule.ops.written import helper_name
+from chainrule.ops.source import helper_name
 
 _WIDTH = 96
 

@@ -1,14 +1,14 @@
 """How an op is written in NumPy: the fact from which scripts that need no chainrule are made.
 
 >>> from chainrule.graph import OPS
->>> written(OPS["mul"]).source, written(OPS["maximum"]).source
+>>> source_of(OPS["mul"]).source, source_of(OPS["maximum"]).source
 ('{0} * {1}', 'np.maximum({0}, {1})')
->>> written(OPS["fold"]).helpers[0].__name__
+>>> source_of(OPS["fold"]).helpers[0].__name__
 '_run_fold'
 
 An op seldom says so itself: a formula of operators is NumPy as it stands, a NumPy function has a
 name, and a `run` that is a plain function is called, its source being copied into the script. What
-is short in NumPy but long in `run`, for speed or the last digits, is told by `write`.
+is short in NumPy but long in `run`, for speed or the last digits, is told by `in_numpy`.
 """
 
 import inspect
@@ -47,7 +47,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Written:
+class Source:
     """Source of an op: a template, or a function of the `Call`.
 
     A template has {0}, {1} for the inputs and names such as {axis} for attributes.
@@ -66,42 +66,42 @@ class Written:
         return self.source.format(*call.inputs, **attrs)
 
 
-def write(op: Op, source: str | Callable[[Call], str], *helpers: Callable[..., Any]) -> None:
-    """Say how an op is written: the fields of `Written`."""
-    op.in_numpy = Written(source, helpers)
+def in_numpy(op: Op, source: str | Callable[[Call], str], *helpers: Callable[..., Any]) -> None:
+    """Say how an op is written: the fields of `Source`."""
+    op.in_numpy = Source(source, helpers)
 
 
-def write_call(op: Op, function: Callable[..., Any]) -> None:
+def call_in_numpy(op: Op, function: Callable[..., Any]) -> None:
     """Say that an op is written as a call of a function, which scripts get."""
-    op.in_numpy = Written(_called(function), (function,))
+    op.in_numpy = Source(_called(function), (function,))
 
 
-def written(op: Op) -> Written:
+def source_of(op: Op) -> Source:
     """Give how an op is written; a `GraphError` says what is missing.
 
     >>> from chainrule.graph import OPS
     >>> from chainrule.ops.kinds import Discrete
     >>> half = Discrete("half", lambda x: x / 2, lambda x: (x.shape, x.dtype))
-    >>> written(OPS.pop("half"))
+    >>> source_of(OPS.pop("half"))
     Traceback (most recent call last):
     ...
     chainrule.errors.GraphError: the op half does not say how it is written in NumPy: tell it with \
-chainrule.ops.written.write(half, "np.half({0})")
+chainrule.ops.source.in_numpy(half, "np.half({0})")
     """
     if op.in_numpy is not None:
-        found: Written = op.in_numpy
+        found: Source = op.in_numpy
         return found
     template = next((fact.template for fact in op.loops if isinstance(fact, Map)), None)
     if template is not None and _OPERATORS.fullmatch(template):
-        return Written(_numbered(template))
+        return Source(_numbered(template))
     if isinstance(op.run, np.ufunc):
         inputs = ", ".join(f"{{{i}}}" for i in range(op.run.nin))
-        return Written(f"np.{op.run.__name__}({inputs})")
+        return Source(f"np.{op.run.__name__}({inputs})")
     if inspect.isfunction(op.run) and op.run.__name__ != "<lambda>":
-        return Written(_called(op.run), (op.run,))
+        return Source(_called(op.run), (op.run,))
     raise GraphError(
         f"the op {op.name} does not say how it is written in NumPy: tell it with "
-        f'chainrule.ops.written.write({op.name}, "np.{op.name}({{0}})")'
+        f'chainrule.ops.source.in_numpy({op.name}, "np.{op.name}({{0}})")'
     )
 
 
@@ -126,7 +126,7 @@ def helper_names() -> set[str]:
     found = set()
     for op in OPS.values():
         with suppress(GraphError):  # an op of somebody's own that is not written
-            found |= {helper_name(helper) for helper in written(op).helpers}
+            found |= {helper_name(helper) for helper in source_of(op).helpers}
     return found
 
 
