@@ -47,6 +47,7 @@ LEVELS = [
     ["advise", "range_test", "report"],
     ["estimators"],
     ["search", "scripts"],
+    ["exchange"],
     ["cli"],
     ["__main__"],
 ]

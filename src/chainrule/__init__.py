@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from chainrule.estimators.net import NetClassifier, NetRegressor
     from chainrule.estimators.tabular import TabularClassifier, TabularRegressor
     from chainrule.events import Callback
+    from chainrule.exchange import to_onnx
     from chainrule.history import History
     from chainrule.loading import load
     from chainrule.range_test import lr_range_test
@@ -72,6 +73,7 @@ _LATER = {
     "compile": "transforms.compile",
     "load": "loading",
     "lr_range_test": "range_test",
+    "to_onnx": "exchange",
     "to_python": "scripts",
     "train": "training",
     "training_step": "training",
@@ -87,8 +89,8 @@ __all__ = [
     "TableEncoder", "TabularClassifier", "TabularRegressor", "Tensor", "advise", "anneal",
     "best_of", "check_gradient", "compile", "functional", "grad", "hessian", "hvp", "jacobian",
     "jvp", "load", "losses", "lr_range_test", "metrics", "nn", "no_grad", "ops", "optim",
-    "penalties", "run", "schedules", "search", "tensor", "testing", "to_python", "trace", "train",
-    "training_step", "value_and_grad", "vjp",
+    "penalties", "run", "schedules", "search", "tensor", "testing", "to_onnx", "to_python", "trace",
+    "train", "training_step", "value_and_grad", "vjp",
 ]  # fmt: skip
 
 

@@ -69,6 +69,9 @@ class Op:
     notation: Any = None
     """How a person writes the op: a fact of `chainrule.ops.notation`."""
 
+    in_onnx: Any = None
+    """How ONNX says the op: a fact of `chainrule.ops.opset`."""
+
     in_numpy: Any = None
     """How a script says the op: a `chainrule.ops.source.Written`, None where that follows."""
 

@@ -21,6 +21,7 @@ from chainrule.errors import GraphError, ShapeError
 from chainrule.graph import Array, Attrs, Op, Tensor, Value, ancestors, dtype_of, shape_of
 from chainrule.ops.loops import Along, Steps
 from chainrule.ops.moving import shift
+from chainrule.ops.opset import in_onnx
 from chainrule.ops.source import Call, in_numpy
 from chainrule.transforms.forward import forward
 from chainrule.transforms.reverse import reverse as reverse_walk
@@ -407,3 +408,4 @@ scan_op = Scan(
     lambda init, *rest, body, length, reverse: ((length, *init.shape), init.dtype),
 ).looped(Steps())
 in_numpy(scan_op, _scan_in_numpy, _in_steps)
+in_onnx(scan_op, lambda use: use.steps(use.attrs["body"], use.attrs["reverse"]))

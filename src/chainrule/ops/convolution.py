@@ -26,6 +26,7 @@ from chainrule.ops.linear import matmul, reshape, sum_op
 from chainrule.ops.loops import Parts
 from chainrule.ops.moving import slice_op
 from chainrule.ops.notation import PRODUCT, Form, Notation
+from chainrule.ops.opset import Use, in_float32, in_onnx
 from chainrule.ops.source import call_in_numpy
 from chainrule.ops.windows import (
     Sizes,
@@ -225,6 +226,19 @@ def _run_conv_kernel(
 call_in_numpy(conv_op, _run_conv)
 call_in_numpy(conv_input, _run_conv_input)
 call_in_numpy(conv_kernel, _run_conv_kernel)
+
+
+# In ONNX; the transposes are exported as their parts.
+
+
+def _conv_in_onnx(use: Use) -> str:
+    a = use.attrs
+    pads = [*[before for before, _ in a["padding"]], *[after for _, after in a["padding"]]]
+    settings = {"strides": list(a["stride"]), "pads": pads, "dilations": list(a["dilation"])}
+    return in_float32(use, lambda given: use.node("Conv", *given, **settings, group=a["groups"]))
+
+
+in_onnx(conv_op, _conv_in_onnx)
 
 
 # What people call.

@@ -34,6 +34,7 @@ from chainrule.ops.notation import (
     silent,
 )
 from chainrule.ops.notation import sign as between
+from chainrule.ops.opset import Use, in_float32, in_onnx
 from chainrule.ops.source import Call, call_in_numpy, in_numpy
 
 
@@ -297,6 +298,82 @@ call_in_numpy(sigmoid, helpers.sigmoid)
 call_in_numpy(silu, helpers.silu)
 call_in_numpy(softplus, helpers.softplus)
 call_in_numpy(ndtr, helpers.ndtr)
+
+
+# In ONNX.
+
+
+def _expm1_in_onnx(use: Use) -> str:
+    return use.node("Sub", use.node("Exp", use.aligned()[0]), use.constant(1, use.dtype))
+
+
+def _log1p_in_onnx(use: Use) -> str:
+    return use.node("Log", use.node("Add", use.aligned()[0], use.constant(1, use.dtype)))
+
+
+def _softplus_in_onnx(use: Use) -> str:
+    (x,) = use.aligned()
+    if use.dtype == np.float32:
+        return use.node("Softplus", x)
+    e = use.node("Exp", use.node("Neg", use.node("Abs", x)))
+    low = use.node("Log", use.node("Add", e, use.constant(1, use.dtype)))
+    return use.node("Add", use.node("Max", x, use.constant(0, use.dtype)), low)
+
+
+def _silu_in_onnx(use: Use) -> str:
+    (x,) = use.aligned()
+    return use.node("Mul", x, use.node("Sigmoid", x))
+
+
+def _ndtr_in_onnx(use: Use) -> str:
+    def both(inputs: list[str]) -> str:
+        half, one = use.constant(0.5, np.float32), use.constant(1, np.float32)
+        z = use.node("Mul", inputs[0], use.constant(math.sqrt(0.5), np.float32))
+        return use.node("Mul", use.node("Add", use.node("Erf", z), one), half)
+
+    return in_float32(use, both)
+
+
+def _truth_in_onnx(kind: str) -> Any:
+    def fact(use: Use) -> str:
+        return use.node(kind, *[use.input(k, np.bool_) for k in range(use.count)])
+
+    return fact
+
+
+def _where_in_onnx(use: Use) -> str:
+    branches = [use.input(k, use.dtype) for k in (1, 2)]
+    return use.node("Where", use.input(0, np.bool_), *branches)
+
+
+def _is_finite_in_onnx(use: Use) -> str:
+    if use.input_dtype(0).kind != "f":
+        return use.node("Equal", *[use.input(0)] * 2)
+    lost = [use.node(kind, use.input(0)) for kind in ("IsNaN", "IsInf")]
+    return use.node("Not", use.node("Or", *lost))
+
+
+# fmt: off
+for _op, _kind in ((add, "Add"), (sub, "Sub"), (mul, "Mul"), (div, "Div"), (pow, "Pow"),
+                   (neg, "Neg"), (maximum, "Max"), (minimum, "Min"), (abs, "Abs"), (exp, "Exp"),
+                   (log, "Log"), (sqrt, "Sqrt"), (sin, "Sin"), (cos, "Cos"), (tanh, "Tanh"),
+                   (sigmoid, "Sigmoid"), (less, "Less"), (less_equal, "LessOrEqual"),
+                   (equal, "Equal"), (sign, "Sign"), (floor, "Floor"), (identity, "Identity"),
+                   (stop_gradient, "Identity")):
+    in_onnx(_op, _kind)
+# fmt: on
+in_onnx(expm1, _expm1_in_onnx)
+in_onnx(log1p, _log1p_in_onnx)
+in_onnx(softplus, _softplus_in_onnx)
+in_onnx(silu, _silu_in_onnx)
+in_onnx(ndtr, _ndtr_in_onnx)
+in_onnx(not_equal, lambda use: use.node("Not", use.node("Equal", *use.aligned())))
+in_onnx(logical_and, _truth_in_onnx("And"))
+in_onnx(logical_or, _truth_in_onnx("Or"))
+in_onnx(logical_not, _truth_in_onnx("Not"))
+in_onnx(is_finite, _is_finite_in_onnx)
+in_onnx(where, _where_in_onnx)
+in_onnx(cast, lambda use: use.input(0, use.dtype))
 
 
 def square(x: Value) -> Value:

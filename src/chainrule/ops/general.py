@@ -29,6 +29,7 @@ from chainrule.ops.linear import (
 from chainrule.ops.loops import Along, Element, Parts, Reduce
 from chainrule.ops.moving import put_along, take_along, take_along_op
 from chainrule.ops.notation import Form, Notation, function, given
+from chainrule.ops.opset import Use, in_onnx, without_onnx
 from chainrule.ops.source import Call, call_in_numpy, in_numpy
 
 
@@ -196,6 +197,42 @@ in_numpy(argmax_op, _along_in_numpy("np.argmax"))
 in_numpy(argsort_op, 'np.argsort({0}, axis={axis}, kind="stable")')
 in_numpy(size_op, lambda call: f"np.float64({call.text(product(call.attrs['dims']))})")
 call_in_numpy(log_softmax_op, helpers.log_softmax)
+
+
+# In ONNX.
+
+
+def _max_in_onnx(use: Use) -> str:
+    axis = use.attrs["axis"]
+    axes = use.constant(axis if isinstance(axis, tuple) else [axis], np.int64)
+    return use.node("ReduceMax", use.input(0), axes, keepdims=int(use.attrs["keepdims"]))
+
+
+def _argmax_in_onnx(use: Use) -> str:
+    x = use.input(0, np.int32 if use.input_dtype(0).kind == "b" else None)
+    keep = int(use.attrs["keepdims"])
+    return use.node("ArgMax", x, axis=use.attrs["axis"], keepdims=keep)
+
+
+def _argsort_in_onnx(use: Use) -> str:
+    axis = use.attrs["axis"]
+    x = use.input(0, np.int32 if use.input_dtype(0).kind == "b" else None)
+    k = use.sizes([use.shape[axis]])
+    return use.node("TopK", x, k, outputs=2, axis=axis, largest=0, sorted=1)
+
+
+def _size_in_onnx(use: Use) -> str:
+    sizes = use.sizes(use.attrs["dims"])
+    total = use.node("ReduceProd", sizes, use.constant([0], np.int64), keepdims=0)
+    return use.node("Cast", total, to=use.dtype)
+
+
+in_onnx(max_op, _max_in_onnx)
+in_onnx(log_softmax_op, lambda use: use.node("LogSoftmax", use.input(0), axis=use.attrs["axis"]))
+in_onnx(argmax_op, _argmax_in_onnx)
+in_onnx(argsort_op, _argsort_in_onnx)
+in_onnx(size_op, _size_in_onnx)
+in_onnx(uniform_op, without_onnx("it draws random numbers, and ONNX has other ones"))
 
 
 def max(x: Value, axis: Any = None, keepdims: bool = False) -> Value:  # noqa: A001

@@ -21,6 +21,7 @@ from chainrule.ops.elementwise import cast
 from chainrule.ops.kinds import Multilinear
 from chainrule.ops.loops import Along, Element, Parts, Place, Product, Reduce
 from chainrule.ops.notation import POWER, PRODUCT, Form, Notation, moved, silent
+from chainrule.ops.opset import Use, in_onnx, transposed
 from chainrule.ops.source import Call, in_numpy
 
 Axes = tuple[int, ...]
@@ -246,6 +247,57 @@ in_numpy(spread, _spread_in_numpy)
 in_numpy(reshape_op, "np.reshape({0}, {shape})")
 in_numpy(transpose_op, _transpose_in_numpy)
 in_numpy(cumsum_op, _cumsum_in_numpy)
+
+
+# In ONNX.
+
+
+def _product_in_onnx(use: Use) -> str:
+    parts = []
+    for k, turned in enumerate(("transpose_a", "transpose_b")):
+        x, ndim = use.input(k, use.dtype), len(use.input_shape(k))
+        if use.attrs.get(turned):
+            perm = [*range(ndim - 2), ndim - 1, ndim - 2]
+            x = transposed(use, x, perm)
+        parts.append(x)
+    return use.node("MatMul", *parts)
+
+
+def _sum_in_onnx(use: Use) -> str:
+    x, axes = use.input(0, use.dtype), use.attrs["axis"]
+    if not axes:
+        return x
+    keep = int(use.attrs["keepdims"])
+    return use.node("ReduceSum", x, use.constant(axes, np.int64), keepdims=keep)
+
+
+def _spread_in_onnx(use: Use) -> str:
+    x = use.input(0)
+    if not use.attrs["keepdims"] and use.attrs["axis"]:
+        x = use.node("Unsqueeze", x, use.constant(use.attrs["axis"], np.int64))
+    return use.node("Expand", x, use.sizes(use.attrs["shape"]))
+
+
+def _reshape_in_onnx(use: Use) -> str:
+    shape = use.attrs["shape"]
+    unknown = [i for i, n in enumerate(shape) if not isinstance(n, int)]
+    if len(unknown) == 1 and all(n for n in shape):
+        sizes = use.constant([n if isinstance(n, int) else -1 for n in shape], np.int64)
+        return use.node("Reshape", use.input(0), sizes)
+    return use.node("Reshape", use.input(0), use.sizes(shape), allowzero=1)
+
+
+def _cumsum_in_onnx(use: Use) -> str:
+    axis = use.constant(use.attrs["axis"], np.int64)
+    return use.node("CumSum", use.input(0, use.dtype), axis, reverse=int(use.attrs["reverse"]))
+
+
+in_onnx(matmul_op, _product_in_onnx)
+in_onnx(sum_op, _sum_in_onnx)
+in_onnx(spread, _spread_in_onnx)
+in_onnx(reshape_op, _reshape_in_onnx)
+in_onnx(transpose_op, lambda use: transposed(use, use.input(0), use.attrs["axes"]))
+in_onnx(cumsum_op, _cumsum_in_onnx)
 
 
 def one_axis(axis: int, ndim: int, name: str) -> int:

@@ -17,6 +17,7 @@ from chainrule.ops.kinds import General, Multilinear
 from chainrule.ops.linear import one_axis, reshape, reshape_op, spread
 from chainrule.ops.loops import Element, Index, Place, Scatter
 from chainrule.ops.notation import moved
+from chainrule.ops.opset import Use, gathered, in_onnx, transposed, zeros
 from chainrule.ops.source import Call, in_numpy
 
 Slices = tuple[tuple[int | None, int | None, int], ...]  # start, stop, step of each axis
@@ -293,6 +294,106 @@ in_numpy(slice_op, _slice_in_numpy)
 in_numpy(take_op, _take_in_numpy)
 in_numpy(take_along_op, "np.take_along_axis({0}, {1}, {axis})")
 in_numpy(concat_op, _concat_in_numpy)
+
+
+# In ONNX.
+
+
+def _slice_in_onnx(use: Use) -> str:
+    far = 2**31 - 1
+    ends: list[list[int]] = [[], [], [], []]
+    for axis, (start, stop, step) in enumerate(use.attrs["slices"]):
+        if (start, stop, step) == (None, None, 1):
+            continue
+        first = (0 if step > 0 else far) if start is None else start
+        last = (far if step > 0 else -far) if stop is None else stop
+        for each, n in zip(ends, (first, last, axis, step), strict=True):
+            each.append(int(n))
+    if not ends[0]:
+        return use.input(0)
+    return use.node("Slice", use.input(0), *[use.constant(each, np.int64) for each in ends])
+
+
+def _place_in_onnx(use: Use) -> str:
+    """Put zeros behind each axis that is cut, and pick from it the elements or a zero."""
+    x = use.input(0)
+    for axis, (cut, n) in enumerate(zip(use.attrs["slices"], use.attrs["shape"], strict=True)):
+        if cut == (None, None, 1):
+            continue
+        places = range(*slice(*cut).indices(n))
+        if places.step == 1 and len(places):
+            before, after = places.start, n - places.stop
+            pads = [before, after]
+            x = use.node("Pad", x, use.constant(pads, np.int64), "", use.constant([axis], np.int64))
+            continue
+        index = np.full(n, len(places))
+        index[list(places)] = np.arange(len(places))
+        pads = [0, 1]
+        x = use.node("Pad", x, use.constant(pads, np.int64), "", use.constant([axis], np.int64))
+        x = gathered(use, x, index, axis)
+    return x
+
+
+def _take_along_in_onnx(use: Use) -> str:
+    x, index, axis = use.input(0), use.input(1, np.int64), use.attrs["axis"]
+    if tuple(use.input_shape(1)) != tuple(use.shape):
+        index = use.node("Expand", index, use.sizes(use.shape))
+    whole = list(use.shape)
+    whole[axis] = use.input_shape(0)[axis]
+    if tuple(use.input_shape(0)) != tuple(whole):
+        x = use.node("Expand", x, use.sizes(whole))
+    return use.node("GatherElements", x, index, axis=axis)
+
+
+def _put_along_in_onnx(use: Use) -> str:
+    shape = list(use.shape)
+    shape[use.attrs["axis"]] = use.input_shape(1)[use.attrs["axis"]]
+    x, index = use.input(0), use.input(1, np.int64)
+    if tuple(use.input_shape(0)) != tuple(shape):
+        x = use.node("Expand", x, use.sizes(shape))
+    kind = {"axis": use.attrs["axis"], "reduction": "add"}
+    return use.node("ScatterElements", zeros(use, use.shape), index, x, **kind)
+
+
+def _scatter_in_onnx(use: Use) -> str:
+    """Add along the first axis, to which the others are moved and back."""
+    axis, ndim, more = use.attrs["axis"], len(use.shape), len(use.input_shape(1))
+    x, size = use.input(0), use.attrs["size"]
+    first = [*range(axis, axis + more), *range(axis), *range(axis + more, ndim - 1 + more)]
+    x = transposed(use, x, first)
+    rest = [*use.shape[:axis], *use.shape[axis + 1 :]]
+    index = use.node("Unsqueeze", use.input(1, np.int64), use.constant([more], np.int64))
+    total = use.node("ScatterND", zeros(use, [size, *rest]), index, x, reduction="add")
+    return transposed(use, total, [*range(1, axis + 1), 0, *range(axis + 1, ndim)])
+
+
+def _concat_in_onnx(use: Use) -> str:
+    parts = [use.input(k, use.dtype) for k in range(use.count)]
+    return use.node("Concat", *parts, axis=use.attrs["axis"])
+
+
+def _shift_in_onnx(use: Use) -> str:
+    ends = ([1], [2**31 - 1]) if use.attrs["reverse"] else ([0], [-1])
+    cut = [use.constant(n, np.int64) for n in (*ends, [0])]
+    most = use.node("Slice", use.input(0, use.dtype), *cut)
+    start = use.node("Unsqueeze", use.input(1, use.dtype), use.constant([0], np.int64))
+    start = use.node("Expand", start, use.sizes([1, *use.shape[1:]]))
+    parts = (most, start) if use.attrs["reverse"] else (start, most)
+    return use.node("Concat", *parts, axis=0)
+
+
+def _take_in_onnx(use: Use) -> str:
+    return use.node("Gather", use.input(0), use.input(1, np.int64), axis=use.attrs["axis"])
+
+
+in_onnx(slice_op, _slice_in_onnx)
+in_onnx(place, _place_in_onnx)
+in_onnx(take_op, _take_in_onnx)
+in_onnx(take_along_op, _take_along_in_onnx)
+in_onnx(put_along, _put_along_in_onnx)
+in_onnx(scatter_add, _scatter_in_onnx)
+in_onnx(concat_op, _concat_in_onnx)
+in_onnx(shift, _shift_in_onnx)
 
 
 def concat(parts: Any, axis: int = 0) -> Value:
