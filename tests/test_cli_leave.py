@@ -1,4 +1,4 @@
-"""`chainrule to-python`: models leave chainrule from the command line."""
+"""`chainrule to-python` and `export`: models leave chainrule from the command line."""
 
 import runpy
 
@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 import fitted
-from chainrule import nn
+from chainrule import from_onnx, load, nn
 from chainrule.cli import main
 
 
@@ -59,6 +59,30 @@ def test_what_is_refused(tmp_path, monkeypatch, net, words, message, code):
     assert result.exit_code == code
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_a_module_becomes_onnx(tmp_path, net):
+    pytest.importorskip("onnx")
+    result = run("export", net, "--row", "2,5", "--out", tmp_path / "net.onnx")
+    assert result.exit_code == 0, result.output
+    size = (tmp_path / "net.onnx").stat().st_size
+    assert result.stderr == f"note: {tmp_path}/net.onnx: {size:,} bytes, opset 20\n"
+    x = np.linspace(-1, 1, 30, dtype=np.float32).reshape(3, 2, 5)
+    expected = load(net).predict(x)
+    np.testing.assert_allclose(from_onnx(tmp_path / "net.onnx").predict(x), expected, rtol=1e-5)
+
+
+def test_a_table_model_becomes_onnx(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    fitted.tabular()["binary"].save(tmp_path / "model.chainrule")
+    assert run("export", tmp_path, "--out", tmp_path / "net.onnx").exit_code == 0
+    names = [x.name for x in onnx.load(tmp_path / "net.onnx").graph.input]
+    assert names == list(fitted.tabular()["binary"].feature_names_in_)
+
+
+def test_the_name_says_that_it_is_onnx(net):
+    result = run("export", net, "--row", "2,5", "--out", "net.txt")
+    assert result.stderr == "error: net.txt: expected the name of a model, ending in .onnx\n"
 
 
 def test_an_estimator_knows_its_row(tmp_path):

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from chainrule.estimators.net import NetClassifier, NetRegressor
     from chainrule.estimators.tabular import TabularClassifier, TabularRegressor
     from chainrule.events import Callback
-    from chainrule.exchange import to_onnx
+    from chainrule.exchange import from_onnx, to_onnx
     from chainrule.history import History
     from chainrule.loading import load
     from chainrule.range_test import lr_range_test
@@ -71,6 +71,7 @@ _LATER = {
     "best_of": "restarts",
     "check_gradient": "testing",
     "compile": "transforms.compile",
+    "from_onnx": "exchange",
     "load": "loading",
     "lr_range_test": "range_test",
     "to_onnx": "exchange",
@@ -87,10 +88,10 @@ __all__ = [
     "SWA", "Callback", "ChainruleError", "Checkpoint", "EarlyStopping", "Graph", "History",
     "MLPClassifier", "MLPRegressor", "NetClassifier", "NetRegressor", "ReduceOnPlateau", "Spec",
     "TableEncoder", "TabularClassifier", "TabularRegressor", "Tensor", "advise", "anneal",
-    "best_of", "check_gradient", "compile", "functional", "grad", "hessian", "hvp", "jacobian",
-    "jvp", "load", "losses", "lr_range_test", "metrics", "nn", "no_grad", "ops", "optim",
-    "penalties", "run", "schedules", "search", "tensor", "testing", "to_onnx", "to_python", "trace",
-    "train", "training_step", "value_and_grad", "vjp",
+    "best_of", "check_gradient", "compile", "from_onnx", "functional", "grad", "hessian", "hvp",
+    "jacobian", "jvp", "load", "losses", "lr_range_test", "metrics", "nn", "no_grad", "ops",
+    "optim", "penalties", "run", "schedules", "search", "tensor", "testing", "to_onnx", "to_python",
+    "trace", "train", "training_step", "value_and_grad", "vjp",
 ]  # fmt: skip
 
 

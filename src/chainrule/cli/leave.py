@@ -1,4 +1,4 @@
-"""`chainrule to-python`: models leave chainrule."""
+"""`chainrule to-python` and `export`: models leave chainrule."""
 
 from pathlib import Path
 from typing import Any
@@ -6,9 +6,11 @@ from typing import Any
 from chainrule.cli.tables import counted
 from chainrule.cli.use import model_file, note
 from chainrule.errors import ConfigError
+from chainrule.exchange import to_onnx
 from chainrule.loading import load
 from chainrule.nn.module import Module
 from chainrule.scripts import to_python as write
+from chainrule.transforms.onnx import OPSET
 from chainrule.transforms.run import Spec
 
 
@@ -19,6 +21,15 @@ def to_python(model: Path, out: Path, row: tuple[int, ...] | None, inline: bool 
     note(f"{out}: {counted(len(script.source.splitlines()), 'line')} of Python")
     if script.arrays:
         note(f"{out.with_suffix('.npz')}: {counted(len(script.arrays), 'array')}, to be beside it")
+
+
+def export(model: Path, out: Path, row: tuple[int, ...] | None) -> None:
+    """Write an ONNX model."""
+    if out.suffix != ".onnx":
+        raise ConfigError(f"{out}: expected the name of a model, ending in .onnx")
+    loaded = load(model_file(model))
+    to_onnx(loaded, out, *like(loaded, row))
+    note(f"{out}: {out.stat().st_size:,} bytes, opset {OPSET}")
 
 
 def like(model: Any, row: tuple[int, ...] | None) -> list[Spec]:

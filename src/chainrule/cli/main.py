@@ -195,6 +195,10 @@ _TO_PYTHON = _examples(
     "to-python penguins-model --out predict.py",
     "to-python digits.chainrule --row 1,28,28 --out digits.py",
 )
+_EXPORT = _examples(
+    "export penguins-model --out penguins.onnx",
+    "export digits.chainrule --row 1,28,28 --out digits.onnx",
+)
 _TUNE = _examples(
     "tune penguins.csv --target species --trials 50 --jobs 2",
     "tune houses.csv --target price --score mae --method random",
@@ -209,6 +213,7 @@ _ALL = _examples(
     "profile penguins.csv --target species",
     "advise penguins.csv --target species",
     "to-python penguins-model --out predict.py",
+    "export penguins-model --out penguins.onnx",
 )
 
 
@@ -471,3 +476,18 @@ def to_python(**options: Any) -> None:
     it is run. MODEL is a file, or a folder that `chainrule fit` wrote.
     """
     import_module("chainrule.cli.leave").to_python(**options)
+
+
+@main.command(epilog=_EXPORT)
+@_model
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), metavar="FILE", help="The ONNX model."
+)
+@_shape_of_row
+@_debug
+def export(**options: Any) -> None:
+    """Write a model as ONNX, with the encoding of the table.
+
+    The model takes any number of rows. MODEL is a file, or a folder that `chainrule fit` wrote.
+    """
+    import_module("chainrule.cli.leave").export(**options)

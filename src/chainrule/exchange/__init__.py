@@ -11,4 +11,5 @@
 True
 """
 
+from chainrule.exchange.arriving import from_onnx as from_onnx
 from chainrule.exchange.leaving import to_onnx as to_onnx

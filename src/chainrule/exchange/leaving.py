@@ -11,7 +11,7 @@ from chainrule.columns import MISSING, UNKNOWN
 from chainrule.errors import ConfigError
 from chainrule.estimators.whole import InputColumn, Whole
 from chainrule.nn.module import Module
-from chainrule.scripts.predicting import own_spec, spec_of
+from chainrule.scripts.predicting import own_specs, spec_of
 from chainrule.scripts.script import input_names, keys_of, kind_of
 from chainrule.transforms.onnx import model_of
 from chainrule.transforms.onnx.builder import Builder
@@ -48,7 +48,7 @@ def to_onnx(model: Any, path: str | os.PathLike[str], *like: Any) -> None:
 
 
 def _of_module(model: Module, like: Sequence[Any]) -> Any:
-    specs = [spec_of(x) for x in like] or [own_spec(model)]
+    specs = [spec_of(x) for x in like] or own_specs(model)
     model = model.evaluating()
     graph = trace(model, *specs)
     names = input_names(model, len(specs))

@@ -25,7 +25,7 @@ from chainrule.transforms.run import Spec, trace
 
 def write_prediction(model: Module, like: Sequence[Any], inline: bool | None) -> Script:
     """Write `predict` of a module for inputs like these."""
-    specs = [spec_of(x) for x in like] or [own_spec(model)]
+    specs = [spec_of(x) for x in like] or own_specs(model)
     model = model.evaluating()
     graph = trace(model, *specs)
     names = input_names(model, len(specs))
@@ -61,13 +61,16 @@ def spec_of(like: Any) -> Spec:
     return Spec(("rows", *array.shape[1:]), array.dtype)
 
 
-def own_spec(model: Module) -> Spec:
-    """Give what a model takes, if it starts with a `Linear` layer.
+def own_specs(model: Module) -> list[Spec]:
+    """Give what a model takes, if it starts with a `Linear` layer or has a method `specs`.
 
     >>> from chainrule import nn
-    >>> own_spec(nn.mlp([3, 4, 1]))
-    Spec(shape=('rows', 3), dtype=dtype('float32'))
+    >>> own_specs(nn.mlp([3, 4, 1]))
+    [Spec(shape=('rows', 3), dtype=dtype('float32'))]
     """
+    if hasattr(model, "specs"):
+        told: list[Spec] = model.specs()
+        return told
     first: Any = model
     while isinstance(first, Sequential) and len(first):
         first = first[0]
@@ -76,4 +79,4 @@ def own_spec(model: Module) -> Spec:
             f"what does {kind_of(model)} take? Say it with an array of rows, or "
             'chainrule.Spec(("rows", 28, 28))'
         )
-    return Spec(("rows", first.in_features), first.weight.dtype)
+    return [Spec(("rows", first.in_features), first.weight.dtype)]
