@@ -68,13 +68,15 @@ def explain(
     *,
     weight: Any = None,
     updater: Updater | None = None,
+    columns: Sequence[Sequence[str]] = (),
     **plan: Any,
 ) -> Explanation:
     """Explain a step of training on these rows: forward pass, loss, backward pass, update.
 
     The arguments are those of `chainrule.train`; `optimizer` says which update is explained, and
     `clip_norm`, `clip_value`, `penalty` and `groups` belong to it. `updater` is an optimizer at
-    work, whose state and step number are taken. Without `loss` and `y` a prediction is explained.
+    work, whose state and step number are taken; `columns` gives names to the columns of each input.
+    Without `loss` and `y` a prediction is explained.
     All rows make one batch. The model, the optimizer and the random state stay as they are.
 
     >>> from chainrule import nn
@@ -89,7 +91,8 @@ def explain(
         raise ConfigError("explain(model, loss, x, y): expected both a loss and a target, for a "
                           "step of training, or neither, for a prediction")  # fmt: skip
     if loss is None:
-        return Explanation(_prediction(model, x if isinstance(x, tuple) else (x,)))
+        trace = _prediction(model, x if isinstance(x, tuple) else (x,))
+        return Explanation(_with_columns(trace, columns))
     settings = replace(Plan(**plan), accumulate=1, average=None, batch_size=None)
     judge, chosen = judged(model, loss)
     rows = as_rows(x, y, weight)
@@ -98,7 +101,18 @@ def explain(
         check_contract(judge, chosen, rows, len(rows))
     with _modes(judge):
         judge.train()
-        return Explanation(_Recorder(training).trace())
+        return Explanation(_with_columns(_Recorder(training).trace(), columns))
+
+
+def _with_columns(trace: dict[str, Any], columns: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """Say which column of a table each element of an input is."""
+    inputs = [i for i, node in enumerate(trace["nodes"]) if node["role"] == "input"]
+    for i, names in zip(inputs, columns, strict=False):
+        shape = trace["nodes"][i]["shape"]
+        if len(shape) != 2 or shape[1] != len(names):
+            raise ConfigError(f"columns: {len(names)} names for an input of shape {shape}")
+        trace["columns"] += [[str(name), i, k] for k, name in enumerate(names)]
+    return trace
 
 
 @contextmanager
@@ -147,6 +161,7 @@ def _written(
         "format": FORMAT,
         "settings": {"rows": sizes["batch"], "layers": found.layers, "parameters": found.count},
         "nodes": written,
+        "columns": [],
         "loss": None,
         "predictions": [],
         "gradients": [],
@@ -193,7 +208,7 @@ def _steps(inputs: Sequence[Tensor], body: Body, length: int, reverse: bool) -> 
 
 
 class _ExplainedStep(StepGraph):
-    """The graph of a step, which keeps the cotangent of every node."""
+    """The graph of a step, which keeps the cotangent of every node, inputs included."""
 
     def _loss(
         self, model: Module, loss: Loss, penalty: Penalized | None
@@ -205,13 +220,21 @@ class _ExplainedStep(StepGraph):
     def _differentiated(self) -> list[Value]:
         self.cotangents: dict[int, Value] = {}
         one = Tensor(np.ones((), self.loss.dtype))
+        leaves = [*self.parameters, *self.inputs()]
         found = reverse(
-            [self.loss], [one], self.parameters,
-            create_graph=True, cotangents_of=self.cotangents,
-        )  # fmt: skip
-        gradients = zip(self.parameters, found, strict=True)
+            [self.loss], [one], leaves, create_graph=True, cotangents_of=self.cotangents
+        )
+        gradients = zip(leaves, found, strict=True)
         self.cotangents |= {p.birth: g for p, g in gradients if g is not None}
-        return found
+        return found[: len(self.parameters)]
+
+    def inputs(self) -> list[Tensor]:
+        """Give what the model takes, as far as it is numbers to differentiate by."""
+        return [
+            x
+            for x in ancestors([self.loss])
+            if x.inputs and x.inputs[0] in self.data and x.dtype.kind == "f"
+        ]
 
 
 class _Recorder:
@@ -258,7 +281,10 @@ class _Recorder:
         values = evaluate(everything, self.known, self.sizes)
         cut = {x.birth for x in everything if _root(x.scope) == "batch"}
         cut |= {x.birth for x in everything if graph.numbers[1] in x.inputs}
-        kept = {x.birth for x in ancestors([graph.loss, *new.values(), *states.values()], cut)}
+        to_inputs = [graph.cotangents.get(x.birth) for x in graph.inputs()]
+        ends = [graph.loss, *new.values(), *states.values()]
+        ends += [g for g in to_inputs if isinstance(g, Tensor)]
+        kept = {x.birth for x in ancestors(ends, cut)}
         kept |= cut & {x.birth for node in everything if node.birth in kept for x in node.inputs}
         nodes = [x for x in everything if x.birth in kept]
         found = named(
@@ -297,24 +323,29 @@ class _Recorder:
         }
         after = {x.birth: values[y.birth] for x, y in new.items()}
         trace["after"] = numbers(self._loss_with(after))
-        trace["differences"] = self._differences(trace["parameters"], values)
+        trace["differences"] = self._differences(values)
         return trace
 
-    def _loss_with(self, changed: dict[int, Any], dtype: Any = None) -> float:
+    def _loss_with(self, changed: dict[int, Any]) -> float:
         """Compute the loss with other parameters."""
-        parameters = {p.birth: p.value for p in self.training.model.parameters()}
-        known = self.known | parameters | changed
-        if dtype is not None:
-            known = {k: _as(v, dtype) for k, v in known.items()}
-        return float(
-            evaluate(ancestors([self.graph.loss]), known, self.sizes)[self.graph.loss.birth]
-        )
+        nodes = ancestors([self.graph.loss])
+        found = evaluate(nodes, self.known | changed, self.sizes)
+        return float(found[self.graph.loss.birth])
 
-    def _differences(
-        self, parameters: Sequence[dict[str, Any]], values: dict[int, Any]
-    ) -> list[dict[str, Any]]:
+    def _double(self, values: dict[int, Any]) -> dict[int, Any]:
+        """Give what the loss is computed from in float64, with all that counts as constant."""
+        nodes = ancestors([self.graph.loss])
+        leaves = {x.birth: self.known.get(x.birth, x.value) for x in nodes if x.op is None}
+        double = {birth: _as(value, np.float64) for birth, value in leaves.items()}
+        found = evaluate(nodes, double, self.sizes)
+        constant = [x for x in nodes if x.op and x.op.kind == "discrete" and x.dtype.kind == "f"]
+        return double | {x.birth: found[x.birth] for x in constant}
+
+    def _differences(self, values: dict[int, Any]) -> list[dict[str, Any]]:
         """Compare gradients with quotients of differences, in float64, for some weights."""
         rng, listed = np.random.default_rng(0), []
+        double = self._double(values)
+        middle = self._loss_with(double)
         units = [u for u in self.graph.units if u.leaf.birth in self.graph.cotangents]
         each = max(MOST_DIFFERENCES // max(len(units), 1), 1)
         for i, unit in enumerate(units[:MOST_DIFFERENCES]):
@@ -323,16 +354,18 @@ class _Recorder:
             for flat in sorted(rng.permutation(value.size)[:each]):
                 index = tuple(int(n) for n in np.unravel_index(flat, value.shape))
                 h = 1e-5 * max(1.0, abs(float(value[index])))
-                losses = [
-                    self._loss_with({unit.leaf.birth: _moved(value, index, d)}, np.float64)
+                up, down = (
+                    self._loss_with(double | {unit.leaf.birth: _moved(value, index, d)})
                     for d in (h, -h)
-                ]
+                )
                 listed.append(
                     {
                         "parameter": i,
                         "index": list(index),
                         "gradient": numbers(float(gradient[index])),
-                        "quotient": numbers((losses[0] - losses[1]) / (2 * h)),
+                        "quotient": numbers((up - down) / (2 * h)),
+                        "left": numbers((middle - down) / h),
+                        "right": numbers((up - middle) / h),
                     }
                 )
         return listed

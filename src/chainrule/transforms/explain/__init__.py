@@ -107,17 +107,26 @@ class Explanation:
         blocks, view = self._blocks("latex", level, opened, row, digits)
         written = page.page(blocks, view.script, "chainrule: explanation")
         if path is not None:
-            with atomic_write(path) as file:
-                file.write(written.encode())
+            self.write(path, written)
         return written
 
     def json(self, path: str | os.PathLike[str] | None = None) -> str:
         """Give the trace as JSON; it is written to `path`."""
         written = json.dumps(self.trace)
         if path is not None:
-            with atomic_write(path) as file:
-                file.write(written.encode())
+            self.write(path, written)
         return written
+
+    @staticmethod
+    def write(path: str | os.PathLike[str], text: str) -> None:
+        """Write a text to a file, whole or not at all."""
+        with atomic_write(path) as file:
+            file.write(text.encode())
+
+    def value(self, name: str) -> float:
+        """Give the number of a name, such as "W1[0,1]" or "∂L/∂a1[0]"."""
+        node, index = self._found(name)
+        return float(np.asarray(node.value)[index])
 
     def verify(self) -> Verdict:
         """Check every number by a second evaluator, and every printed line by reading it back.

@@ -48,6 +48,7 @@ class Trace:
         place = {x.birth: i for i, x in enumerate(self.nodes)}
         self._facts = {birth: plain["nodes"][i] for birth, i in place.items()}
         self.settings: Plain = plain["settings"]
+        self.columns: list[tuple[str, int, int]] = [tuple(x) for x in plain["columns"]]
         self.loss = None if plain["loss"] is None else self.nodes[plain["loss"]]
         self.predictions = [self.nodes[i] for i in plain["predictions"]]
         targets = [x for x in self.nodes if self.fact(x, "role") == "target"]
@@ -92,6 +93,14 @@ class Trace:
     def fact(self, node: Tensor, key: str) -> Any:
         """Give what a trace says of a node: its "part", "role" or "layer"."""
         return self._facts[node.birth][key]
+
+    def layer(self, node: Tensor) -> str:
+        """Name the layer of a node, such as "0: Linear(2, 3)", or give nothing."""
+        i = self.fact(node, "layer")
+        if i is None:
+            return ""
+        layer = self.settings["layers"][i]
+        return f"{layer['name']}: {layer['kind']}" if layer["name"] else str(layer["kind"])
 
     def script(self, kind: Any, digits: int) -> Script:
         """Give a way to write with the names of this trace."""

@@ -515,14 +515,19 @@ def _agree(stored: Any, value: Any, size: float, dtype: str) -> bool:
     return bool(abs(stored - value) <= 16 * EPS[dtype] * max(abs(value), size) + TINY[dtype])
 
 
-def follow(nodes: list[dict[str, Any]], arrays: list[Array], changed: dict[int, Array]) -> Any:
-    """Compute again, in full, all nodes that depend on changed ones; gives all arrays."""
+def follow(
+    nodes: list[dict[str, Any]], arrays: list[Array], changed: dict[int, Array], constant: str = ""
+) -> list[Array]:
+    """Compute again, in full, all nodes that depend on changed ones; gives all arrays.
+
+    Results of the op `constant` stay as they are.
+    """
     now = list(arrays)
     touched = set(changed)
     for k, array in changed.items():
         now[k] = array
     for k, node in enumerate(nodes):
-        if k in touched or node["op"] is None or not touched & set(node["inputs"]):
+        if k in touched or node["op"] in (None, constant) or not touched & set(node["inputs"]):
             continue
         inputs = [now[j] for j in node["inputs"]]
         rule = RULES[node["op"]]
@@ -569,7 +574,9 @@ def _check_links(
         own, quotient = float(d["gradient"]), float(d["quotient"])
         if own != stored and not (own != own and stored != stored):
             problems.append(f"a gradient of {given['label']} is {stored}, not {own}")
-        if not _near(own, quotient, 1e-2 if single else 1e-4):
+        room = (1e-2 if single else 1e-4) * max(abs(own), 1e-2)
+        sides = sorted(float(d[side]) for side in ("left", "right"))
+        if not (_near(sum(sides) / 2, quotient, 1e-6) and _between(own, sides, room)):
             problems.append(f"the gradient of {given['label']} at {d['index']} is {own}, but the "
                             f"loss changes by {quotient}")  # fmt: skip
     return problems
@@ -600,6 +607,13 @@ def _near(a: float, b: float, tolerance: float) -> bool:
     return abs(a - b) <= tolerance * max(abs(a), abs(b), 1e-3)
 
 
+def _between(x: float, sides: list[float], room: float) -> bool:
+    """Whether a slope lies between those to the left and to the right."""
+    if not all(map(math.isfinite, (x, *sides))):
+        return True
+    return sides[0] - room <= x <= sides[1] + room
+
+
 def _ancestors(nodes: list[dict[str, Any]], last: int) -> set[int]:
     found, stack = set(), [last]
     while stack:
@@ -626,16 +640,16 @@ def _check_slope(
     if not math.isfinite(gradient) or not math.isfinite(value):
         return []
     h = 1e-5 * max(1.0, abs(value))
-    middle = follow(part, arrays, {k: arrays[k]})[loss].flat[0]
+    middle = follow(part, arrays, {k: arrays[k]}, "stop_gradient")[loss].flat[0]
     sides = []
     for d in (h, -h):
         flat = list(arrays[k].flat)
         flat[at] = value + d
-        now = follow(part, arrays, {k: Array(arrays[k].shape, flat)})[loss].flat[0]
+        moved = {k: Array(arrays[k].shape, flat)}
+        now = follow(part, arrays, moved, "stop_gradient")[loss].flat[0]
         sides.append((now - middle) / d)
-    low, high = min(sides), max(sides)
     room = 1e-3 * max(abs(gradient), 1e-3) + 1e-9 * abs(middle) / h
-    if low - room <= gradient <= high + room:
+    if _between(gradient, sorted(sides), room):
         return []
     return [f"node {g}: the gradient of node {k} is {gradient}, but the loss changes by {sides[0]}"]
 

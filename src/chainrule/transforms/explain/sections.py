@@ -30,6 +30,9 @@ LEVELS = (0, 1, 2, 3, 4, 5, 6)
 MOST_ROWS = 10
 """Rows of a batch that are listed."""
 
+MOST_COLUMNS = 30
+"""Columns of a table that are listed."""
+
 MOST_CORRECTIONS = 12
 """Of the changes of weights, so many are listed, the largest."""
 
@@ -93,6 +96,7 @@ def sections(view: View, levels: Sequence[int]) -> list[Block]:
 
 def _sentence(view: View) -> Iterator[Block]:
     trace = view.trace
+    yield from _not_finite(view)
     if trace.loss is None:
         for node in trace.predictions:
             value = np.asarray(node.value)
@@ -101,6 +105,7 @@ def _sentence(view: View) -> Iterator[Block]:
                 yield Words(("The prediction is ", view.name(node), " = ", view.listed(row), "."))
             else:
                 yield Words(("The prediction is ", view.listed(row), "."))
+        yield from _inputs(view)
         return
     before, after = float(trace.loss.value), float(trace.plain["after"])
     parts: list[Part] = ["Loss ", view.number(before), " → ", view.number(after)]
@@ -121,6 +126,36 @@ def _sentence(view: View) -> Iterator[Block]:
             *_reason(view), ".",
         ]  # fmt: skip
     yield Words(tuple(parts))
+    yield from _inputs(view)
+
+
+def _not_finite(view: View) -> Iterator[Block]:
+    """Say where the first number is that is not finite."""
+    for node in view.trace.nodes:
+        value = np.asarray(node.value)
+        count = 0 if value.dtype.kind != "f" else int(np.sum(~np.isfinite(value)))
+        if count and view.trace.fact(node, "part") != "update":
+            known = node.birth in view.script.names
+            what = view.name(node) if known else "a result that has no name"
+            made = "" if node.op is None else f", made by {node.op.name}"
+            layer = view.trace.layer(node)
+            where = f" in {layer}" if layer else ""
+            yield Words(("The first numbers that are not finite are in ", what,
+                         f"{where}{made}: {count:,} of {value.size:,}."))  # fmt: skip
+            return
+
+
+def _inputs(view: View) -> Iterator[Block]:
+    """List the columns of the user's table, and which input each became."""
+    rows: list[tuple[Part, ...]] = []
+    for column, node, place in view.trace.columns[:MOST_COLUMNS]:
+        x = view.trace.nodes[node]
+        index = (view.row, place)
+        rows.append((column, view.name(x, index), view.number(x.value[index])))
+    if rows:
+        yield Table(("column", "input", "is"), tuple(rows))
+    if len(view.trace.columns) > MOST_COLUMNS:
+        yield Words((f"… and {len(view.trace.columns) - MOST_COLUMNS:,} more columns.",))
 
 
 def _reason(view: View) -> list[Part]:
