@@ -69,8 +69,8 @@ def _changes(trace: Trace, node: Tensor, index: Index) -> dict[int, Array]:
             continue
         with np.errstate(invalid="ignore"):
             change = np.abs(np.nan_to_num(np.asarray(now[x.birth], float) - x.value))
-        if np.any(change):
-            found[x.birth] = change
+        rounding = 32 * np.finfo(x.dtype).eps * np.max(np.abs(np.nan_to_num(x.value)), initial=0.0)
+        found[x.birth] = np.where(change > rounding, change, 0.0)
     return found
 
 
@@ -82,6 +82,6 @@ def _place(trace: Trace, x: Tensor, change: Array, row: int) -> Index | None:
         size = size * np.abs(np.nan_to_num(g.value)) + 1e-12 * size
     if size.ndim and trace.fact(x, "rows"):
         size = np.where(np.arange(len(size)).reshape(-1, *[1] * (size.ndim - 1)) == row, size, -1)
-    if not size.size:
+    if not size.size or np.max(size) <= 0:
         return None
     return tuple(int(n) for n in np.unravel_index(np.argmax(size), size.shape))

@@ -14,7 +14,7 @@ What an element of a linear op is made of, its transpose tells: the cotangent of
 has the weights of all that went into it. So no op needs a rule of its own here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any, TypeAlias
@@ -148,38 +148,38 @@ class Writer:
         assert node.op is not None
         g = np.zeros(node.shape)
         g[index] = 1.0
-        floats = [k for k, x in enumerate(node.inputs) if x.dtype.kind == "f"]
-        if node.op.kind == "multilinear" and len(floats) == 2:
-            return total(self._products(node, g, floats))
-        wanted = [k in floats for k in range(len(node.inputs))]
+        rules = getattr(node.op, "transposes", node.inputs)  # an index has none
+        moved = [k for k in range(len(node.inputs)) if rules[k] is not None]
+        if len(moved) == 2 and node.op.kind == "multilinear":
+            return total(self._products(node, g, moved))
+        wanted = [k in moved for k in range(len(node.inputs))]
         values = [x.value for x in node.inputs]
         weights = node.op.vjp(g, node.value, values, node.attrs, wanted)
         terms = []
-        for k in floats:
-            for i in _places(weights[k]):
-                weight = float(np.asarray(weights[k])[i])
-                term = self._read(node.inputs[k], i)
+        for k in moved:
+            for place, weight in _weights(weights[k], node.inputs[k]):
+                term = self._read(node.inputs[k], place)
                 terms.append(product([Constant(weight), term]))
         return total(terms)
 
-    def _products(self, node: Tensor, g: Array, floats: list[int]) -> list[Expression]:
+    def _products(self, node: Tensor, g: Array, moved: list[int]) -> list[Expression]:
         """Pair the elements of two inputs.
 
         The second input is replaced by the numbers of its elements, so that the cotangent of the
         first says which element each of its own is multiplied by.
         """
         assert node.op is not None
-        first, second = (node.inputs[k] for k in floats)
+        first, second = (node.inputs[k] for k in moved)
         serial = np.arange(1.0, np.size(second.value) + 1).reshape(np.shape(second.value))
         values = [x.value for x in node.inputs]
-        values[floats[1]] = serial
-        wanted = [k == floats[0] for k in range(len(values))]
-        partner = node.op.vjp(g, node.value, values, node.attrs, wanted)[floats[0]]
+        values[moved[1]] = serial
+        wanted = [k == moved[0] for k in range(len(values))]
+        partner = node.op.vjp(g, node.value, values, node.attrs, wanted)[moved[0]]
         terms = []
-        for i in _places(partner):
-            j = np.unravel_index(round(float(partner[i])) - 1, serial.shape)
+        for place, weight in _weights(partner, first):
+            j = np.unravel_index(round(weight) - 1, serial.shape)
             other = self._read(second, tuple(int(n) for n in j))
-            terms.append(product([self._read(first, i), other]))
+            terms.append(product([self._read(first, place), other]))
         return terms
 
     def _line(self, node: Tensor, index: Index) -> Expression:
@@ -213,9 +213,12 @@ class Writer:
         return simple if close else None
 
 
-def _places(x: Array) -> list[Index]:
-    """Give the places of what is not 0."""
-    return [tuple(int(n) for n in i) for i in np.argwhere(x)]
+def _weights(cotangent: Any, x: Tensor) -> Iterator[tuple[Index, float]]:
+    """Give the places in an input whose elements have a weight, and the weights."""
+    array = np.asarray(cotangent)
+    for i in np.argwhere(array):
+        place = tuple(int(n) for n in i)
+        yield _broadcast(place, x.shape), float(array[place])
 
 
 def _broadcast(index: Index, shape: Sequence[int]) -> Index:

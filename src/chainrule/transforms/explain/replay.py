@@ -187,7 +187,7 @@ def _spread(inputs: list[Array], i: Index, axis: list[int], keepdims: bool, shap
 
 
 def _reshape(inputs: list[Array], i: Index, shape: list[int]) -> Any:
-    return inputs[0].flat[Array(shape, [0] * math.prod(shape)).place(i)]
+    return Array(shape, inputs[0].flat)[i]
 
 
 def _transpose(inputs: list[Array], i: Index, axes: list[int]) -> Any:

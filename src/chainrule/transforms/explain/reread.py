@@ -278,7 +278,7 @@ def plain(latex: str) -> str:
     while True:
         match = re.search(r"\\(frac|sqrt|begin\{cases\})|\^(?=\{)", latex)
         if match is None:
-            return latex
+            return latex.replace("{", "").replace("}", "")
         start = match.end()
         if match[0] == r"\frac":
             top, middle = _braced(latex, start)

@@ -209,6 +209,9 @@ def _numbers(view: View) -> Iterator[Block]:
     titles = {"forward": "Forward", "loss": "Loss", "backward": "Backward"}
     for part, title in titles.items():
         blocks = [x for node in view.trace.shown(part) for x in _equations(view, node)]
+        if part == "forward" and not blocks and view.weight is not None:
+            node, index = view.weight[0].node, view.weight[1]
+            blocks = [Words((view.name(node, index), f" changes nothing in row {view.row}."))]
         if not blocks:
             continue
         yield Heading(title)
