@@ -42,9 +42,9 @@ LEVELS = [
     ["testing", "contract", "progress", "loading", "restarts", "places"],
     ["averaging", "checkpoint", "step"],
     ["plan"],
-    ["predicting"],
+    ["predicting", "naming"],
     ["training"],
-    ["advise", "range_test", "report"],
+    ["advise", "range_test", "report", "explaining", "textbook"],
     ["estimators"],
     ["search", "scripts"],
     ["exchange"],
@@ -53,7 +53,7 @@ LEVELS = [
 ]
 LEVEL = {name: i for i, names in enumerate(LEVELS) for name in names}
 THIRD_PARTY = {
-    "numpy", "safetensors", "click", "rich",  # the core
+    "numpy", "safetensors", "click", "rich", "latex2mathml",  # the core
     "sklearn", "scipy",  # estimators alone
     "numba", "llvmlite",  # the compiler of compiled steps alone
 }  # fmt: skip

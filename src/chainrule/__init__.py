@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from chainrule.estimators.tabular import TabularClassifier, TabularRegressor
     from chainrule.events import Callback
     from chainrule.exchange import from_onnx, to_onnx
+    from chainrule.explaining import explain
     from chainrule.history import History
     from chainrule.loading import load
     from chainrule.range_test import lr_range_test
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from chainrule.testing import check_gradient
     from chainrule.training import train, training_step
     from chainrule.transforms.compile import compile  # noqa: A004
+    from chainrule.transforms.explain import Explanation
 
 __version__ = "0.1.0"
 
@@ -57,6 +59,7 @@ _LATER = {
     "Callback": "events",
     "Checkpoint": "checkpoint",
     "EarlyStopping": "stopping",
+    "Explanation": "transforms.explain",
     "History": "history",
     "MLPClassifier": "estimators.mlp",
     "MLPRegressor": "estimators.mlp",
@@ -71,6 +74,7 @@ _LATER = {
     "best_of": "restarts",
     "check_gradient": "testing",
     "compile": "transforms.compile",
+    "explain": "explaining",
     "from_onnx": "exchange",
     "load": "loading",
     "lr_range_test": "range_test",
@@ -85,11 +89,11 @@ _MODULES = (
 )  # fmt: skip
 
 __all__ = [
-    "SWA", "Callback", "ChainruleError", "Checkpoint", "EarlyStopping", "Graph", "History",
-    "MLPClassifier", "MLPRegressor", "NetClassifier", "NetRegressor", "ReduceOnPlateau", "Spec",
-    "TableEncoder", "TabularClassifier", "TabularRegressor", "Tensor", "advise", "anneal",
-    "best_of", "check_gradient", "compile", "from_onnx", "functional", "grad", "hessian", "hvp",
-    "jacobian", "jvp", "load", "losses", "lr_range_test", "metrics", "nn", "no_grad", "ops",
+    "SWA", "Callback", "ChainruleError", "Checkpoint", "EarlyStopping", "Explanation", "Graph",
+    "History", "MLPClassifier", "MLPRegressor", "NetClassifier", "NetRegressor", "ReduceOnPlateau",
+    "Spec", "TableEncoder", "TabularClassifier", "TabularRegressor", "Tensor", "advise", "anneal",
+    "best_of", "check_gradient", "compile", "explain", "from_onnx", "functional", "grad", "hessian",
+    "hvp", "jacobian", "jvp", "load", "losses", "lr_range_test", "metrics", "nn", "no_grad", "ops",
     "optim", "penalties", "run", "schedules", "search", "tensor", "testing", "to_onnx", "to_python",
     "trace", "train", "training_step", "value_and_grad", "vjp",
 ]  # fmt: skip

@@ -538,6 +538,17 @@ class scope:  # noqa: N801 (a context manager, as no_grad)
 
 
 @contextmanager
+def resumed(known: Scope | None) -> Iterator[None]:
+    """Go on in a scope that exists, inside a `with` block."""
+    before = _state.scope
+    _state.scope = known
+    try:
+        yield
+    finally:
+        _state.scope = before
+
+
+@contextmanager
 def tracing() -> "Iterator[dict[Tensor, Tensor]]":
     """Record every op of the block, and collect what `assign` would change."""
     before = _state.tracing
@@ -578,5 +589,5 @@ def ancestors(outputs: Iterable[Tensor], known: Container[int] = ()) -> list[Ten
 __all__ = [
     "METHODS", "OPS", "Array", "Attrs", "Dim", "Op", "Scope", "Shape", "Tensor", "Value",
     "ancestors", "apply", "broadcast_shapes", "constant", "dtype_of", "no_grad", "placeholder",
-    "scope", "shape_of", "tensor", "tracing", "value_of",
+    "resumed", "scope", "shape_of", "tensor", "tracing", "value_of",
 ]  # fmt: skip

@@ -170,11 +170,9 @@ class StepGraph:
     def _units(self, updater: Updater) -> list[Unit]:
         """Differentiate, and say what is updated at once."""
         with scope("gradient"):
-            one = np.ones((), self.loss.dtype)
-            found = reverse([self.loss], [one], self.parameters, create_graph=True)
             gradients = [
                 constant(np.zeros(p.shape, p.dtype)) if g is None else g
-                for g, p in zip(found, self.parameters, strict=True)
+                for g, p in zip(self._differentiated(), self.parameters, strict=True)
             ]
             for g, p in zip(gradients, self.parameters, strict=True):
                 self._named(g, f"{self.names[p.birth]}_gradient")
@@ -191,6 +189,10 @@ class StepGraph:
                     p = self.parameters[i]
                     units.append(Unit(p, gradients[i], self.names[p.birth], [p], b, place))
             return units
+
+    def _differentiated(self) -> list[Value]:
+        one = np.ones((), self.loss.dtype)
+        return reverse([self.loss], [one], self.parameters, create_graph=True)
 
     def _summed(self) -> dict[Tensor, Tensor]:
         """Add the gradients to sums, which the last batch of an update clears."""

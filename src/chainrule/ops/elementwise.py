@@ -11,6 +11,7 @@ tensor([1.        , 2.71828183])
 """
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -232,15 +233,16 @@ identity = Multilinear(
 
 # How they are written.
 # fmt: off
-add.written(between("the sum of {0} and {1}", "+", "+", SUM, joins=True, neutral=0.0))
-sub.written(between("{0} minus {1}", "−", "-", SUM, tight=(1,)))
+add.written(between("the sum of {0} and {1}", "+", "+", SUM, joins=True, neutral=0.0,
+                    repeated="mul"))
+sub.written(between("{0} minus {1}", "−", "-", SUM, tight=(1,), neutral=0.0))
 mul.written(Notation("the product of {0} and {1}", Form("{0}·{1}", PRODUCT),
-                     Form(r"{0} \cdot {1}", PRODUCT), joins=True, neutral=1.0,
+                     Form(r"{0} \cdot {1}", PRODUCT), joins=True, neutral=1.0, repeated="pow",
                      arrays=(Form("{0} ⊙ {1}", PRODUCT), Form(r"{0} \odot {1}", PRODUCT))))
 div.written(Notation("{0} divided by {1}", Form("{0}/{1}", PRODUCT, tight=(1,)),
-                     Form(r"\frac{{0}}{{1}}", ATOM)))
+                     Form(r"\frac{{0}}{{1}}", ATOM), neutral=1.0))
 pow.written(Notation("{0} to the power {1}", Form("{0}^{1}", POWER, tight=(0, 1)),
-                     Form("{0}^{{1}}", POWER, tight=(0,), open=(1,))))
+                     Form("{{0}}^{{1}}", POWER, tight=(0,), open=(1,))))
 neg.written(Notation("minus {0}", Form("−{0}", SIGN, tight=(0,)), Form("-{0}", SIGN, tight=(0,))))
 maximum.written(Notation("the larger of {0} and {1}", Form("max({0}, {1})"),
                          Form(r"\max\left({0}, {1}\right)")))
@@ -257,7 +259,8 @@ sqrt.written(Notation("the square root of {0}", Form("√({0})"), Form(r"\sqrt{{
 sin.written(function("the sine", "sin", r"\sin"))
 cos.written(function("the cosine", "cos", r"\cos"))
 tanh.written(function("the hyperbolic tangent", "tanh", r"\tanh"))
-sigmoid.written(function("the logistic function", "σ", r"\sigma"))
+sigmoid.written(replace(function("the logistic function", "σ", r"\sigma"),
+                        mirrored=lambda out: sub(1.0, out)))
 softplus.written(function("the softplus", "softplus"))
 silu.written(function("the SiLU", "silu"))
 ndtr.written(function("the normal distribution function", "Φ", r"\Phi"))
@@ -274,7 +277,8 @@ floor.written(Notation("{0} rounded down", Form("⌊{0}⌋"),
                        Form(r"\left\lfloor {0} \right\rfloor")))
 stop_gradient.written(silent("{0}, taken as a constant", elements="same"))
 where.written(Notation("{1} where {0}, else {2}", Form("({1} if {0} else {2})"),
-                       Form(r"\begin{cases} {1} & {0} \\ {2} & \text{else} \end{cases}")))
+                       Form(r"\begin{cases} {1} & {0} \\ {2} & \text{else} \end{cases}"),
+                       elements="choice"))
 cast.written(silent("{0}", elements="same"))
 identity.written(silent("{0}", elements="same"))
 # fmt: on

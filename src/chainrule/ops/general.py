@@ -175,13 +175,14 @@ log_softmax_op.written(
     replace(
         function("the logarithm of the softmax", "log softmax", r"\log\,\mathrm{softmax}"),
         elements="given",
+        letter="logp",
         opened=_log_softmax_opened,
     )
 )
-argmax_op.written(given("the place of the largest", "argmax"))
-argsort_op.written(given("the order of the elements", "order"))
-size_op.written(given("the number of elements", "n"))
-uniform_op.written(given("random numbers from 0 to 1", "random"))
+argmax_op.written(given("the place of the largest", "argmax", "i"))
+argsort_op.written(given("the order of the elements", "order", "i"))
+size_op.written(given("the number of elements", "count", "n"))
+uniform_op.written(given("random numbers from 0 to 1", "random", "u"))
 
 
 def _along_in_numpy(name: str) -> Any:

@@ -159,28 +159,36 @@ cumsum_op = Multilinear(
 
 # How they are written.
 
+_LOW = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
-def _turned(first: str, second: str, mark: str) -> Callable[[dict[str, Any]], str]:
-    """Give a product of matrices with a mark on those that are transposed."""
-    return lambda attrs: (
-        f"{first}{mark if attrs.get('transpose_a') else ''}"
-        f"{second}{mark if attrs.get('transpose_b') else ''}"
-    )
+
+def _turned(between: str, turned: str) -> Callable[[dict[str, Any]], str]:
+    """Give a product of matrices, those that are transposed being written as `turned`."""
+
+    def template(attrs: dict[str, Any]) -> str:
+        marks = (attrs.get("transpose_a"), attrs.get("transpose_b"))
+        places = [f"{{{k}}}" for k in range(2)]
+        return between.join(
+            turned.replace("{0}", place) if mark else place
+            for place, mark in zip(places, marks, strict=True)
+        )
+
+    return template
 
 
 matmul_op.written(
     Notation(
         "the matrix product of {0} and {1}",
-        Form(_turned("{0}", " {1}", "ᵀ"), PRODUCT, tight=(0, 1)),
-        Form(_turned("{0}", r"\, {1}", r"^\top"), PRODUCT, tight=(0, 1)),
+        Form(_turned(" ", "{0}ᵀ"), PRODUCT, tight=(0, 1)),
+        Form(_turned(r" \, ", r"{{0}}^\top"), PRODUCT, tight=(0, 1)),
         elements="linear",
     )
 )
 sum_op.written(
     moved(
         "the sum of {0} over axis {axis}",
-        lambda attrs: f"sum{_axes(attrs)}({{0}})",
-        lambda attrs: rf"\sum_{{{_axes(attrs)}}} \left({{0}}\right)",
+        lambda attrs: f"Σ{_axes(attrs).translate(_LOW)}({{0}})",
+        lambda attrs: rf"\sum\nolimits_{{\mathrm{{axis}}\,{_axes(attrs)}}} \left({{0}}\right)",
     )
 )
 spread.written(silent("{0}, repeated"))
@@ -189,7 +197,7 @@ transpose_op.written(
     Notation(
         "{0}, its axes exchanged",
         Form("{0}ᵀ", POWER, tight=(0,)),
-        Form(r"{0}^\top", POWER, tight=(0,)),
+        Form(r"{{0}}^\top", POWER, tight=(0,)),
         elements="linear",
     )
 )
@@ -199,7 +207,7 @@ cumsum_op.written(
 
 
 def _axes(attrs: dict[str, Any]) -> str:
-    return ",".join(str(axis) for axis in attrs["axis"])
+    return "".join(str(axis) for axis in attrs["axis"])
 
 
 def _product_in_numpy(call: Call) -> str:

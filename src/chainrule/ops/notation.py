@@ -13,7 +13,7 @@ are needed and nowhere else: SUM < PRODUCT < SIGN < POWER < ATOM.
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 SUM, PRODUCT, SIGN, POWER, ATOM = range(1, 6)
@@ -55,11 +55,15 @@ class Form:
 class Notation:
     """How an op is written and read.
 
-    `arrays` are the forms for whole arrays where they differ, as the sign of a product. An op
-    that `joins` takes any number of inputs, with its sign between them, and those equal to
-    `neutral` change nothing. `elements` says what an element of the result is made of: "same",
-    the elements at its place; "linear", a weighted sum; "line", all elements along `axis`;
-    "given", nothing that can be written. `opened` writes the op in simpler ones, for reading.
+    * `arrays` are the forms for whole arrays where they differ, as the sign of a product.
+    * An op that `joins` takes any number of inputs, with its sign between them; those equal to
+      `neutral` change nothing, and equal ones are written by the op `repeated`, as x + x is 2 x.
+    * `elements` says what an element of the result is made of: "same", the elements at its place;
+      "linear", a weighted sum; "line", all elements along `axis`; "choice", one of two inputs, as
+      the first says; "given", nothing that can be written.
+    * `opened` writes the op in simpler ones, for reading.
+    * `mirrored` gives f(-x) by f(x), for a function that has such a symmetry.
+    * Results that need a name get one that begins with `letter`.
     """
 
     words: str
@@ -68,8 +72,11 @@ class Notation:
     arrays: tuple[Form, Form] | None = None
     joins: bool = False
     neutral: float | None = None
+    repeated: str = ""
     elements: str = "same"
+    letter: str = "t"
     opened: Callable[..., Any] | None = None
+    mirrored: Callable[[Any], Any] | None = None
 
 
 def function(words: str, text: str, latex: str = "") -> Notation:
@@ -105,6 +112,6 @@ def silent(words: str, elements: str = "linear") -> Notation:
     return Notation(words, Form("{0}"), Form("{0}"), elements=elements)
 
 
-def given(words: str, text: str) -> Notation:
+def given(words: str, text: str, letter: str) -> Notation:
     """Give the notation of a result that is looked up, counted or drawn, not computed."""
-    return Notation(words, Form(text), Form(rf"\mathrm{{{text}}}"), elements="given")
+    return replace(function(words, text), elements="given", letter=letter)

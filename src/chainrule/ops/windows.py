@@ -214,8 +214,8 @@ windows_op.written(moved("the windows of {0}", "windows({0})", r"\mathrm{windows
 fold_op.written(
     moved("the windows {0}, laid back and added up", "fold({0})", r"\mathrm{fold}\left({0}\right)")
 )
-window_places.written(given("the places of a window", "places"))
-window_argmax.written(given("the place of the largest of each window", "place of max"))
+window_places.written(given("the places of a window", "places", "i"))
+window_argmax.written(given("the place of the largest of each window", "argmax", "i"))
 window_max_op.written(
     Notation(
         "the largest element of each window of {0}",

@@ -45,10 +45,12 @@ def reverse(
     wrt: Sequence[Tensor],
     *,
     create_graph: bool = False,
+    cotangents_of: dict[int, Value] | None = None,
 ) -> list[Value]:
     """Give the cotangent of each tensor of `wrt`, or None where no output depends on it.
 
     Cotangents are arrays; with `create_graph`, or in a trace, they are tensors of a new graph.
+    `cotangents_of` receives that of every node on the way, by its birth number.
     """
     nodes = ancestors(outputs)
     needed = _between(nodes, wrt)
@@ -61,6 +63,8 @@ def reverse(
             continue
         keep = node.birth in wanted_later
         g = found[node.birth] if keep else found.pop(node.birth)
+        if cotangents_of is not None:
+            cotangents_of[node.birth] = g
         for x in node.inputs:
             if x.changed > node.birth:
                 raise GraphError(_stale(node.op))
