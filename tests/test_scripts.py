@@ -374,7 +374,7 @@ def loaded(folder, script):
 def test_the_script_of_a_table_reads_csv(tmp_path):
     net, frame = fitted.tabular()["multiclass"], fitted.table()
     to_python(net, path=tmp_path / "net.py")
-    frame.to_csv(tmp_path / "rows.csv", index=False)
+    frame.to_csv(tmp_path / "rows.csv", index=False, na_rep="NA", encoding="utf-8-sig")
     found = run(tmp_path / "net.py", tmp_path / "rows.csv").stdout.split()
     assert found == net.predict(frame).tolist()
 

@@ -208,7 +208,7 @@ def _run_conv_input(
     parts = (np.swapaxes(kernels, -1, -2) @ results).reshape(n, groups * w.shape[1], *size, *counts)
     whole = tuple(k + a + b for k, (a, b) in zip(shape, padding))  # noqa: B905 (short in scripts)
     inside = [slice(a, a + k) for k, (a, b) in zip(shape, padding)]  # noqa: B905
-    return _run_fold(parts, whole, size, stride, dilation)[:, :, *inside]
+    return _run_fold(parts, whole, size, stride, dilation)[(slice(None), slice(None), *inside)]
 
 
 def _run_conv_kernel(

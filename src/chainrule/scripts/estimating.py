@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from chainrule.estimators.whole import InputColumn, Whole
+from chainrule.files import MISSING_TEXT
 from chainrule.scripts.script import READ, Script, keys_of, labels_of, put_together, shapes_of
 from chainrule.transforms.python import Parts, rebuild
 
@@ -22,7 +23,7 @@ _TABLE = '''def columns(table):
 
 def number(cell):
     """Give a number, NaN for a missing one, 0 or 1 for a truth value."""
-    return float({None: "nan", "True": 1, "False": 0}.get(cell, cell))
+    return float({"none": "nan", "true": 1, "false": 0}.get(str(cell).lower(), cell))
 
 
 def code(cell, codes):
@@ -31,10 +32,11 @@ def code(cell, codes):
     return 1 if missing else codes.get(cell, 0)'''
 
 _READ_TABLE = '''def read(path):
-    """Read a CSV file with a header as a dictionary of lists; empty cells are missing."""
-    with open(path, newline="", encoding="utf-8") as file:
+    """Read a CSV file with a header as a dictionary of lists."""
+    with open(path, newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
-    return {name: [row[name] or None for row in rows] for name in COLUMNS}'''
+    cells = {name: [row[name] for row in rows] for name in COLUMNS}
+    return {k: [None if cell in MISSING else cell for cell in v] for k, v in cells.items()}'''
 
 
 def write_estimator(estimator: Any, inline: bool | None) -> Script:
@@ -53,6 +55,7 @@ def write_estimator(estimator: Any, inline: bool | None) -> Script:
         functions, reading = [parts.functions, _TABLE], _READ_TABLE
         call = "read(sys.argv[1])"
         starts += [f"COLUMNS = {names}", _codes(whole.columns)]
+        starts += [f"MISSING = {MISSING_TEXT}  # cells of a CSV file"]
     if whole.classes is not None and whole.task != "multilabel":
         starts.append(f"CLASSES = np.array({whole.classes.tolist()})")
     main = f"""{reading}

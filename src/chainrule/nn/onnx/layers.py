@@ -14,7 +14,8 @@ import numpy as np
 from chainrule import ops, pooling
 from chainrule.errors import ConfigError
 from chainrule.graph import Value, dtype_of, shape_of
-from chainrule.nn.onnx.readers import READERS, Given, channels, reader
+from chainrule.nn.onnx.readers import Given, channels, reader
+from chainrule.nn.onnx.shaping import READERS
 from chainrule.scan import scan
 
 

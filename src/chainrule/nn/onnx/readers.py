@@ -10,14 +10,12 @@ array([0., 2.])
 
 import math
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from chainrule import functional, ops
-from chainrule.dims import product
-from chainrule.errors import ConfigError, GraphError
+from chainrule.errors import ConfigError
 from chainrule.graph import Value, dtype_of, shape_of
 from chainrule.nn.onnx.sizes import known
 
@@ -25,9 +23,6 @@ Reader = Callable[["Given"], Any]
 
 READERS: dict[str, Reader] = {}
 """The types of nodes that are known, by name."""
-
-MOST_ELEMENTS = 2**26
-"""Elements that a constant of a model may be filled with."""
 
 
 class Given:
@@ -74,12 +69,9 @@ def reader(*kinds: str) -> Callable[[Reader], Reader]:
     return register
 
 
-def _shape(x: Value) -> tuple[Any, ...]:
-    return tuple(shape_of(x))
-
-
-def _axis(axis: int, x: Value) -> int:
-    return axis + len(_shape(x)) if axis < 0 else axis
+def axis_of(axis: int, x: Value) -> int:
+    """Give an axis as a number from 0."""
+    return axis + len(shape_of(x)) if axis < 0 else axis
 
 
 def _cast(x: Value, dtype: Any) -> Value:
@@ -108,7 +100,7 @@ def _erf(x: Value) -> Value:
 
 # fmt: off
 _PLAIN: dict[str, Callable[..., Value]] = {
-    "Abs": ops.abs, "Add": ops.add, "And": ops.logical_and, "Cos": ops.cos, "Div": ops.div,
+    "Abs": ops.abs, "Add": ops.add, "And": ops.logical_and, "Cos": ops.cos,
     "Equal": ops.equal, "Erf": _erf,
     "Exp": ops.exp, "Floor": ops.floor, "Ceil": lambda x: ops.neg(ops.floor(ops.neg(x))),
     "Greater": lambda x, y: ops.less(y, x), "GreaterOrEqual": lambda x, y: ops.less_equal(y, x),
@@ -171,8 +163,8 @@ def _gelu(node: Given) -> Value:
 
 @reader("Softmax", "LogSoftmax")
 def _softmax(node: Given) -> Value:
-    axis = _axis(node.attr("axis", -1 if node.opset >= 13 else 1), node[0])
-    if node.opset < 13 and axis != len(_shape(node[0])) - 1:
+    axis = axis_of(node.attr("axis", -1 if node.opset >= 13 else 1), node[0])
+    if node.opset < 13 and axis != len(shape_of(node[0])) - 1:
         raise ConfigError(f"{node.kind} over several axes (opset {node.opset}, axis {axis})")
     return (ops.softmax if node.kind == "Softmax" else ops.log_softmax)(node[0], axis)
 
@@ -208,155 +200,6 @@ def _to(node: Given) -> Value:
 def _dropout(node: Given) -> Any:
     """Leave everything: a model that is read is one to predict with."""
     return (node[0], ops.equal(node[0], node[0]))
-
-
-# Shapes.
-
-
-@reader("Shape")
-def _shape_of(node: Given) -> Any:
-    sizes = np.empty(len(_shape(node[0])), object)
-    sizes[:] = _shape(node[0])
-    return sizes[node.attr("start", 0) : node.attr("end", None)]
-
-
-@reader("Flatten")
-def _flatten(node: Given) -> Value:
-    shape = _shape(node[0])
-    axis = _axis(node.attr("axis", 1), node[0])
-    return ops.reshape(node[0], (product(shape[:axis]), product(shape[axis:])))
-
-
-@reader("Reshape")
-def _reshape(node: Given) -> Value:
-    before = _shape(node[0])
-    wanted = node.numbers(1, "shape")
-    if not node.attr("allowzero", 0):
-        wanted = [before[i] if isinstance(n, int) and n == 0 else n for i, n in enumerate(wanted)]
-    return ops.reshape(node[0], tuple(wanted))
-
-
-@reader("Transpose")
-def _transpose(node: Given) -> Value:
-    return ops.transpose(node[0], node.attr("perm", None))
-
-
-@reader("Squeeze")
-def _squeeze(node: Given) -> Value:
-    shape = _shape(node[0])
-    axes = node.numbers(1, "axes")
-    if axes is None:
-        axes = [i for i, n in enumerate(shape) if isinstance(n, int) and n == 1]
-    gone = {_axis(int(i), node[0]) for i in axes}
-    return ops.reshape(node[0], tuple(n for i, n in enumerate(shape) if i not in gone))
-
-
-@reader("Unsqueeze")
-def _unsqueeze(node: Given) -> Value:
-    shape, axes = _shape(node[0]), node.numbers(1, "axes")
-    ndim = len(shape) + len(axes)
-    new, rest = {int(i) % ndim for i in axes}, iter(shape)
-    return ops.reshape(node[0], tuple(1 if i in new else next(rest) for i in range(ndim)))
-
-
-@reader("Expand")
-def _expand(node: Given) -> Value:
-    shape = tuple(node.numbers(1, "shape"))
-    before = _shape(node[0])
-    whole = [1] * max(len(shape), len(before))
-    for i, n in enumerate(shape):
-        whole[len(whole) - len(shape) + i] = n
-    for i, n in enumerate(before):
-        at = len(whole) - len(before) + i
-        whole[at] = n if whole[at] == 1 else whole[at]
-    return ops.broadcast_to(node[0], tuple(whole))
-
-
-@reader("Concat")
-def _concat(node: Given) -> Value:
-    return ops.concat(node.inputs, node.attr("axis", 0))
-
-
-@reader("Split")
-def _split(node: Given) -> Any:
-    axis = _axis(node.attr("axis", 0), node[0])
-    n, sizes = _shape(node[0])[axis], node.numbers(1, "split")
-    if sizes is None:
-        count = node.attr("num_outputs", node.attr("outputs", 1))
-        each = -(-n // count)
-        sizes = [min(each, n - i * each) for i in range(count)]
-    ends = np.cumsum([0, *sizes]).tolist()
-    whole = (slice(None),) * axis
-    return tuple(ops.getitem(node[0], (*whole, slice(a, b))) for a, b in pairwise(ends))
-
-
-@reader("Slice")
-def _slice(node: Given) -> Value:
-    starts, ends = node.numbers(1, "starts"), node.numbers(2, "ends")
-    axes = node.numbers(3, "axes", list(range(len(starts))))
-    steps = node.numbers(4, "steps", [1] * len(starts))
-    key: list[Any] = [slice(None)] * len(_shape(node[0]))
-    for start, stop, axis, step in zip(starts, ends, axes, steps, strict=True):
-        at = _axis(int(axis), node[0])
-        whole = step == 1 and start == 0 and (stop == key_size(node[0], at) or _is_far(stop))
-        if not whole:
-            stop = None if step < 0 and isinstance(stop, int) and stop < -(2**30) else stop
-            key[at] = slice(int(start), stop if stop is None else int(stop), int(step))
-    return ops.getitem(node[0], tuple(key))
-
-
-def key_size(x: Value, axis: int) -> Any:
-    """Give the size of an axis."""
-    return _shape(x)[axis]
-
-
-def _is_far(n: Any) -> bool:
-    return isinstance(n, int) and n >= 2**30
-
-
-@reader("Gather")
-def _gather(node: Given) -> Value:
-    axis = _axis(node.attr("axis", 0), node[0])
-    index = node[1]
-    return ops.take(
-        node[0], index if np.dtype(index.dtype).kind in "iu" else _cast(index, int), axis
-    )
-
-
-@reader("GatherElements")
-def _gather_elements(node: Given) -> Value:
-    return ops.take_along(node[0], node[1], node.attr("axis", 0))
-
-
-@reader("ConstantOfShape")
-def _constant_of_shape(node: Given) -> Value:
-    shape = tuple(node.numbers(0, "shape"))
-    value = np.asarray(node.attr("value", [0.0]), node.attr("dtype", "float32")).reshape(())
-    if all(isinstance(n, int) for n in shape) and product(shape) > MOST_ELEMENTS:
-        raise ConfigError(
-            f"ConstantOfShape of {product(shape):,} elements: at most {MOST_ELEMENTS:,}"
-        )
-    return ops.broadcast_to(value, shape)
-
-
-@reader("Pad")
-def _pad(node: Given) -> Value:
-    node.only(mode=["constant"])
-    pads = node.numbers(1, "pads")
-    value = node[2] if node.has(2) else node.attr("value", 0.0)
-    if np.any(known(value, "the number of Pad") != 0):
-        raise ConfigError("a Pad node puts other numbers than 0 around; known: 0")
-    ndim = len(_shape(node[0]))
-    axes = [_axis(int(i), node[0]) for i in node.numbers(3, "axes", list(range(ndim)))]
-    both = [(0, 0)] * ndim
-    for i, axis in enumerate(axes):
-        both[axis] = (int(pads[i]), int(pads[i + len(axes)]))
-    first = next((i for i, pair in enumerate(both) if pair != (0, 0)), ndim)
-    if any(n < 0 for pair in both for n in pair):
-        raise ConfigError(
-            "a Pad node cuts off elements, with pads below 0; known: pads of at least 0"
-        )
-    return ops.pad(node[0], both[first:])
 
 
 # Reductions.
@@ -396,8 +239,8 @@ def _cumsum(node: Given) -> Value:
 
 @reader("LayerNormalization")
 def _layer_norm(node: Given) -> Value:
-    ndim = len(_shape(node[0]))
-    axes = tuple(range(_axis(node.attr("axis", -1), node[0]), ndim))
+    ndim = len(shape_of(node[0]))
+    axes = tuple(range(axis_of(node.attr("axis", -1), node[0]), ndim))
     y = functional.normalize(node[0], axes, node.attr("epsilon", 1e-5))[0]
     y = ops.mul(y, node[1])
     return ops.add(y, node[2]) if node.has(2) else y
@@ -413,16 +256,13 @@ def _batch_norm(node: Given) -> Value:
     """Normalize by the statistics of the file, which training leaves as they are."""
     node.only(training_mode=[0])
     x, *rest = node.inputs
-    scale, shift, mean, var = (channels(v, len(_shape(x))) for v in rest)
+    scale, shift, mean, var = (channels(v, len(shape_of(x))) for v in rest)
     root = ops.sqrt(ops.add(var, node.attr("epsilon", 1e-5)))
     return ops.add(ops.mul(ops.div(ops.sub(x, mean), root), scale), shift)
 
 
 @reader("InstanceNormalization")
 def _instance_norm(node: Given) -> Value:
-    ndim = len(_shape(node[0]))
+    ndim = len(shape_of(node[0]))
     y = functional.normalize(node[0], tuple(range(2, ndim)), node.attr("epsilon", 1e-5))[0]
     return ops.add(ops.mul(y, channels(node[1], ndim)), channels(node[2], ndim))
-
-
-__all__ = ["MOST_ELEMENTS", "READERS", "Given", "GraphError", "channels", "reader"]

@@ -60,7 +60,9 @@ def rebuild(
     given = ", ".join(f"{n}: {described(x)}" for n, x in zip(names, graph.inputs, strict=True))
     doc = f"Give {' and '.join(map(described, outputs))} for {given}."
     if len(doc) > _WIDTH:
-        doc = f"Give {f'{len(outputs)} results' if len(outputs) > 1 else described(outputs[0])}."
+        several = list(graph.output) if isinstance(graph.output, dict) else [str(len(outputs))]
+        what = described(outputs[0]) if len(outputs) == 1 else f"results: {', '.join(several)}"
+        doc = f"Give {what}."
     lines = definition(name, names, doc, [*converted(graph.inputs, names), *body])
     return finished(writer, [lines])
 
