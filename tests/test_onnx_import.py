@@ -212,7 +212,7 @@ def test_every_node_type_that_is_read_is_tested():
 def test_split_gives_several_results(tmp_path):
     node = onnx.helper.make_node("Split", ["x"], ["y", "z"], axis=1, num_outputs=2)
     onnx.save(made([node], {"x": A}, outputs=("y", "z")), tmp_path / "net.onnx")
-    y, z = from_onnx(tmp_path / "net.onnx")(A)
+    y, z = from_onnx(tmp_path / "net.onnx").predict(A)
     assert np.array_equal(y, A[:, :2])
     assert np.array_equal(z, A[:, 2:])
 
@@ -313,7 +313,7 @@ def test_weights_in_a_file_of_the_folder_are_read(tmp_path):
 
 
 def test_huge_constants_are_not_made():
-    with pytest.raises(ConfigError, match="at most 67,108,864"):
+    with pytest.raises(ConfigError, match="at most 268,435,456"):
         READERS["ConstantOfShape"](Given("ConstantOfShape", [np.array([2**20, 2**20])], {}, 20))
 
 
@@ -355,3 +355,51 @@ def test_damaged_bytes_raise_what_chainrule_raises(tmp_path):
         except (ChainruleError, ImportError):
             refused += 1
     assert 30 < refused < 300
+
+
+# What changing bytes found once.
+
+
+def saved(tmp_path, model):
+    (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
+    return tmp_path / "net.onnx"
+
+
+def test_a_constant_without_a_value(tmp_path):
+    make = onnx.helper.make_node
+    nodes = [make("Constant", [], ["c"]), make("Add", ["x", "c"], ["y"])]
+    with pytest.raises(FormatError, match=r"has other than one value|no valid ONNX model"):
+        from_onnx(saved(tmp_path, made(nodes, {"x": A})))
+
+
+def test_a_tensor_of_a_type_that_does_not_exist(tmp_path):
+    model = made([onnx.helper.make_node("Add", ["x", "w"], ["y"])], {"x": A}, {"w": A})
+    model.graph.initializer[0].data_type = 127
+    with pytest.raises(FormatError, match=r"tensors of type 127 do not exist|no valid ONNX model"):
+        from_onnx(saved(tmp_path, model))
+
+
+@pytest.mark.parametrize(
+    ("kind", "constants", "attributes", "words"),
+    [
+        ("LayerNormalization", {"s": B[0]}, {"axis": -(2**40)}, "axis -1099511627776 does not"),
+        ("Expand", {"s": np.array([2**40, 1, 1])}, {}, "Expand makes .* elements: at most"),
+        ("Pad", {"p": np.array([2**40, 0, 0, 0])}, {}, "Pad makes .* elements: at most"),
+        ("Transpose", {}, {"perm": [0, 7]}, "axis 7 does not exist"),
+        ("Concat", {"b": B}, {"axis": 5}, "axis 5 does not exist"),
+        ("Gather", {"i": np.array([9])}, {"axis": 0}, "index 9 is out of bounds"),
+    ],
+)
+def test_settings_that_make_no_sense(tmp_path, kind, constants, attributes, words):
+    node = onnx.helper.make_node(kind, ["x", *constants], ["y"], **attributes)
+    net = from_onnx(saved(tmp_path, made([node], {"x": A}, constants)))
+    with pytest.raises(ChainruleError, match=words):
+        net.predict(A)
+
+
+def test_the_hidden_size_is_that_of_the_weights():
+    net, x, _ = torch_case("gru_dynamo")
+    node = next(node for node in net.nodes if node["kind"] == "GRU")
+    node["attributes"]["hidden_size"] = 10**12
+    with pytest.raises(ConfigError, match="hidden_size=1000000000000"):
+        net.predict(x)

@@ -138,7 +138,10 @@ class _Reading:
         return {"name": given.name, "shape": shape, "dtype": self._dtype(kind.elem_type)}
 
     def _dtype(self, kind: int) -> str:
-        dtype = np.dtype(self.onnx.helper.tensor_dtype_to_np_dtype(kind))
+        try:
+            dtype = np.dtype(self.onnx.helper.tensor_dtype_to_np_dtype(kind))
+        except (KeyError, TypeError) as error:
+            raise FormatError(f"tensors of type {kind} do not exist") from error
         if dtype.kind not in "fiub":
             raise FormatError(
                 f"tensors of {dtype} are not known; known are numbers and truth values"
@@ -203,6 +206,8 @@ class _Reading:
         return found
 
     def _constant(self, node: Any) -> Array:
+        if len(node.attribute) != 1 or len(node.output) != 1:
+            raise FormatError(f"the constant {node.name!r} has other than one value")
         (a,) = node.attribute
         if a.HasField("t"):
             return self._array(a.t, node.output[0])

@@ -133,6 +133,10 @@ def _recurrent(node: Given) -> Any:
     if node.has(4) or node.has(7):
         raise ConfigError(f"{node.kind} with lengths of sequences, or peepholes, is not known")
     n, x = node.attr("hidden_size", 0), node[0]
+    if n != shape_of(node[2])[-1]:
+        raise ConfigError(
+            f"{node.kind}: hidden_size={n}, but R has shape {list(shape_of(node[2]))}"
+        )
     rows, dtype = shape_of(x)[1], dtype_of(x)
     outputs, last = [], []
     for d in range(count):

@@ -8,13 +8,16 @@ import numpy as np
 
 from chainrule import ops
 from chainrule.errors import ChainruleError, ConfigError, FormatError, GraphError
-from chainrule.graph import Tensor, Value, constant, dtype_of, scope, value_of
+from chainrule.graph import Tensor, Value, constant, dtype_of, no_grad, scope, value_of
 from chainrule.nn.module import Buffer, Module, Parameter, register
 from chainrule.nn.onnx.layers import READERS
 from chainrule.nn.onnx.readers import Given
 from chainrule.nn.onnx.sizes import are_sizes, is_shape, joined
 from chainrule.scan import scan
 from chainrule.transforms.run import Spec
+
+_FAULTS = (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError)
+"""What NumPy and Python raise for settings that make no sense."""
 
 
 @register
@@ -66,6 +69,14 @@ class OnnxNet(Module):
             raise GraphError("an output is a shape with the number of rows: a trace cannot give it")
         return found[0] if len(found) == 1 else found
 
+    def predict(self, *inputs: Any) -> Any:
+        """Compute the output for arrays; several are a tuple."""
+        with no_grad():
+            found = self(*inputs)
+        if isinstance(found, tuple):
+            return tuple(np.asarray(value_of(x)) for x in found)
+        return np.asarray(value_of(found))
+
     def config(self) -> dict[str, Any]:
         """Give the arguments of the constructor."""
         names = ("nodes", "inputs", "outputs", "tensors", "opset")
@@ -106,7 +117,7 @@ def _compute(nodes: Sequence[Mapping[str, Any]], known: dict[str, Any], opset: i
                 results = _results(node, inputs, known, opset)
         except ChainruleError:
             raise
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        except _FAULTS as error:
             raise GraphError(
                 f"the node {node['name'] or kind!r} of type {kind} cannot be computed: {error}"
             ) from error

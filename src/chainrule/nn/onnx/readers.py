@@ -18,6 +18,7 @@ from chainrule import functional, ops
 from chainrule.errors import ConfigError
 from chainrule.graph import Value, dtype_of, shape_of
 from chainrule.nn.onnx.sizes import known
+from chainrule.ops.linear import one_axis
 
 Reader = Callable[["Given"], Any]
 
@@ -71,7 +72,7 @@ def reader(*kinds: str) -> Callable[[Reader], Reader]:
 
 def axis_of(axis: int, x: Value) -> int:
     """Give an axis as a number from 0."""
-    return axis + len(shape_of(x)) if axis < 0 else axis
+    return one_axis(axis, len(shape_of(x)), "an ONNX node")
 
 
 def _cast(x: Value, dtype: Any) -> Value:

@@ -5,6 +5,7 @@
 (2, 12)
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -17,8 +18,15 @@ from chainrule.graph import Value, shape_of
 from chainrule.nn.onnx.readers import READERS, Given, axis_of, reader
 from chainrule.nn.onnx.sizes import known
 
-MOST_ELEMENTS = 2**26
-"""Elements that a constant of a model may be filled with."""
+MOST_ELEMENTS = 2**28
+"""Elements that a node may make of few."""
+
+
+def _check_size(kind: str, shape: Sequence[Any]) -> None:
+    """Refuse to make what would fill the memory."""
+    total = product(tuple(shape))
+    if isinstance(total, int) and total > MOST_ELEMENTS:
+        raise ConfigError(f"{kind} makes {total:,} elements: at most {MOST_ELEMENTS:,}")
 
 
 def _shape(x: Value) -> tuple[Any, ...]:
@@ -35,7 +43,8 @@ def _shape_of(node: Given) -> Any:
 @reader("Flatten")
 def _flatten(node: Given) -> Value:
     shape = _shape(node[0])
-    axis = axis_of(node.attr("axis", 1), node[0])
+    axis = node.attr("axis", 1)
+    axis = len(shape) if axis == len(shape) else axis_of(axis, node[0])
     return ops.reshape(node[0], (product(shape[:axis]), product(shape[axis:])))
 
 
@@ -81,6 +90,7 @@ def _expand(node: Given) -> Value:
     for i, n in enumerate(before):
         at = len(whole) - len(before) + i
         whole[at] = n if whole[at] == 1 else whole[at]
+    _check_size(node.kind, whole)
     return ops.broadcast_to(node[0], tuple(whole))
 
 
@@ -136,10 +146,7 @@ def _gather_elements(node: Given) -> Value:
 def _constant_of_shape(node: Given) -> Value:
     shape = tuple(node.numbers(0, "shape"))
     value = np.asarray(node.attr("value", [0.0]), node.attr("dtype", "float32")).reshape(())
-    if all(isinstance(n, int) for n in shape) and product(shape) > MOST_ELEMENTS:
-        raise ConfigError(
-            f"ConstantOfShape of {product(shape):,} elements: at most {MOST_ELEMENTS:,}"
-        )
+    _check_size(node.kind, shape)
     return ops.broadcast_to(value, shape)
 
 
@@ -160,6 +167,8 @@ def _pad(node: Given) -> Value:
         raise ConfigError(
             "a Pad node cuts off elements, with pads below 0; known: pads of at least 0"
         )
+    after = [n if p == (0, 0) else n + sum(p) for n, p in zip(_shape(node[0]), both, strict=True)]
+    _check_size(node.kind, after)
     return ops.pad(node[0], both[first:])
 
 
