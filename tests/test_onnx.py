@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fitted
-from chainrule import Spec, nn, ops, to_onnx, trace
+from chainrule import Spec, TabularClassifier, nn, ops, to_onnx, trace
 from chainrule.errors import ConfigError, GraphError
 from chainrule.graph import OPS
 from chainrule.ops.kinds import Elementwise
@@ -219,6 +219,32 @@ def test_what_the_file_says(tmp_path):
     assert (given.name, made.name) == ("x", "output")
     assert [d.dim_param or d.dim_value for d in made.type.tensor_type.shape.dim] == ["rows", 2]
     assert not net.training or net.train()
+
+
+class Same(nn.Module):
+    """Has names that a model has, too."""
+
+    def __init__(self):
+        self.output, self.weight = nn.Parameter(np.ones(2)), nn.Parameter(np.full(2, 3.0))
+
+    def forward(self, weight, output_2):
+        return weight * self.weight + self.output * output_2
+
+
+def test_a_name_is_that_of_one_thing(tmp_path):
+    x = np.array([[1.0, 2.0]], np.float32)
+    to_onnx(Same(), tmp_path / "net.onnx", x, x)
+    running = session(tmp_path / "net.onnx")
+    assert [i.name for i in running.get_inputs()] == ["weight", "output_2"]
+    np.testing.assert_array_equal(answers(running, [x, x])["output"], x * 4)
+
+
+def test_a_column_that_is_called_as_an_output(tmp_path):
+    frame = {"label": np.arange(40.0), "probabilities": np.arange(40.0) % 7}
+    net = TabularClassifier(members=1, hidden=(2,), epochs=1).fit(frame, np.arange(40) > 9)
+    to_onnx(net, tmp_path / "net.onnx")
+    found = [x.name for x in session(tmp_path / "net.onnx").get_outputs()]
+    assert found == ["label_2", "probabilities_2"]
 
 
 def test_what_is_refused(tmp_path):

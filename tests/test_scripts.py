@@ -141,6 +141,33 @@ def test_names_of_layers_are_comments():
     assert comments == ["# 0: Linear(2, 3)", "# 1: Activation(tanh)", "# 2: Linear(3, 1)"]
 
 
+class Awkward(nn.Module):
+    """Has names that scripts use themselves."""
+
+    def __init__(self):
+        self.h1 = nn.Parameter(np.array([0.5, -0.5]))
+        self.rows = nn.Parameter(np.array([0.3, 0.1]))
+        self.read, self.t, self.batch = (nn.Parameter(np.ones(2)) for _ in range(3))
+        self.sigmoid = nn.Parameter(np.full(2, -0.0))
+
+    def forward(self, len, number):  # noqa: A002
+        y = cr.ops.sigmoid(len * self.h1) + self.rows * cr.ops.mean(number, 0) + self.read
+        y = y * self.t + cr.ops.sigmoid(y * number) * self.batch
+        return cr.ops.reshape(y, (y.shape[0], 2, 1)) + cr.ops.reshape(self.sigmoid, (1, 2, 1))
+
+
+def test_names_that_scripts_use_themselves(tmp_path):
+    model, x = Awkward(), X[:, :2].astype(np.float32)
+    script = to_python(model, x, x, inline=True)
+    ((found,),) = results_of(tmp_path, [(script, "predict", [[x, x]], [])])
+    np.testing.assert_allclose(found, model.predict(x, x), rtol=1e-6)
+    target = np.zeros((4, 2, 1), np.float32)
+    job = jobs_of_a_step(model, "mse", [x, x], target, optimizer=optim.Adam())
+    ((loss,),) = results_of(tmp_path, [job])
+    history = trained(model, "mse", [x, x], target, 3, optimizer=optim.Adam())
+    np.testing.assert_allclose(loss, history["loss"][-1], rtol=1e-6)
+
+
 # The training step.
 
 

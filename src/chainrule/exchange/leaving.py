@@ -96,14 +96,14 @@ def _table(columns: Sequence[InputColumn]) -> Callable[[Builder, Sequence[str]],
     return before
 
 
-def _labels(whole: Whole) -> Callable[[Builder, Sequence[str]], list[str]]:
+def _labels(whole: Whole) -> Callable[[Builder, Sequence[str], Sequence[str]], list[str]]:
     """Declare the outputs, and turn places of classes into classes."""
 
-    def after(builder: Builder, found: Sequence[str]) -> list[str]:
+    def after(builder: Builder, names: Sequence[str], found: Sequence[str]) -> list[str]:
         results = []
-        for (name, x), own in zip(whole.graph.output.items(), found, strict=True):
+        for (kind, x), name, own in zip(whole.graph.output.items(), names, found, strict=True):
             dtype: Any = x.dtype
-            if name == "label" and whole.task != "multilabel":
+            if kind == "label" and whole.task != "multilabel":
                 assert whole.classes is not None
                 dtype = str if whole.classes.dtype.kind in "OU" else whole.classes.dtype
                 values = whole.classes.tolist() if dtype is str else whole.classes

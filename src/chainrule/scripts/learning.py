@@ -45,10 +45,10 @@ def write_step(
     graph = training.traced(flat=False)
     batch = _cut(graph)
     writer = Writer(keys_of(training.model), labels_of(training.model))
+    numbers = [writer.fresh(name) for name in ("t", "factor")]
     names = [writer.fresh(name) for name in [*input_names(model, len(inputs)), "y"]]
     known = {x.birth: name for x, name in zip(batch, names, strict=True)}
-    for x, name in zip(graph.numbers, ("t", "factor"), strict=False):
-        known[x.birth] = writer.fresh(name)
+    known |= {x.birth: name for x, name in zip(graph.numbers, numbers, strict=False)}
     starts = _keep_state(writer, graph, training)
     leaves = [writer.leaf(x, graph.names.get(x.birth)) for x in graph.updates]
     named = {x.birth: f"new_{name}" for x, name in zip(graph.updates.values(), leaves, strict=True)}

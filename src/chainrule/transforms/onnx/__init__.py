@@ -30,15 +30,17 @@ def model_of(
     label: Callable[[Scope | None], str] = lambda scope: scope.path() if scope else "",
     *,
     before: Callable[[Builder, Sequence[str]], Sequence[str]] | None = None,
-    after: Callable[[Builder, Sequence[str]], Sequence[str]] | None = None,
+    after: Callable[[Builder, Sequence[str], Sequence[str]], Sequence[str]] | None = None,
 ) -> Any:
     """Give the `onnx.ModelProto` of a graph.
 
     `keys` are names of parameters and buffers by their birth, `label` says what a scope is called.
-    `before` declares the inputs itself and gives what the graph reads; `after` gives the outputs,
-    and declares them.
+    An output whose name an input has already gets a number. `before` declares the inputs itself
+    and gives what the graph reads; `after` declares the outputs and gives what they are.
     """
     builder = Builder(dict(keys or {}), label)
+    builder.names.update(inputs)
+    outputs = [builder.fresh(name) for name in outputs]
     if before is None:
         for name, x in zip(inputs, graph.inputs, strict=True):
             builder.declare_input(name, x.dtype, x.shape)
@@ -46,7 +48,7 @@ def model_of(
     scope = builder.scope(graph.inputs, read)
     found: Sequence[str] = scope.emit(flatten(graph.output))
     if after is not None:
-        found = after(builder, found)
+        found = after(builder, outputs, found)
     else:
         for name, x in zip(outputs, flatten(graph.output), strict=True):
             builder.declare_output(name, x.dtype, x.shape)

@@ -21,7 +21,15 @@ _INSIDE, _LINE = 56, 80
 """Letters of an expression that may stand inside another one, and of that one."""
 
 _INPUT = re.compile(r"INPUT_(\d+)")
-_RESERVED = {*dir(builtins), *keyword.kwlist, "np", "sys", "math", "Path", "predict", "step"}
+_RESERVED = {
+    *dir(builtins), *keyword.kwlist, "CLASSES", "CODES", "COLUMNS", "MISSING", "Path", "answer",
+    "code", "columns", "compute", "csv", "file", "given", "math", "np", "number", "predict",
+    "predict_proba", "read", "row", "shapes", "step", "sys", "weights",
+}  # fmt: skip
+"""Names that scripts use themselves."""
+
+_LOCAL = re.compile(r"h\d+|carry|[xw]_\d+")
+"""Names of variables inside of functions."""
 
 
 class Writer:
@@ -38,6 +46,7 @@ class Writer:
         self.label = label
         self.taken = dict.fromkeys(helper_names(), 1)
         self.names: dict[int, str] = {}
+        self.dims: dict[str, str] = {}
         self.arrays: dict[str, tuple[str | None, Array]] = {}
         self.helpers: dict[str, Callable[..., Any]] = {}
         self.steps: dict[int, str] = {}
@@ -47,7 +56,7 @@ class Writer:
         """Give a name that is not taken, like the one wanted."""
         name = re.sub(r"\W", "_", wanted)
         name = f"x{name}" if name[:1].isdigit() or not name else name
-        if name in self.taken or name in _RESERVED:
+        if name in self.taken or name in _RESERVED or _LOCAL.fullmatch(name):
             self.taken[name] = self.taken.get(name, 1) + 1
             return self.fresh(f"{name}_{self.taken[name]}")
         self.taken[name] = 1
@@ -67,13 +76,19 @@ class Writer:
             self.arrays[self.names[x.birth]] = (key, value)
         return self.names[x.birth]
 
+    def dim(self, name: str) -> str:
+        """Give the variable for a named dimension, the same in every function."""
+        if name not in self.dims:
+            self.dims[name] = self.fresh(name)
+        return self.dims[name]
+
     def step(self, body: Any) -> str:
         """Give the name of the function of one step of a recurrence."""
         if id(body) not in self.steps:
             self.steps[id(body)] = self.fresh("cell")
             moving = range(1, body.count + 1)
-            names = ["state"] + [f"x{i}" for i in moving]
-            names += [f"w{i}" for i in range(1, len(body.graph.inputs) - body.count)]
+            names = ["carry"] + [f"x_{i}" for i in moving]
+            names += [f"w_{i}" for i in range(1, len(body.graph.inputs) - body.count)]
             inputs = dict(zip([x.birth for x in body.graph.inputs], names, strict=True))
             lines = self.function(body.graph.inputs, inputs, [body.graph.output])
             head = f"def {self.steps[id(body)]}({', '.join(names)}):"
@@ -233,6 +248,7 @@ class _Function:
 
     def _size(self, name: str) -> str:
         """Give the variable for a named dimension, and read it off an input."""
+        own = self.writer.dim(name)
         if name not in self.dims:
             places = [
                 (source, k)
@@ -243,8 +259,8 @@ class _Function:
             if not places:
                 raise GraphError(f"no input of the script has the dimension {name}")
             source, k = places[0]
-            self.dims[name] = f"{name} = {f'{source}.shape[{k}]' if k else f'len({source})'}"
-        return name
+            self.dims[name] = f"{own} = {f'{source}.shape[{k}]' if k else f'len({source})'}"
+        return own
 
     def _same_section(self, node: Node) -> bool:
         reader = self.reader[node.order]

@@ -47,11 +47,16 @@ def array(x: Array) -> str:
     >>> array(np.zeros((2, 3))), array(np.full(4, 0.5))
     ('np.zeros((2, 3), np.float64)', 'np.full(4, 0.5, np.float64)')
     """
-    if x.size == 0 or (x.size > 2 and not x.any()):
+    if x.size == 0 or (x.size > 2 and _is_same(x, np.zeros_like(x))):
         return f"np.zeros({_shape(x)}, {dtype(x.dtype)})"
-    if x.size > 2 and (x == x.flat[0]).all():
+    if x.size > 2 and _is_same(x, np.full_like(x, x.flat[0])):
         return f"np.full({_shape(x)}, {number(x.flat[0])}, {dtype(x.dtype)})"
     return f"np.array({_nested(x)}, {dtype(x.dtype)})"
+
+
+def _is_same(x: Array, y: Array) -> bool:
+    """Whether two arrays are equal to the bit: 0.0 is not -0.0."""
+    return x.tobytes() == y.tobytes()
 
 
 def _shape(x: Array) -> str:
