@@ -448,8 +448,10 @@ def test_numbers_keep_zeros_that_mean_something():
     assert number(float("-inf"), 4) == "-inf"
 
 
-@given(st.floats(allow_nan=False, allow_infinity=False, width=64), st.integers(2, 12))
+@given(st.floats(-1e300, 1e300), st.integers(2, 12))
 def test_a_printed_number_is_the_stored_one_rounded(x, digits):
+    if abs(x) < 1e-290:
+        return  # so small that half a unit of the last digit is none
     shown = float(number(x, digits))
     assert abs(shown - x) <= 0.5000001 * 10.0 ** (
         math.floor(math.log10(abs(x))) + 1 - digits if x else 0

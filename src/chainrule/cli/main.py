@@ -189,8 +189,9 @@ _SHOW = _examples("show penguins-model")
 _EXPLAIN = _examples(
     "explain --example worked",
     "explain penguins-model penguins.csv --row 17",
-    "explain penguins-model penguins.csv --row 17 --target species --html step.html",
-    "explain penguins-model penguins.csv --row 17 --open h3[0,0,1] --level 1",
+    "explain penguins-model penguins.csv --row 17 --html row.html",
+    "explain penguins-model penguins.csv --target species --level 4",
+    "explain penguins-model penguins.csv --open h1[0,1] --level 1",
 )
 _PROFILE = _examples(
     "profile penguins.csv --target species",

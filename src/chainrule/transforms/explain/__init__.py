@@ -27,7 +27,8 @@ from chainrule.transforms.explain.expression import Index
 from chainrule.transforms.explain.reading import Trace, Weight
 from chainrule.transforms.explain.record import Plain
 from chainrule.transforms.explain.reread import wrong_lines
-from chainrule.transforms.explain.sections import LEVELS, View, largest_correction, sections
+from chainrule.transforms.explain.sections import LEVELS, sections
+from chainrule.transforms.explain.view import View, largest_correction
 
 MOST_ELEMENTS = 150
 """A computation of at most so many elements is written out in full."""
@@ -141,9 +142,21 @@ class Explanation:
         printed = sum(bool(re.match(r"\s+[=≈] ", line)) for line in lines)
         return Verdict(count, printed, tuple(problems))
 
+    def fragment(
+        self,
+        *,
+        level: Any = None,
+        opened: str | None = None,
+        row: int = 0,
+        digits: int = 4,
+        heading: str = "h2",
+    ) -> str:
+        """Explain in a part of a page, whose titles are of the kind `heading`."""
+        blocks, view = self._blocks("latex", level, opened, row, digits)
+        return page.fragment(blocks, view.script, heading)
+
     def _repr_html_(self) -> str:
-        blocks, view = self._blocks("latex", None, None, 0, 4)
-        return page.fragment(blocks, view.script)
+        return self.fragment()
 
     def __repr__(self) -> str:
         return f"<explanation: {self.text(level=0)}>"
