@@ -13,6 +13,7 @@ from chainrule.ops.kinds import Elementwise
 from chainrule.ops.loops import Parts
 from chainrule.ops.opset import in_onnx
 from chainrule.transforms.onnx import model_of
+from chainrule.tree import flatten
 from tables import LAYER_ROWS, OP_ROWS
 from test_compile_random import prepared, random_case
 from test_scripts import op_cases, traced
@@ -311,3 +312,12 @@ def test_no_input_is_lost_that_a_model_does_not_read(tmp_path):
         to_onnx(net, tmp_path / "net.onnx")
     model = onnx.load(tmp_path / "net.onnx")
     assert [x.name for x in model.graph.input] == list(net.feature_names_in_)
+
+
+def test_several_outputs(tmp_path):
+    net, x = nn.LSTM(3, 2, seed=0).eval(), np.ones((4, 5, 3), np.float32)
+    to_onnx(net, tmp_path / "net.onnx", Spec((4, "rows", 3)))
+    found = answers(session(tmp_path / "net.onnx"), [x])
+    assert list(found) == ["output_0", "output_1", "output_2"]
+    for y, e in zip(found.values(), flatten(net(x)), strict=True):
+        np.testing.assert_allclose(y, e.detach().numpy(), rtol=1e-5, atol=1e-6)

@@ -23,6 +23,7 @@ from chainrule.transforms.run import Graph, Spec, run, trace
 if TYPE_CHECKING:
     from chainrule import (
         advise,
+        diagnose,
         functional,
         losses,
         metrics,
@@ -84,18 +85,18 @@ _LATER = {
     "training_step": "training",
 }
 _MODULES = (
-    "advise", "functional", "losses", "metrics", "nn", "optim", "penalties", "schedules", "search",
-    "testing",
+    "advise", "diagnose", "functional", "losses", "metrics", "nn", "optim", "penalties",
+    "schedules", "search", "testing",
 )  # fmt: skip
 
 __all__ = [
     "SWA", "Callback", "ChainruleError", "Checkpoint", "EarlyStopping", "Explanation", "Graph",
     "History", "MLPClassifier", "MLPRegressor", "NetClassifier", "NetRegressor", "ReduceOnPlateau",
     "Spec", "TableEncoder", "TabularClassifier", "TabularRegressor", "Tensor", "advise", "anneal",
-    "best_of", "check_gradient", "compile", "explain", "from_onnx", "functional", "grad", "hessian",
-    "hvp", "jacobian", "jvp", "load", "losses", "lr_range_test", "metrics", "nn", "no_grad", "ops",
-    "optim", "penalties", "run", "schedules", "search", "tensor", "testing", "to_onnx", "to_python",
-    "trace", "train", "training_step", "value_and_grad", "vjp",
+    "best_of", "check_gradient", "compile", "diagnose", "explain", "from_onnx", "functional",
+    "grad", "hessian", "hvp", "jacobian", "jvp", "load", "losses", "lr_range_test", "metrics", "nn",
+    "no_grad", "ops", "optim", "penalties", "run", "schedules", "search", "tensor", "testing",
+    "to_onnx", "to_python", "trace", "train", "training_step", "value_and_grad", "vjp",
 ]  # fmt: skip
 
 

@@ -27,7 +27,8 @@ from chainrule.transforms.explain.expression import Index
 from chainrule.transforms.explain.reading import Trace, Weight
 from chainrule.transforms.explain.record import Plain
 from chainrule.transforms.explain.reread import wrong_lines
-from chainrule.transforms.explain.sections import LEVELS, View, largest_correction, sections
+from chainrule.transforms.explain.sections import LEVELS, sections
+from chainrule.transforms.explain.view import View, largest_correction
 
 MOST_ELEMENTS = 150
 """A computation of at most so many elements is written out in full."""
@@ -64,8 +65,9 @@ class Explanation:
     the number of significant digits shown; results are computed from full values.
     """
 
-    def __init__(self, trace: Plain) -> None:
+    def __init__(self, trace: Plain, level: Any = None) -> None:
         self.trace = trace
+        self.level = LEVELS if level is None else level
         self._read = Trace(trace)
 
     @classmethod
@@ -135,15 +137,27 @@ class Explanation:
         floats (`chainrule/transforms/explain/replay.py`); it can be run by itself on the JSON.
         """
         problems = replay.check(self.trace)
-        lines = self.text().splitlines()
+        lines = self.text(level=LEVELS).splitlines()
         problems += [f"printed: {line}" for line in wrong_lines(lines)]
         count = sum(int(np.size(x.value)) for x in self._read.nodes if x.op is not None)
         printed = sum(bool(re.match(r"\s+[=≈] ", line)) for line in lines)
         return Verdict(count, printed, tuple(problems))
 
+    def fragment(
+        self,
+        *,
+        level: Any = None,
+        opened: str | None = None,
+        row: int = 0,
+        digits: int = 4,
+        heading: str = "h2",
+    ) -> str:
+        """Explain in a part of a page, whose titles are of the kind `heading`."""
+        blocks, view = self._blocks("latex", level, opened, row, digits)
+        return page.fragment(blocks, view.script, heading)
+
     def _repr_html_(self) -> str:
-        blocks, view = self._blocks("latex", None, None, 0, 4)
-        return page.fragment(blocks, view.script)
+        return self.fragment()
 
     def __repr__(self) -> str:
         return f"<explanation: {self.text(level=0)}>"
@@ -151,7 +165,8 @@ class Explanation:
     def _blocks(
         self, kind: str, level: Any, opened: str | None, row: int, digits: int
     ) -> tuple[list[Block], View]:
-        levels = LEVELS if level is None else level if isinstance(level, Sequence) else (level,)
+        level = self.level if level is None else level
+        levels = level if isinstance(level, Sequence) else (level,)
         wrong = [x for x in levels if x not in LEVELS]
         if wrong:
             raise ConfigError(f"level={wrong[0]!r}: expected numbers from 0 to 6")

@@ -23,27 +23,29 @@ from chainrule.transforms.explain.writing import Script
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 _STYLE = """
-.explanation { color: #1c2330; background: #fff; font: 15px/1.5 system-ui, sans-serif; }
-.explanation h2 { font-size: 1.15em; margin: 1.6em 0 .5em; border-bottom: 1px solid #d5dae3; }
-.explanation table { border-collapse: collapse; margin: .6em 0; }
-.explanation .steps { display: block; overflow-x: auto; }
-.explanation .steps td { padding: .08em .2em; vertical-align: baseline; white-space: nowrap; }
-.explanation .steps td:first-child { text-align: right; }
-.explanation .steps .first td { padding-top: .55em; }
-.explanation .data th, .explanation .data td { padding: .15em .8em .15em 0; text-align: left; }
-.explanation .data th { border-bottom: 1px solid #d5dae3; font-weight: 600; }
-.explanation .data .number { text-align: right; }
-.explanation .note { color: #667085; padding-left: 1.5em !important; font-size: .9em; }
-@media (prefers-color-scheme: dark) {
-  .explanation { color: #e4e8ef; background: #14181f; }
-  .explanation h2, .explanation .data th { border-color: #394150; }
-  .explanation .note { color: #98a2b3; }
-}
+.explanation { line-height: 1.5; }
+.explanation :is(h2, h3) { font-size: 1.1em; margin: 1.5em 0 .5em; border-bottom: 1px solid #8886; }
+.explanation table { border-collapse: collapse; margin: .6em 0; width: auto; }
+.explanation .e-steps { display: block; overflow-x: auto; }
+.explanation .e-steps td { padding: .08em .2em; border: 0; white-space: nowrap; text-align: left; }
+.explanation .e-steps td:first-child { text-align: right; }
+.explanation .e-steps .e-start td { padding-top: .55em; }
+.explanation .e-data { display: block; overflow-x: auto; }
+.explanation .e-data :is(th, td) { padding: .15em .8em .15em 0; text-align: left; border: 0; }
+.explanation .e-data th { border-bottom: 1px solid #8886; font-weight: 600; }
+.explanation .e-data .e-number { text-align: right; }
+.explanation .e-steps .e-note { opacity: .65; padding-left: 1.5em; font-size: .9em; }
+"""
+
+_PAGE_STYLE = """
+body { max-width: 72em; margin: 1.5em auto; padding: 0 1em; color: #1c2330; background: #fff;
+  font: 15px system-ui, sans-serif; }
+@media (prefers-color-scheme: dark) { body { color: #e4e8ef; background: #14181f; } }
 """
 
 
-def fragment(blocks: Iterable[Block], script: Script) -> str:
-    """Write blocks as a part of a page, as a notebook shows it."""
+def fragment(blocks: Iterable[Block], script: Script, heading: str = "h2") -> str:
+    """Write blocks as a part of a page, which takes its colours from there."""
     body: list[str] = []
     rows: list[str] = []
     for block in [*blocks, None]:
@@ -51,11 +53,11 @@ def fragment(blocks: Iterable[Block], script: Script) -> str:
             rows += _rows(block, script)
             continue
         if rows:
-            body.append(f'<table class="steps">{"".join(rows)}</table>')
+            body.append(f'<table class="e-steps">{"".join(rows)}</table>')
             rows = []
         match block:
             case Heading(text=text):
-                body.append(f"<h2>{escape(text)}</h2>")
+                body.append(f"<{heading}>{escape(text)}</{heading}>")
             case Words(parts=parts):
                 body.append(f"<p>{_joined(parts)}</p>")
             case Table():
@@ -71,8 +73,7 @@ def page(blocks: Iterable[Block], script: Script, title: str) -> str:
         '<meta name="color-scheme" content="light dark"/>'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"/>'
         f"<title>{escape(title)}</title>"
-        "<style>body { max-width: 72em; margin: 1.5em auto; padding: 0 1em; } "
-        "@media (prefers-color-scheme: dark) { body { background: #14181f; } }</style></head>"
+        f"<style>{_PAGE_STYLE}</style></head>"
         f"<body><main>{fragment(blocks, script)}</main></body></html>\n"
     )
 
@@ -95,8 +96,8 @@ def _rows(block: Rule | Equation, script: Script) -> list[str]:
     rows = []
     for i, (sign, text) in enumerate(stages):
         cells = [_math(name) if i == 0 else "", _math(SIGNS[sign]), _math(text)]
-        end = f'<td class="note">{note}</td>' if i == 0 and note else "<td></td>"
-        first = ' class="first"' if i == 0 else ""
+        end = f'<td class="e-note">{note}</td>' if i == 0 and note else "<td></td>"
+        first = ' class="e-start"' if i == 0 else ""
         rows.append(f"<tr{first}>{''.join(f'<td>{c}</td>' for c in cells)}{end}</tr>")
     return rows
 
@@ -112,6 +113,6 @@ def _table(table: Table) -> str:
         cells = []
         for x in row:
             number = is_number(x.text if isinstance(x, Math) else x)
-            cells.append(f"<td{' class=number' * number}>{_joined((x,))}</td>")
+            cells.append(f"<td{' class=e-number' * number}>{_joined((x,))}</td>")
         rows.append(f"<tr>{''.join(cells)}</tr>")
-    return f'<table class="data"><tr>{head}</tr>{"".join(rows)}</table>'
+    return f'<table class="e-data"><tr>{head}</tr>{"".join(rows)}</table>'

@@ -4,9 +4,9 @@
 >>> graph = trace(lambda x: ops.exp(x) * 2.0, np.zeros(2))
 >>> plain = record(graph.nodes, evaluate(graph.nodes, {graph.inputs[0].birth: np.zeros(2)}, {}))
 >>> [(node["op"], node["value"]) for node in plain]
-[(None, [0.0, 0.0]), (None, 2.0), ('exp', [1.0, 1.0]), ('mul', [2.0, 2.0])]
+[(None, [0.0, 0.0]), ('exp', [1.0, 1.0]), (None, 2.0), ('mul', [2.0, 2.0])]
 >>> rebuild(plain)[-1]
-<traced mul: float64[2]>
+tensor([2., 2.])
 """
 
 from collections.abc import Mapping, Sequence

@@ -4,89 +4,28 @@
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from chainrule.graph import OPS, Tensor
 from chainrule.ops.notation import ATOM
-from chainrule.transforms.explain.blocks import (
-    Block,
-    Equation,
-    Heading,
-    Math,
-    Part,
-    Rule,
-    Table,
-    Words,
-)
-from chainrule.transforms.explain.expression import Expression, Index, Ref, Written, product
-from chainrule.transforms.explain.reading import Trace, Weight
-from chainrule.transforms.explain.writing import Script, computed
+from chainrule.transforms.explain.blocks import Block, Equation, Heading, Math, Part, Table, Words
+from chainrule.transforms.explain.expression import Expression, Ref, Written, product
+from chainrule.transforms.explain.rules import layers
+from chainrule.transforms.explain.tables import checks, loss, network, update
+from chainrule.transforms.explain.view import View, largest_correction, largest_place
+from chainrule.transforms.explain.writing import computed
 
 LEVELS = (0, 1, 2, 3, 4, 5, 6)
 
-MOST_ROWS = 10
-"""Rows of a batch that are listed."""
-
 MOST_COLUMNS = 30
 """Columns of a table that are listed."""
-
-MOST_CORRECTIONS = 12
-"""Of the changes of weights, so many are listed, the largest."""
-
-
-@dataclass(frozen=True)
-class View:
-    """How a trace is looked at: which elements are opened, in which row, with which digits.
-
-    `opened` are the elements to write out, None for all; `weight` is the one whose update is told,
-    `asked` if somebody wanted to know.
-    """
-
-    trace: Trace
-    script: Script
-    opened: tuple[tuple[Tensor, Index], ...] | None
-    row: int
-    weight: tuple[Weight, Index] | None
-    asked: bool
-
-    def number(self, x: Any) -> Math:
-        """Write a number."""
-        return Math(self.script.number(x))
-
-    def name(self, node: Tensor, index: Index | None = None) -> Math:
-        """Write a name."""
-        return Math(self.script.name(node, index))
-
-    def signed(self, x: float) -> Math:
-        """Write a number with its sign."""
-        text = self.script.number(x)
-        return Math(text if text[0] in "−-" else f"+{text}")
-
-    def listed(self, value: Any) -> Math:
-        """Write a number, or some numbers in brackets."""
-        if np.ndim(value) == 0:
-            return self.number(value)
-        flat = np.ravel(value)
-        shown = [self.script.number(x) for x in flat[:MOST_ROWS]]
-        if len(flat) > MOST_ROWS:
-            shown.append("…" if self.script.kind == "text" else r"\ldots")
-        left, right = ("[", "]") if self.script.kind == "text" else (r"\left[", r"\right]")
-        return Math(f"{left}{', '.join(shown)}{right}")
-
-    def elements(self, node: Tensor) -> list[Index]:
-        """Give the elements of a node to write out."""
-        if self.opened is not None:
-            return [index for x, index in self.opened if x is node]
-        return [tuple(int(n) for n in i) for i in np.ndindex(np.shape(node.value))]
 
 
 def sections(view: View, levels: Sequence[int]) -> list[Block]:
     """Give the blocks of these levels, in the order in which they are read."""
     writers = {
-        0: _sentence, 2: _layers, 1: _numbers, 5: _loss, 4: _update, 3: _network, 6: _checks,
+        0: _sentence, 2: layers, 1: _numbers, 5: loss, 4: update, 3: network, 6: checks,
     }  # fmt: skip
     return [block for level, write in writers.items() if level in levels for block in write(view)]
 
@@ -174,29 +113,6 @@ def _reason(view: View) -> list[Part]:
     ]  # fmt: skip
 
 
-def _correction(weight: Weight) -> float:
-    assert weight.new is not None
-    with np.errstate(invalid="ignore"):
-        return float(np.max(np.abs(weight.new.value - weight.node.value), initial=0.0))
-
-
-def largest_place(x: Any) -> Index:
-    """Give the place of the largest magnitude."""
-    return tuple(int(n) for n in np.unravel_index(np.argmax(np.abs(x)), np.shape(x)))
-
-
-def largest_correction(trace: Trace, first: bool = False) -> tuple[Weight, Index] | None:
-    """Give the weight that changes most, if there is an update; or that of the `first` layer."""
-    changed = [w for w in trace.weights if w.new is not None]
-    if not changed:
-        return None
-    if first:
-        changed = [w for w in changed if np.ndim(w.node.value) > 1][:1] or changed
-    weight = max(changed, key=_correction)
-    assert weight.new is not None
-    return weight, largest_place(np.asarray(weight.new.value) - weight.node.value)
-
-
 # 1: every number.
 
 _CHAIN_RULE = (
@@ -252,208 +168,3 @@ def _note(view: View, node: Tensor, x: Expression) -> tuple[Part, ...]:
 
 def _is_gradient(view: View, node: Tensor) -> bool:
     return bool(view.trace.fact(node, "part") == "backward")
-
-
-# 2: whole layers.
-
-
-def _layers(view: View) -> Iterator[Block]:
-    yield Heading("In symbols")
-    for part in ("forward", "loss", "backward"):
-        for node in view.trace.shown(part):
-            if not _counts_one(node):
-                yield _rule(view, node)
-
-
-def _counts_one(node: Tensor) -> bool:
-    """Whether a node is a count of 1, which formulas leave out."""
-    assert node.op is not None
-    return bool(node.op.notation.elements == "given" and np.array_equal(node.value, 1))
-
-
-def _rule(view: View, node: Tensor) -> Rule:
-    also = tuple(
-        getattr(alias, view.script.kind).replace("@", "")
-        for alias in view.trace.aliases.get(node.birth, [])
-    )
-    note: tuple[Part, ...] = ()
-    for w in view.trace.weights:
-        if w.gradient is node and w.node.birth in view.script.names:
-            note = ("as ", view.name(w.node))
-    return Rule(node, view.trace.define(node), also, note)
-
-
-# 3: the network.
-
-
-def _network(view: View) -> Iterator[Block]:
-    yield Heading("Layers")
-    header: tuple[Part, ...] = (
-        "layer", "kind", "result", "shape", "mean", "std", "zeros", "gradient RMS",
-    )  # fmt: skip
-    rows = _layer_rows(view)
-    if view.trace.loss is None:
-        header, rows = header[:-1], [row[:-1] for row in rows]
-    yield Table(header, tuple(rows))
-    if view.trace.weights:
-        yield _weights_table(view)
-
-
-def _layer_rows(view: View) -> list[tuple[Part, ...]]:
-    rows: list[tuple[Part, ...]] = []
-    trace = view.trace
-    for i, layer in enumerate(trace.settings["layers"]):
-        inside = [x for x in trace.nodes if trace.fact(x, "layer") == i]
-        if not inside:
-            continue
-        out = inside[-1]
-        g = trace.gradient_of.get(out.birth)
-        value = np.asarray(out.value, float)
-        rows.append(
-            (
-                layer["name"] or "model",
-                layer["kind"],
-                view.name(out) if out.birth in view.script.names else "",
-                "×".join(map(str, value.shape)),
-                view.number(np.mean(value)),
-                view.number(np.std(value)),
-                f"{np.mean(value == 0):.0%}",
-                "" if g is None else view.number(np.sqrt(np.mean(np.square(g.value)))),
-            )
-        )
-    return rows
-
-
-def _weights_table(view: View) -> Table:
-    rows: list[tuple[Part, ...]] = []
-    for w in view.trace.weights:
-        size = float(np.linalg.norm(np.ravel(w.node.value)))
-        new = w.node if w.new is None else w.new
-        step = float(np.linalg.norm(np.ravel(new.value - w.node.value)))
-        rows.append(
-            (
-                w.label,
-                view.name(w.node),
-                f"{np.size(w.node.value):,}",
-                view.number(size),
-                view.number(np.linalg.norm(np.ravel(w.gradient.value))),
-                view.number(step / size) if size else "",
-            )
-        )
-    header = ("parameter", "name", "numbers", "length", "gradient's length", "step / length")
-    return Table(header, tuple(rows))
-
-
-# 4: the update.
-
-
-def _update(view: View) -> Iterator[Block]:
-    trace = view.trace
-    if view.weight is None:
-        return
-    yield Heading("Update")
-    yield Words((f"{trace.settings['optimizer']}, step {trace.settings['step']}.",))
-    weight, index = view.weight
-    own = _own_update(view, weight)
-    for node in own:
-        yield _rule(view, node)
-    for node in own:
-        if np.shape(node.value) in (np.shape(weight.node.value), ()):
-            place = index if np.ndim(node.value) else ()
-            yield Equation(node, place, trace.define(node, place))
-    yield _corrections(view)
-
-
-def _own_update(view: View, weight: Weight) -> list[Tensor]:
-    """Give the nodes with a name from the gradient of a weight to its new value."""
-    assert weight.new is not None
-    seen: dict[int, Tensor] = {}
-    stack = [weight.new, *(after for _, _, after in weight.states)]
-    while stack:
-        node = stack.pop()
-        if node.birth not in seen and view.trace.fact(node, "part") == "update":
-            seen[node.birth] = node
-            stack += node.inputs
-    return [x for _, x in sorted(seen.items()) if x.op and x.birth in view.script.names]
-
-
-def _corrections(view: View) -> Table:
-    """List the changes of weights, the largest of them if there are many."""
-    listed: list[tuple[float, tuple[Part, ...]]] = []
-    for w in view.trace.weights:
-        if w.new is None:
-            continue
-        step = np.asarray(w.new.value, float) - w.node.value
-        order = np.argsort(-np.abs(np.ravel(step)), kind="stable")[:MOST_CORRECTIONS]
-        for flat in np.sort(order):
-            i = tuple(int(n) for n in np.unravel_index(flat, np.shape(step)))
-            g = float(w.gradient.value[i])
-            numbers = (w.node.value[i], g, step[i], w.new.value[i])
-            ratio = view.number(-step[i] / g) if g else ""
-            row = (view.name(w.node, i), *map(view.number, numbers), ratio)
-            listed.append((abs(float(step[i])), row))
-    least = sorted(size for size, _ in listed)[-MOST_CORRECTIONS:][0]
-    rows = [row for size, row in listed if size >= least][:MOST_CORRECTIONS]
-    header = ("weight", "before", "gradient", "step", "after", "−step / gradient")
-    return Table(header, tuple(rows))
-
-
-# 5: the loss.
-
-
-def _loss(view: View) -> Iterator[Block]:
-    trace = view.trace
-    if trace.loss is None or trace.target is None:
-        return
-    yield Heading("Loss, row by row")
-    output = trace.predictions[0] if trace.predictions else None
-    g = None if output is None else trace.gradient_of.get(output.birth)
-    count = trace.settings["rows"]
-    columns = [x for x in (output, trace.target, g) if x is not None]
-    rows: list[tuple[Part, ...]] = [
-        (str(r), *(view.listed(np.asarray(x.value)[r]) for x in columns))
-        for r in range(min(count, MOST_ROWS))
-    ]
-    header: list[Part] = ["row"]
-    for title, x in (("prediction", output), ("target", trace.target), ("gradient", g)):
-        if x is not None:
-            header.append(view.name(x) if x.birth in view.script.names else title)
-    yield Table(tuple(header), tuple(rows))
-    if count > MOST_ROWS:
-        yield Words((f"… and {count - MOST_ROWS:,} more rows.",))
-    rows_text = f" over {count:,} {'row' if count == 1 else 'rows'}."
-    yield Words((f"{trace.settings['loss']} = ", view.number(trace.loss.value), rows_text))
-
-
-# 6: checks.
-
-
-def _checks(view: View) -> Iterator[Block]:
-    trace = view.trace
-    if trace.loss is None:
-        return
-    yield Heading("Checks")
-    before, after = float(trace.loss.value), float(trace.plain["after"])
-    predicted = sum(
-        float(np.sum(np.asarray(w.gradient.value, float) * (w.new.value - w.node.value)))
-        for w in trace.weights
-        if w.new is not None
-    )
-    yield Words(
-        ("Gradient times step, added up over all weights, says that the loss changes by ",
-         view.signed(predicted), "; on the same rows it changed by ", view.signed(after - before),
-         ".")
-    )  # fmt: skip
-    rows = tuple(
-        (
-            view.name(w.node, tuple(d["index"])),
-            view.number(float(d["gradient"])),
-            view.number(float(d["quotient"])),
-        )
-        for d in trace.plain["differences"]
-        for w in [trace.weights[d["parameter"]]]
-    )
-    if rows:
-        yield Words(("The quotient moves one weight up and down by a little, and divides the "
-                     "change of the loss by that of the weight.",))  # fmt: skip
-        yield Table(("weight", "gradient", "quotient"), rows)
