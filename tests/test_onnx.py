@@ -321,3 +321,10 @@ def test_several_outputs(tmp_path):
     assert list(found) == ["output_0", "output_1", "output_2"]
     for y, e in zip(found.values(), flatten(net(x)), strict=True):
         np.testing.assert_allclose(y, e.detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_a_wrong_fact_is_found(monkeypatch):
+    monkeypatch.setattr(OPS["mul"], "in_onnx", "Add")
+    graph = trace(lambda x: x * 3.0, Spec(("rows",), float))
+    with pytest.raises(AssertionError, match="Not equal"):
+        agrees(graph, [np.ones(2)], [np.full(2, 3.0)])

@@ -15,7 +15,7 @@ from chainrule import Spec, nn, optim, to_python, trace
 from chainrule.errors import ConfigError, GraphError
 from chainrule.graph import OPS
 from chainrule.ops.kinds import Elementwise
-from chainrule.ops.source import in_numpy, source_of
+from chainrule.ops.source import Source, in_numpy, source_of
 from chainrule.scripts.script import put_together
 from chainrule.transforms.python import rebuild, text
 from tables import LAYER_ROWS, LOSS_ROWS, OP_ROWS, OPTIMIZER_ROWS, X, loss_of
@@ -98,6 +98,14 @@ def test_an_op_of_ones_own_says_how_it_is_written():
         assert "return x ** 3" in rebuild(graph, "compute", ["x"]).functions
     finally:
         del OPS["cube_of_a_test"]
+
+
+def test_a_wrong_source_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(OPS["mul"], "in_numpy", Source("{0} + {1}"))
+    graph = trace(lambda x: x * 3.0, Spec(("rows",), float))
+    ((found,),) = results_of(tmp_path, [(script_of(graph, 1), "compute", [[np.ones(2)]], [])])
+    with pytest.raises(AssertionError, match="Not equal"):
+        close([found], [np.full(2, 3.0)], 1e-12)
 
 
 def test_random_expressions_and_their_gradients(tmp_path):
