@@ -143,6 +143,15 @@ def test_dropout_is_off_and_the_mode_of_the_model_stays():
     assert model.training
 
 
+def test_equal_steps_are_one_function():
+    x = np.zeros((2, 6, 3), np.float32)
+    source = to_python(
+        nn.GRU(3, 4, 2, bidirectional=True, batch_first=True, returns="last"), x
+    ).source
+    assert source.count("def cell") == 1
+    assert source.count("in_steps(cell, ") == 4
+
+
 def test_names_of_layers_are_comments():
     source = to_python(nn.mlp([2, 3, 1], "tanh", seed=0)).source
     comments = [line.strip() for line in source.splitlines() if line.strip().startswith("#")]

@@ -50,6 +50,7 @@ class Writer:
         self.arrays: dict[str, tuple[str | None, Array]] = {}
         self.helpers: dict[str, Callable[..., Any]] = {}
         self.steps: dict[int, str] = {}
+        self.cells: dict[tuple[str, ...], str] = {}
         self.definitions: list[list[str]] = []
 
     def fresh(self, wanted: str) -> str:
@@ -83,16 +84,18 @@ class Writer:
         return self.dims[name]
 
     def step(self, body: Any) -> str:
-        """Give the name of the function of one step of a recurrence."""
+        """Give the name of the function of one step of a recurrence; equal steps share one."""
         if id(body) not in self.steps:
-            self.steps[id(body)] = self.fresh("cell")
-            moving = range(1, body.count + 1)
-            names = ["carry"] + [f"x_{i}" for i in moving]
+            names = ["carry"] + [f"x_{i + 1}" for i in range(body.count)]
             names += [f"w_{i}" for i in range(1, len(body.graph.inputs) - body.count)]
             inputs = dict(zip([x.birth for x in body.graph.inputs], names, strict=True))
             lines = self.function(body.graph.inputs, inputs, [body.graph.output])
-            head = f"def {self.steps[id(body)]}({', '.join(names)}):"
-            self.definitions.append([head, *[text.wrapped(f"    {line}") for line in lines]])
+            key = (*names, *lines)
+            if key not in self.cells:
+                self.cells[key] = self.fresh("cell")
+                head = f"def {self.cells[key]}({', '.join(names)}):"
+                self.definitions.append([head, *[text.wrapped(f"    {line}") for line in lines]])
+            self.steps[id(body)] = self.cells[key]
         return self.steps[id(body)]
 
     def function(
