@@ -18,7 +18,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 # Whoever stands further down may import those above; `same` means within one level.
 LEVELS = [
     ["errors"],
-    ["atomic", "dims", "pace", "plain", "tree", "threads"],
+    ["atomic", "dims", "markup", "pace", "plain", "tree", "threads"],
     ["save", "cells"],
     ["graph", "frames"],
     ["ops", "columns", "targets", "files"],
@@ -39,7 +39,7 @@ LEVELS = [
         "stopping",
     ],
     ["nn"],
-    ["testing", "contract", "progress", "loading", "restarts", "places"],
+    ["testing", "contract", "progress", "loading", "restarts", "places", "drawing"],
     ["averaging", "checkpoint", "step"],
     ["plan"],
     ["predicting"],

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     )
     from chainrule.averaging import SWA
     from chainrule.checkpoint import Checkpoint
+    from chainrule.drawing import draw
     from chainrule.estimators.mlp import MLPClassifier, MLPRegressor
     from chainrule.estimators.net import NetClassifier, NetRegressor
     from chainrule.estimators.tabular import TabularClassifier, TabularRegressor
@@ -69,6 +70,7 @@ _LATER = {
     "best_of": "restarts",
     "check_gradient": "testing",
     "compile": "transforms.compile",
+    "draw": "drawing",
     "load": "loading",
     "lr_range_test": "range_test",
     "train": "training",
@@ -83,9 +85,9 @@ __all__ = [
     "SWA", "Callback", "ChainruleError", "Checkpoint", "EarlyStopping", "Graph", "History",
     "MLPClassifier", "MLPRegressor", "NetClassifier", "NetRegressor", "ReduceOnPlateau", "Spec",
     "TableEncoder", "TabularClassifier", "TabularRegressor", "Tensor", "advise", "anneal",
-    "best_of", "check_gradient", "compile", "functional", "grad", "hessian", "hvp", "jacobian",
-    "jvp", "load", "losses", "lr_range_test", "metrics", "nn", "no_grad", "ops", "optim",
-    "penalties", "run", "schedules", "search", "tensor", "testing", "trace", "train",
+    "best_of", "check_gradient", "compile", "draw", "functional", "grad", "hessian", "hvp",
+    "jacobian", "jvp", "load", "losses", "lr_range_test", "metrics", "nn", "no_grad", "ops",
+    "optim", "penalties", "run", "schedules", "search", "tensor", "testing", "trace", "train",
     "training_step", "value_and_grad", "vjp",
 ]  # fmt: skip
 

@@ -525,6 +525,32 @@ class scope:  # noqa: N801 (a context manager, as no_grad)
 
 
 @contextmanager
+def within(group: Scope | None) -> "Iterator[None]":
+    """Put the nodes that are made inside a `with` block into a scope that exists."""
+    before = _state.scope
+    _state.scope = group
+    try:
+        yield
+    finally:
+        _state.scope = before
+
+
+def gradient_scope(group: Scope | None, known: dict[int, Scope | None]) -> Scope | None:
+    """Give the scope of what is computed backwards through `group`: ∂Linear through Linear.
+
+    `known` keeps those of one walk; the outermost are inside the current scope.
+    """
+    chain = []
+    while group is not None and id(group) not in known:
+        chain.append(group)
+        group = group.parent
+    found = _state.scope if group is None else known[id(group)]
+    for inner in reversed(chain):
+        found = known[id(inner)] = Scope(f"∂{inner.name}", found, inner.owner)
+    return found
+
+
+@contextmanager
 def tracing() -> "Iterator[dict[Tensor, Tensor]]":
     """Record every op of the block, and collect what `assign` would change."""
     before = _state.tracing
@@ -564,6 +590,7 @@ def ancestors(outputs: Iterable[Tensor], known: Container[int] = ()) -> list[Ten
 
 __all__ = [
     "METHODS", "OPS", "Array", "Attrs", "Dim", "Op", "Scope", "Shape", "Tensor", "Value",
-    "ancestors", "apply", "broadcast_shapes", "constant", "dtype_of", "no_grad", "placeholder",
-    "scope", "shape_of", "tensor", "tracing", "value_of",
+    "ancestors", "apply", "broadcast_shapes", "constant", "dtype_of", "gradient_scope", "no_grad",
+    "placeholder",
+    "scope", "shape_of", "tensor", "tracing", "value_of", "within",
 ]  # fmt: skip

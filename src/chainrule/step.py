@@ -150,8 +150,7 @@ class StepGraph:
             if weight is not None and self.accumulate:  # of a batch without weight nothing counts
                 weight = ops.where(ops.equal(rows, 0.0), np.ones((), weight.dtype), weight)
         prediction = model(*inputs)
-        with scope(loss.name):
-            value: Tensor = loss.value(prediction, target, weight)
+        value: Tensor = loss.value(prediction, target, weight)
         if value.shape != ():
             raise GraphError(f"the loss has shape {value.shape}, expected one number")
         if self.accumulate:
@@ -169,9 +168,9 @@ class StepGraph:
 
     def _units(self, updater: Updater) -> list[Unit]:
         """Differentiate, and say what is updated at once."""
+        one = np.ones((), self.loss.dtype)
+        found = reverse([self.loss], [one], self.parameters, create_graph=True)
         with scope("gradient"):
-            one = np.ones((), self.loss.dtype)
-            found = reverse([self.loss], [one], self.parameters, create_graph=True)
             gradients = [
                 constant(np.zeros(p.shape, p.dtype)) if g is None else g
                 for g, p in zip(found, self.parameters, strict=True)

@@ -186,6 +186,11 @@ _PREDICT = _examples(
 )
 _EVALUATE = _examples("evaluate penguins-model labeled.csv --target species")
 _SHOW = _examples("show penguins-model")
+_DRAW = _examples(
+    "draw penguins-model --out net.svg",
+    "draw lenet.chainrule --input 1,28,28 --level 2 --out lenet.html",
+    "draw xor.chainrule --neurons --out xor.svg",
+)
 _PROFILE = _examples(
     "profile penguins.csv --target species",
     "profile penguins.csv --target species --plan",
@@ -201,6 +206,7 @@ _ALL = _examples(
     "predict penguins-model new.csv > predictions.csv",
     "evaluate penguins-model labeled.csv --target species",
     "show penguins-model",
+    "draw penguins-model --out net.svg",
     "tune penguins.csv --target species --trials 50",
     "profile penguins.csv --target species",
     "advise penguins.csv --target species",
@@ -369,6 +375,55 @@ def evaluate(**options: Any) -> None:
 def show(**options: Any) -> None:
     """Show what is in a model file: columns, layers, training."""
     import_module("chainrule.cli.use").show(**options)
+
+
+def _row_shape(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    try:
+        sizes = tuple(int(part) for part in value.split(","))
+    except ValueError:
+        sizes = ()
+    if not sizes or min(sizes) < 1:
+        raise click.BadParameter(f"{value!r} is no shape, such as 4 or 1,28,28.")
+    return sizes
+
+
+@main.command(epilog=_DRAW)
+@_model
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A .svg, .html, .dot, .mmd (Mermaid) or .txt file; by default text is printed.",
+)
+@click.option(
+    "--level",
+    default="1",
+    metavar="N|ops",
+    help="0 for the whole net as a box, 1 for layers, 2 for what is in them, ops for all; 1.",
+)
+@click.option("--neurons", is_flag=True, help="Draw units as circles, and each weight as a line.")
+@click.option(
+    "--input",
+    "row",
+    callback=_row_shape,
+    metavar="SHAPE",
+    help="The shape of one row, where the first layer does not tell it.",
+)
+@_debug
+def draw(**options: Any) -> None:
+    """Draw the net of a model file.
+
+    MODEL is a file, or a folder that `chainrule fit` wrote. The picture needs no other program, and
+    tells the shapes between layers and their parameters.
+    """
+    level = options["level"]
+    if level != "ops" and not level.isdecimal():
+        raise click.UsageError(f"--level {level}: expected 0, 1, 2, ... or ops.")
+    import_module("chainrule.cli.draw").draw(**options)
 
 
 @main.command(epilog=_PROFILE)

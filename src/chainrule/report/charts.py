@@ -15,8 +15,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from chainrule.markup import Markup, coordinate, element, join, shorten_inside
 from chainrule.report.axes import LETTER, TALL, WIDTH, Axes, chart, text
-from chainrule.report.markup import Markup, coordinate, element, join, shorten_inside
 from chainrule.report.scale import labels, log_ticks, number, percent, score, ticks
 
 MOST_POINTS = 1000  # of a scatter

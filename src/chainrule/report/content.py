@@ -57,7 +57,8 @@ class Report:
     (column, mean drop in score, standard deviation). ``confusion`` counts rows by true (row) and
     predicted (column) class, in the order of ``classes``. ``actual`` and ``predicted`` are the
     targets of a regression. ``calibration`` is (mean confidence, share that was right, rows) of
-    each bin. ``command`` and ``snippet`` show how to use the model, in a shell and in Python.
+    each bin. ``drawing`` is SVG of the net. ``command`` and ``snippet`` show how to use the model,
+    in a shell and in Python.
     """
 
     title: str
@@ -72,6 +73,7 @@ class Report:
     choices: Sequence[tuple[str, str, str]] = ()
     columns: Sequence[Mapping[str, object]] = ()
     summary: str = ""
+    drawing: str = ""
     importance: Sequence[tuple[str, float, float]] = ()
     classes: Sequence[object] = ()
     confusion: Sequence[Sequence[float]] | NDArray[np.generic] | None = None
