@@ -547,6 +547,19 @@ def test_save_writes_what_the_suffix_says(tmp_path):
     assert repr(drawing) == "<drawing of Sequential: 5 nodes, 4 edges>"
 
 
+def test_a_page_has_every_level_that_differs():
+    page = draw(residual(), X, level=2).html()
+    assert re.findall(r'id="l(\w+)"', page) == ["0", "1", "2", "3", "ops"]
+    assert re.findall(r'id="l(\w+)" checked', page) == ["2"]
+    assert page.count("<svg") == 5
+    assert "<script" not in page
+    chosen = draw(residual(), X, level=2).svg()
+    assert chosen in page
+    flat = draw(lambda x: ops.sin(x), X).html()
+    assert flat.count("<svg") == 1
+    assert 'type="radio"' not in flat
+
+
 def test_a_screen_reader_and_a_keyboard_get_the_order_of_the_graph():
     drawing = draw(classifier())
     root = xml(drawing)

@@ -82,7 +82,7 @@ def draw(
     source = _source(x, inputs, values)
     if title is not None:
         source.title = title
-    return Drawing(fold(source, _checked(level)))
+    return Drawing(fold(source, _checked(level)), unfold=lambda level: fold(source, level))
 
 
 def _checked(level: int | str | None) -> int | None:

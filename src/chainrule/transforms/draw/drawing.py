@@ -19,22 +19,34 @@ from chainrule.transforms.draw import formats
 from chainrule.transforms.draw.diagram import Diagram
 from chainrule.transforms.draw.svg import render
 
-_PAGE = (
-    "body { margin: 2rem auto; padding: 0 1rem; max-width: 72rem; font: 1rem/1.5 system-ui, "
-    "sans-serif; color-scheme: light dark; } pre { overflow-x: auto; }"
-)
+MOST_BOXES = 1000  # of a level that a page shows
+
+_PAGE = """
+body { margin: 2rem auto; padding: 0 1rem; max-width: 90rem; color-scheme: light dark;
+  font: 1rem/1.5 system-ui, sans-serif; }
+pre { overflow-x: auto; }
+input { margin: 0 .3rem 0 1rem; }
+section { display: none; margin: 1rem 0; }
+"""
 
 
 class Drawing:
     """A picture of a graph, of a gradient or of the neurons of a net; `chainrule.draw` makes it.
 
     A notebook shows it; `print` gives the text. The same drawing gives the same bytes each time.
-    `diagram` has what is shown, as plain data: nodes, edges, frames.
+    `diagram` has what is shown, as plain data: nodes, edges, frames. `unfold` makes the diagram of
+    another level, of all operations for None.
     """
 
-    def __init__(self, diagram: Diagram, picture: Callable[[Diagram], str] = render) -> None:
+    def __init__(
+        self,
+        diagram: Diagram,
+        picture: Callable[[Diagram], str] = render,
+        unfold: Callable[[int | None], Diagram] | None = None,
+    ) -> None:
         self.diagram = diagram
         self._picture = picture
+        self._unfold = unfold
         self._svg = ""
 
     def svg(self) -> str:
@@ -44,18 +56,43 @@ class Drawing:
         return self._svg
 
     def html(self) -> str:
-        """Give a page with the picture and its text."""
-        title = f"Graph of {self.diagram.title}"
-        words = element("details", element("summary", "As text"), element("pre", self.text()))
+        """Give a page with the picture, that of every other level, and its text; no script."""
+        levels = self._levels()
+        chosen = next((name for name, d in levels.items() if d == self.diagram), "")
+        rules = [f"#l{name}:checked ~ #s{name} {{ display: block; }}" for name in levels]
         head = element(
             "head",
             element("meta", charset="utf-8"),
             element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-            element("title", title),
-            element("style", Markup(_PAGE)),
+            element("title", f"Graph of {self.diagram.title}"),
+            element("style", Markup("\n".join([_PAGE, *rules]))),
         )
-        page = element("html", head, element("body", Markup(self.svg()), words), lang="en")
+        switch = [
+            element("input", type="radio", name="level", id=f"l{name}",
+                    checked="" if name == chosen else None)
+            + element("label", _level_words(name), for_=f"l{name}")
+            for name in levels
+        ]  # fmt: skip
+        shown = [
+            element("section", Markup(self._picture(diagram)), id=f"s{name}")
+            for name, diagram in levels.items()
+        ]
+        words = element("details", element("summary", "As text"), element("pre", self.text()))
+        content = [Markup(part) for part in switch + shown] or [Markup(self.svg())]
+        page = element("html", head, element("body", *content, words), lang="en")
         return f"<!DOCTYPE html>\n{page}\n"
+
+    def _levels(self) -> dict[str, Diagram]:
+        """Give the diagrams of all levels that differ, the one that is shown among them."""
+        if self._unfold is None:
+            return {}
+        full = self._unfold(None)
+        found: dict[str, Diagram] = {}
+        while (diagram := self._unfold(len(found))) != full:
+            found[str(len(found))] = diagram
+        found["ops"] = full
+        few = {n: d for n, d in found.items() if len(d.nodes) <= MOST_BOXES or d == self.diagram}
+        return few if len(few) > 1 else {}
 
     def dot(self) -> str:
         """Give the graph in the language of Graphviz."""
@@ -98,3 +135,7 @@ class Drawing:
 
     def _repr_html_(self) -> str:
         return self.svg()
+
+
+def _level_words(name: str) -> str:
+    return "all operations" if name == "ops" else f"level {name}"

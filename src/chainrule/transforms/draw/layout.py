@@ -13,7 +13,7 @@ those, through a lane beside all boxes. Lines bend between ranks only.
 
 import itertools
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -246,39 +246,36 @@ def crossings(rows: list[list[int]], below: list[list[tuple[int, float, float]]]
 
 def _move(grid: _Grid) -> None:
     """Move things of a rank towards their neighbours, as far as they do not touch."""
+    rows = [(row, _offsets(grid, row)) for row in grid.rows]
     grid.x = [0.0] * len(grid.widths)
-    for row in grid.rows:
-        offsets = _offsets(grid, row)
+    for row, offsets in rows:
         for i, offset in zip(row, offsets, strict=True):
             grid.x[i] = offset - offsets[-1] / 2
+    both = [above + below for above, below in zip(grid.above, grid.below, strict=True)]
     turns = MOVES[bisect_right(LARGE, len(grid.widths))]
     for turn in range(turns):
-        last = turn >= turns - 2
-        for row in grid.rows if turn % 2 == 0 else reversed(grid.rows):
-            near: Callable[[int], Iterator[tuple[int, float, float]]]
-            if last:
-                near = lambda i: iter(grid.above[i] + grid.below[i])  # noqa: E731
-            elif turn % 2 == 0:
-                near = lambda i: iter(grid.above[i])  # noqa: E731
-            else:
-                near = lambda i: iter(grid.below[i])  # noqa: E731
-            _settle(grid, row, near)
+        down = turn % 2 == 0
+        near = both if turn >= turns - 2 else grid.above if down else grid.below
+        for row, offsets in rows if down else reversed(rows):
+            _settle(grid.x, row, offsets, near)
 
 
 def _settle(
-    grid: _Grid, row: list[int], near: Callable[[int], Iterator[tuple[int, float, float]]]
+    x: list[float],
+    row: list[int],
+    offsets: list[float],
+    neighbours: list[list[tuple[int, float, float]]],
 ) -> None:
-    offsets = _offsets(grid, row)
     wanted, weights = [], []
     for i, offset in zip(row, offsets, strict=True):
-        weight, place = 0.001, 0.001 * grid.x[i]
-        for j, shift, w in near(i):
+        weight, place = 0.001, 0.001 * x[i]
+        for j, shift, w in neighbours[i]:
             weight += w
-            place += w * (grid.x[j] + shift)
+            place += w * (x[j] + shift)
         wanted.append(place / weight - offset)
         weights.append(weight)
     for i, offset, y in zip(row, offsets, rising(wanted, weights), strict=True):
-        grid.x[i] = y + offset
+        x[i] = y + offset
 
 
 def _offsets(grid: _Grid, row: list[int]) -> list[float]:
