@@ -19,7 +19,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 LEVELS = [
     ["errors"],
     ["atomic", "dims", "markup", "pace", "plain", "tree", "threads"],
-    ["save", "cells"],
+    ["save", "cells", "picture"],
     ["graph", "frames"],
     ["ops", "columns", "targets", "files"],
     ["transforms", "table", "metrics"],
@@ -45,6 +45,7 @@ LEVELS = [
     ["predicting"],
     ["training"],
     ["advise", "range_test", "report"],
+    ["plots"],
     ["estimators"],
     ["search"],
     ["cli"],

@@ -1,16 +1,19 @@
-"""Write the pictures of docs/draw.md into docs/images.
+"""Write the pictures of docs/draw.md and docs/plots.md into docs/images.
 
 python -m tools.pictures          write them
 python -m tools.pictures --list   list their names instead
 """
 
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from chainrule import draw, grad, losses, nn, ops, tensor
+from chainrule import draw, grad, losses, nn, ops, plots, tensor
+from chainrule.picture import Picture
+from chainrule.plots import Plot
 from chainrule.transforms.draw import Drawing
 
 FOLDER = Path(__file__).parents[1] / "docs" / "images"
@@ -66,7 +69,21 @@ def perceptron() -> Drawing:
     return draw(nn.Perceptron(init_std=0.0).fit(*table), title="A perceptron that learned AND")
 
 
-PICTURES: dict[str, Callable[[], Drawing]] = {
+def with_and_without_bias() -> Plot:
+    """Plot what perceptrons can divide, one of them without a bias node."""
+    rng = np.random.default_rng(0)
+    rows = np.concatenate([rng.normal([1.0, 1.5], 0.4, (20, 2)), rng.normal(3.0, 0.4, (20, 2))])
+    classes = np.repeat([0, 1], 20)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a perceptron without a bias node warns
+        fitted = {
+            name: nn.Perceptron(init_std=0.0, bias_input=bias).fit(rows, classes)
+            for name, bias in (("with a bias node", -1.0), ("without", 0.0))
+        }
+    return plots.boundary(fitted, rows, classes, title="A perceptron with and without a bias node")
+
+
+PICTURES: dict[str, Callable[[], Picture]] = {
     "draw-layers": lambda: draw(nn.mlp([4, 8, 3], activation="tanh", seed=0)),
     "draw-scalars": scalars,
     "draw-step": step,
@@ -80,6 +97,8 @@ PICTURES: dict[str, Callable[[], Drawing]] = {
         title="A neuron of McCulloch and Pitts",
     ),
     "neurons-perceptron": perceptron,
+    "plots-activations": plots.activations,
+    "plots-boundary": with_and_without_bias,
     "neurons-layers": lambda: draw(
         nn.mlp([50, 64, 20, 10], "relu", seed=0), kind="neurons", limit=6, title="50-64-20-10"
     ),

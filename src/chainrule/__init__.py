@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         nn,
         optim,
         penalties,
+        plots,
         schedules,
         search,
         testing,
@@ -77,8 +78,8 @@ _LATER = {
     "training_step": "training",
 }
 _MODULES = (
-    "advise", "functional", "losses", "metrics", "nn", "optim", "penalties", "schedules", "search",
-    "testing",
+    "advise", "functional", "losses", "metrics", "nn", "optim", "penalties", "plots", "schedules",
+    "search", "testing",
 )  # fmt: skip
 
 __all__ = [
@@ -87,8 +88,8 @@ __all__ = [
     "TableEncoder", "TabularClassifier", "TabularRegressor", "Tensor", "advise", "anneal",
     "best_of", "check_gradient", "compile", "draw", "functional", "grad", "hessian", "hvp",
     "jacobian", "jvp", "load", "losses", "lr_range_test", "metrics", "nn", "no_grad", "ops",
-    "optim", "penalties", "run", "schedules", "search", "tensor", "testing", "trace", "train",
-    "training_step", "value_and_grad", "vjp",
+    "optim", "penalties", "plots", "run", "schedules", "search", "tensor", "testing", "trace",
+    "train", "training_step", "value_and_grad", "vjp",
 ]  # fmt: skip
 
 

@@ -52,7 +52,8 @@ class Report:
     """A fit, as ``render`` shows it. A part that is left out has no section on the page.
 
     ``history`` has one mapping per epoch: ``loss``, ``validation_loss``, ``train_score``,
-    ``validation_score`` and ``learning_rate`` are drawn, ``epoch`` counts from 1 if absent.
+    ``validation_score``, ``learning_rate`` and ``gradient_norm`` are drawn, ``epoch`` counts from 1
+    if absent.
     ``columns`` has ``name``, ``kind``, ``encoding`` and ``missing`` (a share). ``importance`` is
     (column, mean drop in score, standard deviation). ``confusion`` counts rows by true (row) and
     predicted (column) class, in the order of ``classes``. ``actual`` and ``predicted`` are the

@@ -83,6 +83,8 @@ def _learning(report: Report) -> Markup:
     rates = _history(report, "learning_rate")
     if len(np.unique(rates[np.isfinite(rates)])) > 1:
         figures.append(_curve(report, "Learning rate", "learning_rate", ""))
+    if np.isfinite(_history(report, "gradient_norm")).any():
+        figures.append(_curve(report, "Gradient norm", "gradient_norm", ""))
     best = "" if report.best_epoch is None else f"; the best was epoch {report.best_epoch:,}"
     return _figures(figures, f"{len(report.history):,} epochs{best}.")
 
@@ -98,7 +100,7 @@ def _curve(report: Report, title: str, train: str, validation: str) -> Markup:
         Series("validation", epochs[looked], theirs, "validation"),
     ]
     if not validation:
-        series = [Series("rate", epochs, ours, "other")]
+        series = [Series(title.split()[-1], epochs, ours, "other")]
     log = validation != "validation_score" and _wide_range(np.concatenate([ours, theirs]))
     about = curve_words(title, ours.tolist(), theirs.tolist())
     return _figure(

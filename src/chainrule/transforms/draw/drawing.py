@@ -8,29 +8,19 @@ sine: no parameters
 1 sin <- 0
 """
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 
-from chainrule.atomic import atomic_write
-from chainrule.errors import ConfigError
 from chainrule.markup import Markup, element
+from chainrule.picture import Picture, page
 from chainrule.transforms.draw import formats
 from chainrule.transforms.draw.diagram import Diagram
 from chainrule.transforms.draw.svg import render
 
 MOST_BOXES = 1000  # of a level that a page shows
-
-_PAGE = """
-body { margin: 2rem auto; padding: 0 1rem; max-width: 90rem; color-scheme: light dark;
-  font: 1rem/1.5 system-ui, sans-serif; }
-pre { overflow-x: auto; }
-input { margin: 0 .3rem 0 1rem; }
-section { display: none; margin: 1rem 0; }
-"""
+_SWITCH = ("input { margin: 0 .3rem 0 1rem; }", "section { display: none; margin: 1rem 0; }")
 
 
-class Drawing:
+class Drawing(Picture):
     """A picture of a graph, of a gradient or of the neurons of a net; `chainrule.draw` makes it.
 
     A notebook shows it; `print` gives the text. The same drawing gives the same bytes each time.
@@ -45,6 +35,7 @@ class Drawing:
         unfold: Callable[[int | None], Diagram] | None = None,
     ) -> None:
         self.diagram = diagram
+        self.title = f"Graph of {diagram.title}"
         self._picture = picture
         self._unfold = unfold
         self._svg = ""
@@ -59,14 +50,6 @@ class Drawing:
         """Give a page with the picture, that of every other level, and its text; no script."""
         levels = self._levels()
         chosen = next((name for name, d in levels.items() if d == self.diagram), "")
-        rules = [f"#l{name}:checked ~ #s{name} {{ display: block; }}" for name in levels]
-        head = element(
-            "head",
-            element("meta", charset="utf-8"),
-            element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-            element("title", f"Graph of {self.diagram.title}"),
-            element("style", Markup("\n".join([_PAGE, *rules]))),
-        )
         switch = [
             element("input", type="radio", name="level", id=f"l{name}",
                     checked="" if name == chosen else None)
@@ -79,8 +62,8 @@ class Drawing:
         ]
         words = element("details", element("summary", "As text"), element("pre", self.text()))
         content = [Markup(part) for part in switch + shown] or [Markup(self.svg())]
-        page = element("html", head, element("body", *content, words), lang="en")
-        return f"<!DOCTYPE html>\n{page}\n"
+        rules = [f"#l{name}:checked ~ #s{name} {{ display: block; }}" for name in levels]
+        return page(self.title, [*content, words], [*_SWITCH, *rules])
 
     def _levels(self) -> dict[str, Diagram]:
         """Give the diagrams of all levels that differ, the one that is shown among them."""
@@ -106,22 +89,9 @@ class Drawing:
         """Give the graph as lines: number, name, shape, and the numbers of what it takes."""
         return formats.text(self.diagram)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a file, whole or not at all; its suffix says in which form.
-
-        .svg, .html, .dot, .mmd (Mermaid) or .txt. Raises `ConfigError` for another suffix.
-        """
-        makers = {
-            ".svg": self.svg, ".html": self.html, ".dot": self.dot, ".mmd": self.mermaid,
-            ".txt": self.text,
-        }  # fmt: skip
-        suffix = Path(path).suffix.lower()
-        if suffix not in makers:
-            known = ", ".join(makers)
-            raise ConfigError(f"save({os.fspath(path)!r}): expected a name that ends in {known}")
-        written = makers[suffix]().rstrip("\n") + "\n"
-        with atomic_write(path) as file:
-            file.write(written.encode())
+    def forms(self) -> dict[str, Callable[[], str]]:
+        """Give what `save` writes: .svg, .html, .dot, .mmd (Mermaid) and .txt."""
+        return super().forms() | {".dot": self.dot, ".mmd": self.mermaid, ".txt": self.text}
 
     def __str__(self) -> str:
         return self.text()
@@ -129,12 +99,6 @@ class Drawing:
     def __repr__(self) -> str:
         nodes, edges = len(self.diagram.nodes), len(self.diagram.edges)
         return f"<drawing of {self.diagram.title}: {nodes} nodes, {edges} edges>"
-
-    def _repr_svg_(self) -> str:
-        return self.svg()
-
-    def _repr_html_(self) -> str:
-        return self.svg()
 
 
 def _level_words(name: str) -> str:
