@@ -353,6 +353,23 @@ def test_a_gradient_mirrors_the_layers():
     assert wrong(second) == []
 
 
+def test_the_step_of_a_recurrence_is_unfolded():
+    inputs = Spec(("batch", 7, 6))
+    folded, whole = draw(Tagger(), inputs, level=2), draw(Tagger(), inputs, level="ops")
+    assert labels(folded) == ["scan, each step"]
+    assert labels(folded, "op").count("tanh") == 0
+    gates = Counter(labels(whole, "op"))
+    assert (gates["sigmoid"], gates["tanh"], gates["scan"]) == (3, 2, 1)
+    assert [f.label for f in whole.diagram.frames] == [
+        "Tagger", "cells: LSTM", "scan, each step", "out: Linear",
+    ]  # fmt: skip
+    assert folded.diagram.parameters == whole.diagram.parameters == Tagger().count_parameters()
+    assert draw(Tagger(), inputs).html().count("<svg") == 4
+    valued = draw(Tagger(), np.ones((2, 7, 6), np.float32), level="ops", values=True)
+    assert [n.numbers == () for n in valued.diagram.nodes if n.label == "sigmoid"] == [True] * 3
+    assert all(n.numbers for n in valued.diagram.nodes if n.label == "scan")
+
+
 def test_an_op_that_takes_a_thing_twice_has_two_lines():
     a = tensor(3.0, requires_grad=True)
     drawing = draw(a * a)

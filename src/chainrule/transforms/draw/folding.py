@@ -19,6 +19,7 @@ import numpy as np
 from chainrule.dims import product
 from chainrule.graph import Array, Scope, Tensor, ancestors
 from chainrule.transforms.draw.diagram import Diagram, Edge, Frame, Node
+from chainrule.transforms.draw.inner import unfolded
 from chainrule.transforms.draw.marks import alarm, gradient_text, norm, number, value_text
 from chainrule.transforms.draw.ordering import ordered
 
@@ -73,7 +74,7 @@ class _Folding:
         self.source = source
         self.level = level
         ends = [x for _, x in (*source.inputs, *source.outputs)]
-        self.nodes = ancestors([*ends, *source.updates.values(), *source.updates])
+        self.nodes = unfolded(ancestors([*ends, *source.updates.values(), *source.updates]))
         self.inputs = {x.birth: name for name, x in source.inputs}
         self.used = {i.birth: x.birth for x in reversed(self.nodes) for i in x.inputs}
         self.paths = _paths(self.nodes, set(self.inputs), source.updates)
@@ -234,7 +235,7 @@ class _Folding:
         if values is None:
             return ()
         lines = []
-        if len(crossing) == 1:
+        if len(crossing) == 1 and crossing[0].birth in values:
             x = crossing[0]
             text = value_text(values[x.birth])
             constant = x.op is None and self._kind(x) == "constant"
@@ -265,8 +266,10 @@ class _Folding:
             return ""
         said = {}
         for x in members:
-            taken = [i for i in x.inputs if self._kind(i) != "constant"]
-            what = alarm(values[x.birth], [values[i.birth] for i in taken])
+            taken = [i.birth for i in x.inputs if self._kind(i) != "constant"]
+            if x.birth not in values or not all(birth in values for birth in taken):
+                continue  # inside of a step that is repeated
+            what = alarm(values[x.birth], [values[birth] for birth in taken])
             if what:
                 said[what] = f"{what}: {self._label(x)}" if len(members) > 1 else what
         return ", ".join(said.values())
