@@ -104,7 +104,8 @@ def _source(x: Any, inputs: tuple[Any, ...], values: bool) -> Source:
         if not callable(x):
             raise ConfigError(
                 f"draw() got a {type(x).__name__}; expected a tensor, a function or Module with "
-                'inputs, such as draw(net, Spec(("batch", 2))), or a graph that trace() gave'
+                'inputs, such as draw(net, Spec(("batch", 2))), a graph that trace() gave, or an '
+                "estimator after fit()"
             )
         given = inputs or _usual_inputs(x)
         title, names = _title(x), _input_names(x, len(given))

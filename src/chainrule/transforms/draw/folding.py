@@ -20,7 +20,14 @@ from chainrule.dims import product
 from chainrule.graph import Array, Scope, Tensor, ancestors
 from chainrule.transforms.draw.diagram import Diagram, Edge, Frame, Node
 from chainrule.transforms.draw.inner import unfolded
-from chainrule.transforms.draw.marks import alarm, gradient_text, norm, number, value_text
+from chainrule.transforms.draw.marks import (
+    NO_GRADIENT,
+    alarm,
+    gradient_text,
+    norm,
+    number,
+    value_text,
+)
 from chainrule.transforms.draw.ordering import ordered
 
 _INFIX = re.compile(r"(?:\{\} )?([^\w\s{}()]+) ?\{\}")
@@ -246,7 +253,7 @@ class _Folding:
         if found:
             lines.append(f"weights | ‖{number(_joint(found))}‖")
         elif parameters:
-            lines.append("weights | no gradient")
+            lines.append(f"weights | {NO_GRADIENT}")
         return tuple(lines)
 
     def _gradient(self, crossing: list[Tensor]) -> float | None:

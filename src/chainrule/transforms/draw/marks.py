@@ -12,6 +12,7 @@ import numpy as np
 from chainrule.graph import Array
 
 DIGITS = 4
+NO_GRADIENT = "no gradient"
 
 
 def number(x: float, digits: int = DIGITS) -> str:
@@ -50,7 +51,7 @@ def gradient_text(gradient: Array | None) -> str:
     ('−0.5', '‖5‖', 'no gradient')
     """
     if gradient is None:
-        return "no gradient"
+        return NO_GRADIENT
     if np.size(gradient) == 1:
         return number(np.asarray(gradient).item())
     return f"‖{number(norm(gradient))}‖"

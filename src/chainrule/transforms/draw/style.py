@@ -17,6 +17,7 @@ _WIDTHS = {
     **dict.fromkeys("ABCDEFGHKLNOPQRSTUVXYZ", 0.73), **dict.fromkeys("mwMW@%×÷−=<>±≤≥≠+", 0.87),
 }  # fmt: skip
 _OTHER = 0.63
+FULL_WIDTH = "\u2e80"  # from here on letters are as wide as high
 BOLD = 1.13
 
 # From weak to strong: one direction of lightness, and blue to yellow, which all eyes tell apart.
@@ -75,8 +76,12 @@ text {{ font: {LABEL}px {FONT}; font-variant-numeric: tabular-nums; }}
 
 
 def width(text: str, size: float) -> float:
-    """Give the width of a text, rather too much than too little."""
-    return size * sum(_WIDTHS.get(letter, _OTHER) for letter in text)
+    """Give the width of a text, rather too much than too little.
+
+    >>> width("中文", 10)
+    21.0
+    """
+    return size * sum(_WIDTHS.get(x, _OTHER if x < FULL_WIDTH else 1.05) for x in text)
 
 
 def shade(part: float) -> tuple[str, bool]:

@@ -14,7 +14,7 @@ from chainrule.markup import Markup, coordinate, element, join
 from chainrule.transforms.draw.diagram import KINDS, Diagram, Edge, Frame, Node, counted
 from chainrule.transforms.draw.formats import text
 from chainrule.transforms.draw.layout import Point
-from chainrule.transforms.draw.marks import number
+from chainrule.transforms.draw.marks import NO_GRADIENT, number
 from chainrule.transforms.draw.nested import PAD, Box, Layout, lay_out
 from chainrule.transforms.draw.style import BOLD, LABEL, SMALL, shade, style_sheet, widest, width
 
@@ -121,7 +121,7 @@ def _node(node: Node, box: Box, valued: bool, part: float | None) -> Markup:
     if valued and part is not None:
         fill, strong = shade(part)
         classes.append("strong" if strong else "weak")
-    elif valued and any("no gradient" in line for line in node.numbers):
+    elif any(NO_GRADIENT in line for line in node.numbers):
         classes.append("none")
     radius = min(box.height / 2, 14.0) if node.kind in _ROUND else 6.0
     if node.kind == "parameter":
@@ -264,8 +264,8 @@ def _swatches(diagram: Diagram) -> list[tuple[str, str]]:
     kinds = {node.kind for node in diagram.nodes}
     named = [(kind, kind) for kind in KINDS if kind in kinds and kind not in ("op", "output")]
     named = [(kind, "layer or other scope" if kind == "group" else words) for kind, words in named]
-    if diagram.valued and any("no gradient" in s for n in diagram.nodes for s in n.numbers):
-        named.append(("none", "no gradient"))
+    if any(NO_GRADIENT in line for node in diagram.nodes for line in node.numbers):
+        named.append(("none", NO_GRADIENT))
     alarms = {part.split(":")[0] for n in diagram.nodes for part in n.alarm.split(", ") if part}
     if alarms:
         named.append(("alarm", " or ".join(sorted(alarms))))
