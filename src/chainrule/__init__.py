@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from chainrule.estimators.net import NetClassifier, NetRegressor
     from chainrule.estimators.tabular import TabularClassifier, TabularRegressor
     from chainrule.events import Callback
+    from chainrule.explaining import explain
     from chainrule.history import History
     from chainrule.loading import load
     from chainrule.range_test import lr_range_test
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from chainrule.testing import check_gradient
     from chainrule.training import train, training_step
     from chainrule.transforms.compile import compile  # noqa: A004
+    from chainrule.transforms.explain import Explanation
 
 __version__ = "0.1.0"
 
@@ -57,6 +59,7 @@ _LATER = {
     "Callback": "events",
     "Checkpoint": "checkpoint",
     "EarlyStopping": "stopping",
+    "Explanation": "transforms.explain",
     "History": "history",
     "MLPClassifier": "estimators.mlp",
     "MLPRegressor": "estimators.mlp",
@@ -72,6 +75,7 @@ _LATER = {
     "check_gradient": "testing",
     "compile": "transforms.compile",
     "draw": "drawing",
+    "explain": "explaining",
     "load": "loading",
     "lr_range_test": "range_test",
     "train": "training",
@@ -83,11 +87,12 @@ _MODULES = (
 )  # fmt: skip
 
 __all__ = [
-    "SWA", "Callback", "ChainruleError", "Checkpoint", "EarlyStopping", "Graph", "History",
-    "MLPClassifier", "MLPRegressor", "NetClassifier", "NetRegressor", "ReduceOnPlateau", "Spec",
+    "SWA", "Callback", "ChainruleError", "Checkpoint", "EarlyStopping", "Explanation", "Graph",
+    "History", "MLPClassifier", "MLPRegressor", "NetClassifier", "NetRegressor", "ReduceOnPlateau",
+    "Spec",
     "TableEncoder", "TabularClassifier", "TabularRegressor", "Tensor", "advise", "anneal",
-    "best_of", "check_gradient", "compile", "draw", "functional", "grad", "hessian", "hvp",
-    "jacobian", "jvp", "load", "losses", "lr_range_test", "metrics", "nn", "no_grad", "ops",
+    "best_of", "check_gradient", "compile", "draw", "explain", "functional", "grad", "hessian",
+    "hvp", "jacobian", "jvp", "load", "losses", "lr_range_test", "metrics", "nn", "no_grad", "ops",
     "optim", "penalties", "plots", "run", "schedules", "search", "tensor", "testing", "trace",
     "train", "training_step", "value_and_grad", "vjp",
 ]  # fmt: skip

@@ -66,6 +66,8 @@ class Op:
     kind: str = "abstract"
     loops: tuple[Any, ...] = ()
     """How compiled code computes the op: facts of `chainrule.ops.loops`, the first that holds."""
+    notation: Any = None
+    """How a person writes the op: a fact of `chainrule.ops.notation`."""
 
     def __init__(self, name: str, run: Callable[..., Any], infer: Callable[..., Any]) -> None:
         if name in OPS:
@@ -79,6 +81,11 @@ class Op:
     def looped(self, *loops: Any) -> Self:
         """Give the op its loop facts, and return it."""
         self.loops = loops
+        return self
+
+    def written(self, notation: Any) -> Self:
+        """Give the op its notation, and return it."""
+        self.notation = notation
         return self
 
     def __call__(self, *inputs: Value, **attrs: Any) -> Value:
@@ -108,14 +115,24 @@ def _op_named(name: str) -> Op:
 
 
 class Scope:
-    """A named group of nodes, such as a layer or an activation, inside another or none."""
+    """A named group of nodes, such as a layer or an activation, inside another or none.
 
-    __slots__ = ("name", "owner", "parent")
+    A group of nodes of a gradient goes back `through` one of the nodes that it is the gradient of.
+    """
 
-    def __init__(self, name: str, parent: "Scope | None", owner: object = None) -> None:
+    __slots__ = ("name", "owner", "parent", "through")
+
+    def __init__(
+        self,
+        name: str,
+        parent: "Scope | None",
+        owner: object = None,
+        through: "Scope | None" = None,
+    ) -> None:
         self.name = name
         self.parent = parent
         self.owner = owner
+        self.through = through
 
     def path(self) -> str:
         """Names from the outermost scope to this one, such as `Sequential/Linear`."""
@@ -525,29 +542,19 @@ class scope:  # noqa: N801 (a context manager, as no_grad)
 
 
 @contextmanager
-def within(group: Scope | None) -> "Iterator[None]":
-    """Put the nodes that are made inside a `with` block into a scope that exists."""
+def resumed(known: Scope | None) -> Iterator[None]:
+    """Go on in a scope that exists, inside a `with` block."""
     before = _state.scope
-    _state.scope = group
+    _state.scope = known
     try:
         yield
     finally:
         _state.scope = before
 
 
-def gradient_scope(group: Scope | None, known: dict[int, Scope | None]) -> Scope | None:
-    """Give the scope of what is computed backwards through `group`: ∂Linear through Linear.
-
-    `known` keeps those of one walk; the outermost are inside the current scope.
-    """
-    chain = []
-    while group is not None and id(group) not in known:
-        chain.append(group)
-        group = group.parent
-    found = _state.scope if group is None else known[id(group)]
-    for inner in reversed(chain):
-        found = known[id(inner)] = Scope(f"∂{inner.name}", found, inner.owner)
-    return found
+def current_scope() -> Scope | None:
+    """Give the scope that nodes are made in now."""
+    return _state.scope
 
 
 @contextmanager
@@ -590,7 +597,6 @@ def ancestors(outputs: Iterable[Tensor], known: Container[int] = ()) -> list[Ten
 
 __all__ = [
     "METHODS", "OPS", "Array", "Attrs", "Dim", "Op", "Scope", "Shape", "Tensor", "Value",
-    "ancestors", "apply", "broadcast_shapes", "constant", "dtype_of", "gradient_scope", "no_grad",
-    "placeholder",
-    "scope", "shape_of", "tensor", "tracing", "value_of", "within",
+    "ancestors", "apply", "broadcast_shapes", "constant", "current_scope", "dtype_of", "no_grad",
+    "placeholder", "resumed", "scope", "shape_of", "tensor", "tracing", "value_of",
 ]  # fmt: skip

@@ -168,8 +168,7 @@ class StepGraph:
 
     def _units(self, updater: Updater) -> list[Unit]:
         """Differentiate, and say what is updated at once."""
-        one = np.ones((), self.loss.dtype)
-        found = reverse([self.loss], [one], self.parameters, create_graph=True)
+        found = self._differentiated()
         with scope("gradient"):
             gradients = [
                 constant(np.zeros(p.shape, p.dtype)) if g is None else g
@@ -190,6 +189,10 @@ class StepGraph:
                     p = self.parameters[i]
                     units.append(Unit(p, gradients[i], self.names[p.birth], [p], b, place))
             return units
+
+    def _differentiated(self) -> list[Value]:
+        one = np.ones((), self.loss.dtype)
+        return reverse([self.loss], [one], self.parameters, create_graph=True)
 
     def _summed(self) -> dict[Tensor, Tensor]:
         """Add the gradients to sums, which the last batch of an update clears."""

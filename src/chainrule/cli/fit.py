@@ -34,6 +34,7 @@ from chainrule.cli.tables import (
 from chainrule.drawing import draw
 from chainrule.errors import ConfigError, DataError
 from chainrule.estimators.defaults import defaults
+from chainrule.estimators.rows import take_rows
 from chainrule.estimators.tabular import (
     TabularClassifier,
     TabularRegressor,
@@ -291,6 +292,17 @@ def assess(
     )
 
 
+def explained(model: Any, X: Any) -> str:
+    """Derive the prediction for the first of some rows, in a folded part of the page."""
+    explanation = model.explain(take_rows(X, np.array([0])))
+    return (
+        "<p>The first row that the scores are of, followed along the largest output of one net. "
+        "In a terminal: <code>chainrule explain</code>.</p>"
+        f"<details><summary>Show it</summary>{explanation.fragment(level=(0, 1, 3), heading='h3')}"
+        "</details>"
+    )
+
+
 def look_closer(job: Job, model: Any, options: Options) -> dict[str, Any]:
     """Give the details of a report: where it errs, what it relies on, how sure it is."""
     sample = job.parts.get("test") or job.parts.get("validation") or job.parts["train"]
@@ -299,6 +311,7 @@ def look_closer(job: Job, model: Any, options: Options) -> dict[str, Any]:
     details: dict[str, Any] = {
         "importance": scores.importance(model, sample, used, classes, options.seed)
     }
+    details["explained"] = explained(model, sample.X)
     guess = scores.predicted(model, sample.X)
     if classes is None or guess.p is None:
         return details | {"actual": sample.y, "predicted": guess.y}

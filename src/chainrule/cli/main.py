@@ -191,6 +191,13 @@ _DRAW = _examples(
     "draw lenet.chainrule --input 1,28,28 --level 2 --out lenet.html",
     "draw xor.chainrule --neurons --out xor.svg",
 )
+_EXPLAIN = _examples(
+    "explain --example worked",
+    "explain penguins-model penguins.csv --row 17",
+    "explain penguins-model penguins.csv --row 17 --html row.html",
+    "explain penguins-model penguins.csv --target species --level 4",
+    "explain penguins-model penguins.csv --open h1[0,1] --level 1",
+)
 _PROFILE = _examples(
     "profile penguins.csv --target species",
     "profile penguins.csv --target species --plan",
@@ -480,3 +487,58 @@ def advise(**options: Any) -> None:
     """
     body = import_module("chainrule.cli.advise")
     body.advise(body.Options(**options))
+
+
+@main.command(epilog=_EXPLAIN)
+@click.argument("model", type=click.Path(path_type=Path), required=False)
+@click.argument("table", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--example",
+    type=click.Choice(["worked", "xor", "mazur", "cs231n", "perceptron-and"]),
+    help="Instead of a model: a net that is worked by hand in a book.",
+)
+@click.option("--row", type=int, default=0, metavar="N", help="The row, counted from 0.")
+@click.option(
+    "--target", metavar="COLUMN", help="Explain a step of training towards this column's value."
+)
+@click.option(
+    "--level",
+    type=click.IntRange(0, 6),
+    multiple=True,
+    metavar="L",
+    help="0 a sentence, 1 every number, 2 in symbols, 3 the layers, 4 the update, 5 the loss, "
+    "6 checks; repeatable. All, unless given.",
+)
+@click.option(
+    "--open", "opened", metavar="NAME", help="The weight or unit to follow, such as W1[3,2]."
+)
+@click.option(
+    "--digits", type=click.IntRange(2, 17), default=4, metavar="N", help="Digits that are shown; 4."
+)
+@click.option("--html", metavar="FILE", help="Write a page for the browser.")
+@click.option("--latex", metavar="FILE", help="Write a LaTeX document.")
+@click.option("--json", metavar="FILE", help="Write all numbers, in full precision.")
+@_delimiter
+@_debug
+@click.pass_context
+def explain(
+    context: click.Context,
+    /,
+    model: Path | None,
+    table: Path | None,
+    example: str | None,
+    row: int,
+    target: str | None,
+    **options: Any,
+) -> None:
+    """Derive every number of a prediction, or of a step of training, and check it.
+
+    A model is followed along its largest output, or along the weight or unit that --open names.
+    Every number is computed again by a second evaluator, and every printed line is read back.
+    """
+    if (example is None) == (model is None or table is None):
+        raise click.UsageError("Give a MODEL and a TABLE, or --example.")
+    body = import_module("chainrule.cli.explain")
+    if example is not None:
+        context.exit(body.explain_example(example, options))
+    context.exit(body.explain_row(model, table, target, row, options))

@@ -44,6 +44,7 @@ from chainrule.estimators.rows import (
     repeated,
     take_rows,
 )
+from chainrule.explaining import explain
 from chainrule.graph import Array
 from chainrule.losses import Loss
 from chainrule.nn.tabular import TabularNet
@@ -56,6 +57,7 @@ from chainrule.stopping import EarlyStopping
 from chainrule.table import TableEncoder
 from chainrule.targets import TargetScaler
 from chainrule.training import Training
+from chainrule.transforms.explain import Explanation
 
 _MOST_GIB = 4  # of a sparse matrix that is written out
 _TOO_FEW = 24  # rows; with fewer, every member sees all of them
@@ -231,6 +233,31 @@ class _Tabular(Saved, BaseEstimator):  # type: ignore[misc]
             progress=bool(self.verbose),
             compile=self.compile,
         )
+
+    def explain(self, X: Any, y: Any = None) -> Explanation:
+        """Explain what is predicted for some rows or, given y, a step of training on them.
+
+        All members are in it. The step starts from the weights as they are, with the optimizer of
+        `fit` at its full rate.
+
+        >>> X = np.linspace(-1, 1, 60).reshape(-1, 1)
+        >>> net = TabularClassifier(epochs=2, members=1, hidden=[4], random_state=0)
+        >>> net.fit(X, X[:, 0] > 0).explain(X[:1]).verify().ok
+        True
+        """
+        check_is_fitted(self)
+        table = self.encoder_.transform(_dense(X))
+        inputs, columns = (table.numbers, table.categories), [self.encoder_.number_names]
+        if y is None:
+            return explain(self.module_, None, inputs, columns=columns)
+        members, n = int(self.members), len(table.numbers)
+        rows = Rows(inputs, self._encoded_again(y))
+        rows = self._stacked(rows, np.ones((n, members)), members)
+        plan = self._plan(n, 0, False, self._chosen(n))
+        return explain(
+            self.module_, self._loss(), rows.inputs, rows.target, weight=rows.weight,
+            optimizer=plan.optimizer, groups=plan.groups, columns=columns,
+        )  # fmt: skip
 
     def _raw(self, X: Any) -> Array:
         """Give what the members say about each row: (rows, members, outputs)."""

@@ -9,7 +9,7 @@ side by side in one array, so a step costs little more than that of one net of t
 """
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -24,6 +24,8 @@ from chainrule.nn.module import Module, Parameter, register
 @register
 class StackedLinear(Module):
     """As many linear layers as there are members: (members, rows, in) to (members, rows, out)."""
+
+    symbol: ClassVar[str] = "z"
 
     def __init__(self, members: int, in_features: int, out_features: int) -> None:
         check_memory(members * out_features * in_features)

@@ -23,6 +23,7 @@ from chainrule.ops.kinds import Multilinear
 from chainrule.ops.linear import matmul, reshape, sum_op
 from chainrule.ops.loops import Parts
 from chainrule.ops.moving import slice_op
+from chainrule.ops.notation import PRODUCT, Form, Notation
 from chainrule.ops.windows import Sizes, count_windows, fold_op, pad, per_axis, windows_op
 
 Pads = tuple[tuple[int, int], ...]
@@ -146,6 +147,23 @@ conv_kernel = Multilinear(
         lambda v, x, g, size, **attrs: conv_op(x, v, **attrs),
     ],
 ).looped(Parts(_conv_kernel))
+
+
+# How they are written.
+
+
+def _weighed(words: str, mark: str, latex: str) -> Notation:
+    return Notation(
+        words,
+        Form(f"{{0}} {mark} {{1}}", PRODUCT, tight=(0, 1)),
+        Form(f"{{0}} {latex} {{1}}", PRODUCT, tight=(0, 1)),
+        elements="linear",
+    )
+
+
+conv_op.written(_weighed("the windows of {0}, weighed by {1}", "∗", r"\ast"))
+conv_input.written(_weighed("{0}, sent back through the kernel {1}", "∗ᵀ", r"\mathbin{\ast^\top}"))
+conv_kernel.written(_weighed("the windows of {0}, weighed by {1}", "∗ₖ", r"\mathbin{\ast_k}"))
 
 
 # What people call.

@@ -7,6 +7,7 @@ array([2., 4.])
 np.float64(1000.6931471805599)
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from chainrule.ops.linear import (
 )
 from chainrule.ops.loops import Along, Element, Parts, Reduce
 from chainrule.ops.moving import put_along, take_along, take_along_op
+from chainrule.ops.notation import Form, Notation, function, given
 
 
 def _infer_arg(x: Tensor, axis: int, keepdims: bool) -> tuple[Shape, Any]:
@@ -153,6 +155,31 @@ size_op = Discrete(
 uniform_op = Discrete(
     "uniform", _run_uniform, lambda key, shape: (shape, np.dtype(np.float64))
 ).looped(Element(lambda p: f"uniform({p.read(0, [])}, {p.flat()})", costly=True))
+
+
+# How they are written.
+
+
+def _log_softmax_opened(x: Value, axis: int) -> Value:
+    """Write log softmax as it is defined; it overflows where the op does not."""
+    return e.sub(x, e.log(sum_op(e.exp(x), axis=(axis,), keepdims=True)))
+
+
+max_op.written(
+    Notation("the largest of {0}", Form("max({*})"), Form(r"\max\left({*}\right)"), elements="line")
+)
+log_softmax_op.written(
+    replace(
+        function("the logarithm of the softmax", "log softmax", r"\log\,\mathrm{softmax}"),
+        elements="given",
+        letter="logp",
+        opened=_log_softmax_opened,
+    )
+)
+argmax_op.written(given("the place of the largest", "argmax", "i"))
+argsort_op.written(given("the order of the elements", "order", "i"))
+size_op.written(given("the number of elements", "count", "n"))
+uniform_op.written(given("random numbers from 0 to 1", "random", "u"))
 
 
 def max(x: Value, axis: Any = None, keepdims: bool = False) -> Value:  # noqa: A001

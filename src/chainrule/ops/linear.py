@@ -9,6 +9,7 @@ array([[1., 3.],
        [2., 4.]])
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from chainrule.graph import Tensor, Value, dtype_of, shape_of
 from chainrule.ops.elementwise import cast
 from chainrule.ops.kinds import Multilinear
 from chainrule.ops.loops import Along, Element, Parts, Place, Product, Reduce
+from chainrule.ops.notation import POWER, PRODUCT, Form, Notation, moved, silent
 
 Axes = tuple[int, ...]
 
@@ -151,6 +153,59 @@ cumsum_op = Multilinear(
     lambda x, axis, reverse: (x.shape, _sum_dtype(x.dtype)),
     [lambda g, x, axis, reverse: cumsum_op(g, axis=axis, reverse=not reverse)],
 ).looped(Along(lambda attrs: "cumsum_reversed" if attrs["reverse"] else "cumsum"))
+
+
+# How they are written.
+
+_LOW = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+
+
+def _turned(between: str, turned: str) -> Callable[[dict[str, Any]], str]:
+    """Give a product of matrices, those that are transposed being written as `turned`."""
+
+    def template(attrs: dict[str, Any]) -> str:
+        marks = (attrs.get("transpose_a"), attrs.get("transpose_b"))
+        places = [f"{{{k}}}" for k in range(2)]
+        return between.join(
+            turned.replace("{0}", place) if mark else place
+            for place, mark in zip(places, marks, strict=True)
+        )
+
+    return template
+
+
+matmul_op.written(
+    Notation(
+        "the matrix product of {0} and {1}",
+        Form(_turned(" ", "{0}ᵀ"), PRODUCT, tight=(0, 1)),
+        Form(_turned(r" \, ", r"{{0}}^\top"), PRODUCT, tight=(0, 1)),
+        elements="linear",
+    )
+)
+sum_op.written(
+    moved(
+        "the sum of {0} over axis {axis}",
+        lambda attrs: f"Σ{_axes(attrs).translate(_LOW)}({{0}})",
+        lambda attrs: rf"\sum\nolimits_{{\mathrm{{axis}}\,{_axes(attrs)}}} \left({{0}}\right)",
+    )
+)
+spread.written(silent("{0}, repeated"))
+reshape_op.written(silent("{0}, in another shape"))
+transpose_op.written(
+    Notation(
+        "{0}, its axes exchanged",
+        Form("{0}ᵀ", POWER, tight=(0,)),
+        Form(r"{{0}}^\top", POWER, tight=(0,)),
+        elements="linear",
+    )
+)
+cumsum_op.written(
+    moved("the running sum of {0}", "cumsum({0})", r"\mathrm{cumsum}\left({0}\right)")
+)
+
+
+def _axes(attrs: dict[str, Any]) -> str:
+    return "".join(str(axis) for axis in attrs["axis"])
 
 
 def one_axis(axis: int, ndim: int, name: str) -> int:

@@ -16,6 +16,7 @@ from chainrule.ops.elementwise import mul
 from chainrule.ops.kinds import General, Multilinear
 from chainrule.ops.linear import one_axis, reshape, reshape_op, spread
 from chainrule.ops.loops import Element, Index, Place, Scatter
+from chainrule.ops.notation import moved
 
 Slices = tuple[tuple[int | None, int | None, int], ...]  # start, stop, step of each axis
 
@@ -245,6 +246,38 @@ shift: General = General(
     _shift_jvp,
 ).looped(Element(_shifted))
 """Each element of x moved one place along the first axis, after `start`; back with `reverse`."""
+
+# How they are written.
+
+
+def _cut(attrs: dict[str, Any]) -> str:
+    """Write slices as Python does, those of a single element as its number."""
+    return ",".join(_cut_of_axis(*s) for s in attrs["slices"])
+
+
+def _cut_of_axis(start: int | None, stop: int | None, step: int) -> str:
+    if start is not None and stop == start + 1:
+        return str(start)
+    ends = ["" if n is None else str(n) for n in (start, stop)]
+    return ":".join([*ends, *([str(step)] if step != 1 else [])])
+
+
+# fmt: off
+slice_op.written(moved("a part of {0}", lambda attrs: f"{{0}}[{_cut(attrs)}]",
+                       lambda attrs: rf"{{0}}\left[{_cut(attrs)}\right]"))
+place.written(moved("{0} among zeros", lambda attrs: f"placed({{0}} at [{_cut(attrs)}])",
+                    lambda attrs: rf"\mathrm{{placed}}\left({{0}}, [{_cut(attrs)}]\right)"))
+take_op.written(moved("entries of {0} by the numbers {1}", "{0}[{1}]", r"{0}\left[{1}\right]"))
+scatter_add.written(moved("{0} added up at the places {1}", "added({0} at {1})",
+                          r"\mathrm{added}\left({0}, {1}\right)"))
+take_along_op.written(moved("the entry of each line of {0} that {1} names", "{0}[{1}]",
+                            r"{0}\left[{1}\right]"))
+put_along.written(moved("{0} at the place of each line that {1} names", "placed({0} at {1})",
+                        r"\mathrm{placed}\left({0}, {1}\right)"))
+concat_op.written(moved("what is joined of {0} and the others", "[{*}]", r"\left[{*}\right]"))
+shift.written(moved("the element before each of {0}", "before({0}; {1})",
+                    r"\mathrm{before}\left({0}; {1}\right)"))
+# fmt: on
 
 
 def concat(parts: Any, axis: int = 0) -> Value:

@@ -20,6 +20,7 @@ from chainrule.ops.kinds import Discrete, General, Multilinear
 from chainrule.ops.linear import reshape
 from chainrule.ops.loops import Element, Index, Parts, Place, Scatter
 from chainrule.ops.moving import place, put_along, take_along_op
+from chainrule.ops.notation import Form, Notation, given, moved
 
 Sizes = tuple[int, ...]
 # Transposes name ops that come later.
@@ -204,6 +205,25 @@ window_argmax = Discrete(
 window_max_op = General(
     "window_max", _run_window_max, _infer_window_max, _window_max_vjp, _window_max_jvp
 ).looped(Parts(_max_in_parts))
+
+
+# How they are written.
+
+windows_op.written(moved("the windows of {0}", "windows({0})", r"\mathrm{windows}\left({0}\right)"))
+fold_op.written(
+    moved("the windows {0}, laid back and added up", "fold({0})", r"\mathrm{fold}\left({0}\right)")
+)
+window_places.written(given("the places of a window", "places", "i"))
+window_argmax.written(given("the place of the largest of each window", "argmax", "i"))
+window_max_op.written(
+    Notation(
+        "the largest element of each window of {0}",
+        Form("window max({0})"),
+        Form(r"\mathrm{window\,max}\left({0}\right)"),
+        elements="given",
+        opened=_max_in_parts,
+    )
+)
 
 
 # What people call.

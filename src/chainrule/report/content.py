@@ -58,8 +58,8 @@ class Report:
     (column, mean drop in score, standard deviation). ``confusion`` counts rows by true (row) and
     predicted (column) class, in the order of ``classes``. ``actual`` and ``predicted`` are the
     targets of a regression. ``calibration`` is (mean confidence, share that was right, rows) of
-    each bin. ``drawing`` is SVG of the net. ``command`` and ``snippet`` show how to use the model,
-    in a shell and in Python.
+    each bin. ``drawing`` is SVG of the net, ``explained`` markup that derives one prediction.
+    ``command`` and ``snippet`` show how to use the model, in a shell and in Python.
     """
 
     title: str
@@ -82,6 +82,7 @@ class Report:
     actual: Numbers = ()
     predicted: Numbers = ()
     calibration: Sequence[tuple[float, float, float]] = ()
+    explained: str = ""
     notes: Sequence[str] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     command: str = ""

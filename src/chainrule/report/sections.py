@@ -66,6 +66,7 @@ def sections(report: Report) -> list[Section]:
         Section("choices", "What was chosen, and why", _choices(report)),
         Section("columns", "Columns", _columns(report)),
         Section("model", "Model", _model(report)),
+        Section("explained", "One prediction, every number", Markup(report.explained)),
         Section("use", "How to use it", _use(report)),
         Section("notes", "Notes", _notes(report)),
     ]

@@ -28,10 +28,10 @@ from chainrule.graph import (
     Value,
     ancestors,
     constant,
-    gradient_scope,
+    current_scope,
+    resumed,
     shape_of,
     value_of,
-    within,
 )
 from chainrule.ops import add, broadcast_to, cast, identity
 from chainrule.ops import sum as sum_over
@@ -49,11 +49,13 @@ def reverse(
     wrt: Sequence[Tensor],
     *,
     create_graph: bool = False,
+    cotangents_of: dict[int, Value] | None = None,
 ) -> list[Value]:
     """Give the cotangent of each tensor of `wrt`, or None where no output depends on it.
 
     Cotangents are arrays; with `create_graph`, or in a trace, they are tensors of a new graph:
     its scopes mirror those that the walk goes back through.
+    `cotangents_of` receives that of every node on the way, by its birth number.
     """
     nodes = ancestors(outputs)
     needed = _between(nodes, wrt)
@@ -69,6 +71,8 @@ def reverse(
             continue
         keep = node.birth in wanted_later
         g = found[node.birth] if keep else found.pop(node.birth)
+        if cotangents_of is not None:
+            cotangents_of[node.birth] = g
         for x in node.inputs:
             if x.changed > node.birth:
                 raise GraphError(_stale(node.op))
@@ -76,12 +80,27 @@ def reverse(
         inputs = list(node.inputs) if symbolic else [x.value for x in node.inputs]
         wanted = [x.birth in needed for x in node.inputs]
         out = node if symbolic else node.value
-        with within(gradient_scope(node.scope, scopes)) if symbolic else nullcontext():
+        with resumed(_mirrored(node.scope, scopes)) if symbolic else nullcontext():
             given = node.op.vjp(g, out, inputs, node.attrs, wanted)
             for x, c in zip(node.inputs, given, strict=True):
                 if c is not None and x.birth in needed:
                     _accumulate(found, x, c)
     return [found.get(x.birth) for x in wrt]
+
+
+def _mirrored(group: Scope | None, known: dict[int, Scope | None]) -> Scope | None:
+    """Give the scope of what is computed backwards through a scope: ∂Linear through Linear.
+
+    `known` keeps those of one walk; the outermost are inside the current scope.
+    """
+    chain = []
+    while group is not None and id(group) not in known:
+        chain.append(group)
+        group = group.parent
+    found = current_scope() if group is None else known[id(group)]
+    for inner in reversed(chain):
+        found = known[id(inner)] = Scope(f"∂{inner.name}", found, through=inner)
+    return found
 
 
 def _between(nodes: list[Tensor], wrt: Sequence[Tensor]) -> set[int]:

@@ -9,17 +9,15 @@ in the gradient. One that several scopes use is in what is around them all. So e
 one place, and counted once, however many layers share it.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
-
-import numpy as np
 
 from chainrule.dims import product
 from chainrule.graph import Array, Scope, Tensor, ancestors
 from chainrule.transforms.draw.diagram import Diagram, Edge, Frame, Node
 from chainrule.transforms.draw.inner import unfolded
+from chainrule.transforms.draw.labels import detail_text, op_symbol, shape_text, short
 from chainrule.transforms.draw.marks import (
     NO_GRADIENT,
     alarm,
@@ -29,10 +27,6 @@ from chainrule.transforms.draw.marks import (
     value_text,
 )
 from chainrule.transforms.draw.ordering import ordered
-
-_INFIX = re.compile(r"(?:\{\} )?([^\w\s{}()]+) ?\{\}")
-_TYPESET = {"*": "×", "-": "−", "/": "÷", "<=": "≤", "==": "=", "!=": "≠"}
-_LONGEST = 34  # letters of a detail
 
 Path = tuple[Scope, ...]
 
@@ -90,8 +84,9 @@ class _Folding:
         self.names: dict[int, str] = {}
         self.places: dict[int, str] = {}
         for path in self.paths.values():
-            if path and isinstance(path[0].owner, Named) and id(path[0].owner) not in self.places:
-                self._learn_names(path[0].owner)
+            owner = owner_of(path[0]) if path else None
+            if isinstance(owner, Named) and id(owner) not in self.places:
+                self._learn_names(owner)
         if not source.inputs:  # nothing says what is an input: any array may be one
             for x in self.nodes:
                 if x.op is None and x.birth not in self.kinds and self._kind(x) != "constant":
@@ -163,11 +158,11 @@ class _Folding:
 
     def _scope_words(self, scope: Scope) -> tuple[str, str]:
         """Give label and detail of a scope: the name of its owner, its class, its sizes."""
-        owner = scope.owner
+        owner = owner_of(scope)
         place = self.places.get(id(owner), "")
         label = f"{place}: {scope.name}" if place else scope.name
         same = isinstance(owner, Named) and type(owner).__name__ == scope.name
-        return label, _short(owner.extra_repr()) if same and isinstance(owner, Named) else ""
+        return label, short(owner.extra_repr()) if same and isinstance(owner, Named) else ""
 
     def _rank(self, key: Any) -> tuple[int, int]:
         """Sort boxes by their first op; inputs come first, other leaves before what takes them."""
@@ -184,7 +179,7 @@ class _Folding:
         if key not in self.box_scope:
             x = members[0]
             return Node(
-                self._kind(x), self._label(x), self._detail(x), shape_text(x), frame, parameters,
+                self._kind(x), self._label(x), detail_text(x), shape_text(x), frame, parameters,
                 self._numbers(members[:1], []), self._gradient(members[:1]), self._alarm([x]),
                 self.formula(x),
             )  # fmt: skip
@@ -220,20 +215,12 @@ class _Folding:
             return value_text(x.value)
         return self._kind(x)
 
-    def _detail(self, x: Tensor) -> str:
-        shown = [
-            f"{key}={_plain(value)}"
-            for key, value in x.attrs.items()
-            if isinstance(value, int | float | str | tuple | np.dtype) and value is not False
-        ]
-        return _short(" ".join(shown))
-
     def formula(self, x: Tensor) -> str:
         """Write how a node is made, nodes named by their numbers: `%2 = matmul(%0, %1)`."""
         if x.op is None:
             return f"%{self.number[x.birth]} {self._label(x)}"
         inputs = ", ".join(f"%{self.number[i.birth]}" for i in x.inputs)
-        return f"%{self.number[x.birth]} = {x.op.name}({inputs}) {self._detail(x)}".rstrip()
+        return f"%{self.number[x.birth]} = {x.op.name}({inputs}) {detail_text(x)}".rstrip()
 
     # Numbers.
 
@@ -380,35 +367,19 @@ def _path(scope: Scope | None, known: dict[int, Path]) -> Path:
 def _common(a: Path, b: Path) -> Path:
     """Give the scopes of `a` that are around `b` too, or have the owners of those."""
     n = 0
-    while n < min(len(a), len(b)) and (
-        a[n] is b[n] or (a[n].owner is not None and a[n].owner is b[n].owner)
-    ):
+    while n < min(len(a), len(b)):
+        owner = owner_of(a[n])
+        if a[n] is not b[n] and (owner is None or owner is not owner_of(b[n])):
+            break
         n += 1
     return a[:n]
 
 
-def op_symbol(x: Tensor) -> str:
-    """Give the sign of an op whose formula is one between two numbers, or else its name."""
-    assert x.op is not None
-    for loop in x.op.loops:
-        match = _INFIX.fullmatch(getattr(loop, "template", ""))
-        if match:
-            return _TYPESET.get(match[1], match[1])
-    return x.op.name
-
-
-def shape_text(x: Tensor) -> str:
-    """Write a shape as a tuple; that of a single number is empty."""
-    listed = ", ".join(str(n) for n in x.shape)
-    return f"({listed}{',' if x.ndim == 1 else ''})" if x.shape else ""
-
-
-def _plain(value: Any) -> str:
-    return str(value).replace(" ", "") if isinstance(value, tuple) else str(value)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1].rstrip(" ,") + "…"
+def owner_of(scope: Scope) -> object:
+    """Give what a scope belongs to, one of a gradient to the owner of what it goes back through."""
+    while scope.through is not None:
+        scope = scope.through
+    return scope.owner
 
 
 def _joint(arrays: Iterable[Array]) -> float:
