@@ -98,7 +98,7 @@ def test_files(folder):
         ("explain wins.chainrule t.csv --row 60", 1, "--row 60: expected a number from 0 to 59"),
         ("explain wins.chainrule t.csv --row -1", 1, "--row -1: expected a number from 0 to 59"),
         ("explain wins.chainrule t.csv --target no", 1, "--target no: t.csv has no such column"),
-        ("explain wins.chainrule t.csv --open W7[0]", 1, "there is no 'W7' here; did you mean W"),
+        ("explain wins.chainrule t.csv --weight W7[0]", 1, "there is no 'W7' here; did you mean W"),
         ("explain none.chainrule t.csv", 1, "there is no such file"),
         ("explain --example mazur --level 7", 2, "7 is not in the range 0<=x<=6"),
     ],

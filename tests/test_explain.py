@@ -464,12 +464,13 @@ def test_a_printed_number_is_the_stored_one_rounded(x, digits):
 def test_levels_pick_sections():
     found = step_of(optimizer=optim.Adam(lr=0.1))
     assert found.text(level=0).count("\n") == 0
+    assert step_of(level=0, optimizer=optim.Adam(lr=0.1)).text() == found.text(level=0)
     assert "Backward" in found.text(level=1)
     assert "In symbols" not in found.text(level=1)
     assert found.text(level=(0, 6)).startswith("Loss")
     everything = found.text()
-    for title in ("In symbols", "Forward", "Backward", "Loss, row by row", "Update", "Layers",
-                  "Checks"):  # fmt: skip
+    for title in ("In symbols", "In numbers", "Forward", "Backward", "Loss, row by row", "Update",
+                  "Layers", "Checks"):  # fmt: skip
         assert f"{title}\n{'─' * len(title)}" in everything
 
 
@@ -518,6 +519,19 @@ def test_sum_over_rows_is_the_gradient_of_the_batch():
     ]
     for name in ("∂L/∂W1[0,0]", "∂L/∂W1[2,1]", "∂L/∂b2[0]"):
         assert math.isclose(sum(e.value(name) for e in each) / 3, whole.value(name), rel_tol=1e-12)
+
+
+def test_sums_over_paths_are_the_gradients():
+    net = nn.Sequential(nn.Linear(2, 3, seed=0), nn.Activation("tanh"), nn.Residual(
+        nn.Linear(3, 3, seed=1)), nn.Linear(3, 1, seed=2)).astype(float)  # fmt: skip
+    found = step_of(net)
+    trace, checked = found._read, 0
+    for node in trace.shown("backward"):
+        for index in np.ndindex(np.shape(node.value)):
+            exact = np.asarray(node.value)[index]
+            assert math.isclose(computed(trace.define(node, index)), exact, rel_tol=1e-12)
+            checked += 1
+    assert checked > 50
 
 
 def test_predicted_change_is_the_real_one_for_small_rates():

@@ -69,30 +69,30 @@ def explain(
     weight: Any = None,
     updater: Updater | None = None,
     columns: Sequence[Sequence[str]] = (),
+    level: Any = None,
     **plan: Any,
 ) -> Explanation:
     """Explain a step of training on these rows: forward pass, loss, backward pass, update.
 
     The arguments are those of `chainrule.train`; `optimizer` says which update is explained, and
-    `clip_norm`, `clip_value`, `penalty` and `groups` belong to it. `updater` is an optimizer at
-    work, whose state and step number are taken; `columns` gives names to the columns of each input.
-    Without `loss` and `y` a prediction is explained.
-    All rows make one batch. The model, the optimizer and the random state stay as they are.
+    `clip_norm`, `clip_value`, `penalty` and `groups` belong to it. All rows make one batch. Without
+    `loss` and `y` a prediction is explained. The model, the optimizer and the random state stay as
+    they are.
+
+    `updater` is an optimizer at work, whose state and step number are taken; `columns` gives names
+    to the columns of each input; `level` is what is told unless more or less is asked for.
 
     >>> from chainrule import nn
     >>> text = explain(nn.mlp([1, 1], seed=0), None, np.ones((1, 1))).text(level=1)
-    >>> print("\n".join(text.splitlines()[3:]))
-    z1[0] = x[0]·W1[0,0] + b1[0]
-          = 1·0.4744 + 0
-          = 0.4744 + 0
-          = 0.4744
+    >>> print(*text.splitlines()[3:], sep="; ")
+    z1[0] = x[0]·W1[0,0] + b1[0];       = 1·0.4744 + 0;       = 0.4744 + 0;       = 0.4744
     """
     if (loss is None) != (y is None):
         raise ConfigError("explain(model, loss, x, y): expected both a loss and a target, for a "
                           "step of training, or neither, for a prediction")  # fmt: skip
     if loss is None:
         trace = _prediction(model, x if isinstance(x, tuple) else (x,))
-        return Explanation(_with_columns(trace, columns))
+        return Explanation(_with_columns(trace, columns), level)
     settings = replace(Plan(**plan), accumulate=1, average=None, batch_size=None)
     judge, chosen = judged(model, loss)
     rows = as_rows(x, y, weight)
@@ -101,7 +101,7 @@ def explain(
         check_contract(judge, chosen, rows, len(rows))
     with _modes(judge):
         judge.train()
-        return Explanation(_with_columns(_Recorder(training).trace(), columns))
+        return Explanation(_with_columns(_Recorder(training).trace(), columns), level)
 
 
 def _with_columns(trace: dict[str, Any], columns: Sequence[Sequence[str]]) -> dict[str, Any]:

@@ -196,7 +196,7 @@ _EXPLAIN = _examples(
     "explain penguins-model penguins.csv --row 17",
     "explain penguins-model penguins.csv --row 17 --html row.html",
     "explain penguins-model penguins.csv --target species --level 4",
-    "explain penguins-model penguins.csv --open h1[0,1] --level 1",
+    "explain penguins-model penguins.csv --weight h1[0,1] --level 1",
 )
 _PROFILE = _examples(
     "profile penguins.csv --target species",
@@ -510,7 +510,7 @@ def advise(**options: Any) -> None:
     "6 checks; repeatable. All, unless given.",
 )
 @click.option(
-    "--open", "opened", metavar="NAME", help="The weight or unit to follow, such as W1[3,2]."
+    "--weight", "opened", metavar="NAME", help="The weight or unit to follow, such as W1[3,2]."
 )
 @click.option(
     "--digits", type=click.IntRange(2, 17), default=4, metavar="N", help="Digits that are shown; 4."
@@ -533,7 +533,7 @@ def explain(
 ) -> None:
     """Derive every number of a prediction, or of a step of training, and check it.
 
-    A model is followed along its largest output, or along the weight or unit that --open names.
+    A model is followed along its largest output, or along the weight or unit that --weight names.
     Every number is computed again by a second evaluator, and every printed line is read back.
     """
     if (example is None) == (model is None or table is None):

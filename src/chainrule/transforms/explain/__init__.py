@@ -65,8 +65,9 @@ class Explanation:
     the number of significant digits shown; results are computed from full values.
     """
 
-    def __init__(self, trace: Plain) -> None:
+    def __init__(self, trace: Plain, level: Any = None) -> None:
         self.trace = trace
+        self.level = LEVELS if level is None else level
         self._read = Trace(trace)
 
     @classmethod
@@ -136,7 +137,7 @@ class Explanation:
         floats (`chainrule/transforms/explain/replay.py`); it can be run by itself on the JSON.
         """
         problems = replay.check(self.trace)
-        lines = self.text().splitlines()
+        lines = self.text(level=LEVELS).splitlines()
         problems += [f"printed: {line}" for line in wrong_lines(lines)]
         count = sum(int(np.size(x.value)) for x in self._read.nodes if x.op is not None)
         printed = sum(bool(re.match(r"\s+[=≈] ", line)) for line in lines)
@@ -164,7 +165,8 @@ class Explanation:
     def _blocks(
         self, kind: str, level: Any, opened: str | None, row: int, digits: int
     ) -> tuple[list[Block], View]:
-        levels = LEVELS if level is None else level if isinstance(level, Sequence) else (level,)
+        level = self.level if level is None else level
+        levels = level if isinstance(level, Sequence) else (level,)
         wrong = [x for x in levels if x not in LEVELS]
         if wrong:
             raise ConfigError(f"level={wrong[0]!r}: expected numbers from 0 to 6")

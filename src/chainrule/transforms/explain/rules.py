@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from chainrule.graph import Tensor
-from chainrule.transforms.explain.blocks import Block, Heading, Part, Rule
-from chainrule.transforms.explain.view import View
+from chainrule.transforms.explain.blocks import Block, Heading, Part, Rule, Table
+from chainrule.transforms.explain.view import MOST_ROWS, View
 
 
 def layers(view: View) -> Iterator[Block]:
@@ -16,6 +16,26 @@ def layers(view: View) -> Iterator[Block]:
         for node in view.trace.shown(part):
             if not _counts_one(node):
                 yield rule_of(view, node)
+    yield Heading("In numbers")
+    yield _values(view)
+
+
+def _values(view: View) -> Table:
+    """List what stands in the formulas: small arrays whole, of large ones the extent."""
+    rows: list[tuple[Part, ...]] = []
+    for node in view.trace.nodes:
+        value = np.asarray(node.value)
+        of_update = view.trace.fact(node, "part") == "update"
+        if node.birth not in view.script.names or value.dtype.kind != "f" or of_update:
+            continue
+        if node.op is not None and _counts_one(node):
+            continue
+        extent = (np.min, np.max, np.linalg.norm) if value.size else ()
+        sizes: list[Part] = [view.number(f(np.ravel(value))) for f in extent]
+        sizes = sizes or [""] * 3
+        shown = view.listed(value) if value.size <= MOST_ROWS else "…"
+        rows.append((view.name(node), *sizes, shown))
+    return Table(("name", "least", "largest", "length", "values, row by row"), tuple(rows))
 
 
 def _counts_one(node: Tensor) -> bool:
