@@ -122,17 +122,11 @@ class Scope:
 
     __slots__ = ("name", "owner", "parent", "through")
 
-    def __init__(
-        self,
-        name: str,
-        parent: "Scope | None",
-        owner: object = None,
-        through: "Scope | None" = None,
-    ) -> None:
+    def __init__(self, name: str, parent: "Scope | None", owner: object = None) -> None:
         self.name = name
         self.parent = parent
         self.owner = owner
-        self.through = through
+        self.through: Scope | None = None
 
     def path(self) -> str:
         """Names from the outermost scope to this one, such as `Sequential/Linear`."""

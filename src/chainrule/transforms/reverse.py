@@ -99,7 +99,8 @@ def _mirrored(group: Scope | None, known: dict[int, Scope | None]) -> Scope | No
         group = group.parent
     found = current_scope() if group is None else known[id(group)]
     for inner in reversed(chain):
-        found = known[id(inner)] = Scope(f"∂{inner.name}", found, through=inner)
+        found = known[id(inner)] = Scope(f"∂{inner.name}", found)
+        found.through = inner
     return found
 
 
