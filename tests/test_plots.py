@@ -65,6 +65,27 @@ def test_activations_of_several_numbers_are_shown_for_x_and_0():
     assert notes["relu"] == "max(0, x); the derivative at 0 is 0"
 
 
+def test_a_bias_shifts_the_curve():
+    biases = (-4.0, 0.0, 4.0)
+    functions = {f"b = {b:g}": lambda x, b=b: functional.sigmoid(2.0 * x + b) for b in biases}
+    plot = plots.curves(functions)
+    root = ET.fromstring(plot.svg())
+    lines = [p.get("d") for p in root.iter(SVG + "path")]
+    assert len(set(lines)) == 3
+    middle = []
+    for line in lines:
+        points = np.array(
+            [[float(v) for v in p.split()] for p in re.split("[ML]", line)[1:] if "h" not in p]
+        )
+        half = (points[:, 1].min() + points[:, 1].max()) / 2
+        middle.append(points[np.argmin(np.abs(points[:, 1] - half)), 0])
+    steps = np.diff(middle)
+    assert np.allclose(steps, steps[0], atol=3)  # -b / w: from 2 to 0 to -2
+    assert steps[0] < 0
+    names = [t.text for t in root.iter(SVG + "text") if "line-name" in (t.get("class") or "")]
+    assert sorted(names) == sorted(functions)
+
+
 def test_regions_are_those_of_the_model():
     plot = plots.boundary({"right half": lambda x: x[:, 0] > 0.5}, ROWS, [0, 0, 1, 1])
     ((title, note, chart),) = plot.charts

@@ -98,6 +98,10 @@ PICTURES: dict[str, Callable[[], Picture]] = {
     ),
     "neurons-perceptron": perceptron,
     "plots-activations": plots.activations,
+    "plots-bias": lambda: plots.curves(
+        {f"b = {b:g}": lambda x, b=b: ops.sigmoid(2.0 * x + b) for b in (-4.0, 0.0, 4.0)},
+        title="A bias shifts the sigmoid of 2 x + b",
+    ),
     "plots-boundary": with_and_without_bias,
     "neurons-layers": lambda: draw(
         nn.mlp([50, 64, 20, 10], "relu", seed=0), kind="neurons", limit=6, title="50-64-20-10"

@@ -29,6 +29,7 @@ _SOURCE = re.compile(r" \([^()]*\d{4}\)\.?$")  # the authors and the year at the
 COLUMNS = 3
 TITLE, GAP, MARGIN = 46.0, 24.0, 18.0
 POINTS = 161  # of a curve
+STYLES = ("validation", "train", "other")  # of lines
 LONGEST = 64  # letters of a note
 CELLS = 160  # of a decision boundary, along each axis
 
@@ -121,6 +122,28 @@ def activations(
     return Plot("Activations and their derivatives", charts, HEIGHT)
 
 
+def curves(
+    functions: Mapping[str, Callable[..., Any]],
+    low: float = -4.0,
+    high: float = 4.0,
+    title: str = "Curves",
+) -> Plot:
+    """Plot functions of one number in one chart, each named at its end.
+
+    >>> from chainrule.functional import sigmoid
+    >>> curves({f"b = {b}": lambda x, b=b: sigmoid(2 * x + b) for b in (-4, 0, 4)}).charts[0][1]
+    '3 functions of x'
+    """
+    x = np.linspace(low, high, POINTS)
+    series = [
+        Series(name, x, np.asarray(value_of(f(x)), float), STYLES[k % len(STYLES)])
+        for k, (name, f) in enumerate(functions.items())
+    ]
+    about = f"{', '.join(functions)} from {low:g} to {high:g}"
+    note = f"{len(series)} function{'s' * (len(series) != 1)} of x"
+    return Plot(title, [(title, note, line_chart(series, about, x_label="x"))], HEIGHT)
+
+
 def value_and_slope(f: Callable[..., Any], x: Array) -> tuple[Array, Array]:
     """Give f and its derivative at each number of x, beside which there is a 0.
 
@@ -200,4 +223,4 @@ def _classes(given: Any, rows: int, name: str) -> Array:
     return found.astype(int) if found.dtype == bool else found
 
 
-__all__ = ["Plot", "activations", "boundary", "value_and_slope"]
+__all__ = ["Plot", "activations", "boundary", "curves", "value_and_slope"]

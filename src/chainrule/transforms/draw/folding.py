@@ -114,7 +114,7 @@ class _Folding:
         for x in self.nodes:
             path = self.paths[x.birth]
             around = self._opened(path)
-            key = self._box(x, path[len(around)] if len(around) < len(path) else None)
+            key = self._box(x, path, around)
             self.item[x.birth] = key
             self.boxes.setdefault(key, []).append(x)
             opened[key] = around
@@ -132,13 +132,13 @@ class _Folding:
         valued = self.source.values is not None
         return Diagram(self.source.title, nodes, edges, self.frames, valued)
 
-    def _box(self, x: Tensor, folded: Scope | None) -> Any:
-        """Name the box of a node. An array that the graph met twice is one box."""
-        if folded is not None:
-            key = "scope", id(folded)
-            self.box_scope[key] = folded
-            return key
-        return ("data", id(x.value)) if self._kind(x) == "data" else ("node", x.birth)
+    def _box(self, x: Tensor, path: Path, around: Path) -> Any:
+        """Name the box of a node: a folded scope, or its own. An array met twice has one box."""
+        if len(around) < len(path):
+            folded = path[len(around)]
+            self.box_scope["scope", id(folded)] = folded
+            return "scope", id(folded)
+        return ("data", id(x.value), around) if self._kind(x) == "data" else ("node", x.birth)
 
     def _opened(self, path: Path) -> Path:
         for depth, scope in enumerate(path):
@@ -229,13 +229,11 @@ class _Folding:
         if values is None:
             return ()
         lines = []
-        if len(crossing) == 1 and crossing[0].birth in values:
-            x = crossing[0]
-            text = value_text(values[x.birth])
-            constant = x.op is None and self._kind(x) == "constant"
-            if not constant:
-                known = x.dtype.kind == "f"
-                lines = [f"{text} | {gradient_text(self._slope(x))}" if known else text]
+        shown = [x for x in crossing if x.birth in values and self._kind(x) != "constant"]
+        if len(crossing) == len(shown) == 1:
+            text = value_text(values[shown[0].birth])
+            slope = gradient_text(self._slope(shown[0]))
+            lines.append(f"{text} | {slope}" if shown[0].dtype.kind == "f" else text)
         found = [gradients[p.birth] for p in parameters if p.birth in gradients]
         if found:
             lines.append(f"weights | ‖{number(_joint(found))}‖")
