@@ -2,6 +2,10 @@
 
 from itertools import combinations, pairwise
 
+from chainrule.transforms.draw.nested import PAD
+from chainrule.transforms.draw.style import SMALL, widest
+from chainrule.transforms.draw.svg import frame_words
+
 TOLERANCE = 0.01
 
 
@@ -11,6 +15,7 @@ def problems(diagram, layout):
         *overlaps(diagram, layout),
         *loose_ends(diagram, layout),
         *crossed_boxes(diagram, layout),
+        *crossed_titles(diagram, layout),
     ]
 
 
@@ -89,6 +94,21 @@ def crossed_boxes(diagram, layout):
                 for x, y in points
             ):
                 yield f"edge {n} crosses node {i}"
+
+
+def crossed_titles(diagram, layout):
+    """Look along every line at the titles of frames."""
+    titles = []
+    for frame, box in zip(diagram.frames, layout.frames, strict=True):
+        words = [(line, SMALL) for line in frame_words(frame)]
+        titles.append(
+            (box.x + PAD, box.y + 6, widest(words), 13.0 * sum(bool(w) for w, _ in words))
+        )
+    for n, route in enumerate(layout.routes):
+        points = [p for a, b in pairwise(route) for p in along(a, b)]
+        for f, (left, top, width, height) in enumerate(titles):
+            if any(left < x < left + width and top < y < top + height for x, y in points):
+                yield f"edge {n} crosses the title of frame {f}"
 
 
 def along(a, b, steps=8):

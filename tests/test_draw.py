@@ -137,6 +137,10 @@ def test_the_checker_finds_what_is_planted():
     layout.nodes[far].width += 1000
     assert any(f"node {far} is outside" in text for text in problems(drawing.diagram, layout))
     layout = arrange(drawing.diagram)
+    title = layout.frames[1]
+    layout.routes[0].insert(1, (title.x + 20, title.y + 10))
+    assert any("the title of frame 1" in text for text in problems(drawing.diagram, layout))
+    layout = arrange(drawing.diagram)
     box = layout.nodes[4]
     layout.routes[0].insert(1, (box.x + box.width / 2, box.y + box.height / 2))
     assert any("crosses node 4" in text for text in problems(drawing.diagram, layout))

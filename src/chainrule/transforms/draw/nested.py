@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from chainrule.transforms.draw.diagram import Diagram, Frame
-from chainrule.transforms.draw.layout import Link, Plan, Point, Size, layered
+from chainrule.transforms.draw.layout import GAP, Link, Plan, Point, Size, layered
 
 PAD = 14.0  # between the border of a frame and what is in it
 TITLE = 38.0  # height of the title of a frame
@@ -177,7 +177,13 @@ def _add_border(own: _Inside, title: float) -> None:
     own.width += 2 * max(title + PAD + 4 - low, 0)
     own.shift = (own.width - own.plan.width) / 2
     # Between ports and the boxes below or above them there is room already.
-    own.top = 8.0 if ports else TITLE
+    bends = [
+        x + own.shift
+        for (source, _), n in own.links.items()
+        for x, y in own.plan.routes[n]
+        if source[0] == "in" and y <= GAP
+    ]
+    own.top = 8.0 if bends and min(bends) >= title + PAD + 4 else TITLE
     own.height += own.top + (0.0 if any(kind == "out" for kind, _, _ in own.items) else PAD)
 
 

@@ -38,7 +38,7 @@ def render(diagram: Diagram) -> str:
 def arrange(diagram: Diagram) -> Layout:
     """Lay a diagram out by the sizes of its texts."""
     sizes = [node_size(node) for node in diagram.nodes]
-    titles = [widest([(words, SMALL * BOLD) for words in _frame_words(f)]) for f in diagram.frames]
+    titles = [widest([(words, SMALL * BOLD) for words in frame_words(f)]) for f in diagram.frames]
     return lay_out(diagram, sizes, titles)
 
 
@@ -145,14 +145,15 @@ def _tooltip(node: Node) -> str:
     return "\n".join(line for line in [*lines, node.alarm] if line)
 
 
-def _frame_words(frame: Frame) -> list[str]:
+def frame_words(frame: Frame) -> list[str]:
+    """Give the two lines of the title of a frame."""
     more = ", ".join(words for words in (frame.detail, counted(frame.parameters)) if words)
     return [frame.label, more]
 
 
 def _frame(frame: Frame, box: Box) -> Markup:
     corner = {"x": box.x, "y": box.y, "width": box.width, "height": box.height}
-    label, more = _frame_words(frame)
+    label, more = frame_words(frame)
     x, y = box.x + PAD - 2, box.y + 17
     return element(
         "g",
