@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from chainrule.testing import check_gradient
     from chainrule.training import train, training_step
     from chainrule.transforms.compile import compile  # noqa: A004
+    from chainrule.transforms.draw import Drawing
     from chainrule.transforms.explain import Explanation
 
 __version__ = "0.1.0"
@@ -58,6 +59,7 @@ __version__ = "0.1.0"
 _LATER = {
     "Callback": "events",
     "Checkpoint": "checkpoint",
+    "Drawing": "transforms.draw",
     "EarlyStopping": "stopping",
     "Explanation": "transforms.explain",
     "History": "history",
@@ -87,14 +89,13 @@ _MODULES = (
 )  # fmt: skip
 
 __all__ = [
-    "SWA", "Callback", "ChainruleError", "Checkpoint", "EarlyStopping", "Explanation", "Graph",
-    "History", "MLPClassifier", "MLPRegressor", "NetClassifier", "NetRegressor", "ReduceOnPlateau",
-    "Spec",
-    "TableEncoder", "TabularClassifier", "TabularRegressor", "Tensor", "advise", "anneal",
-    "best_of", "check_gradient", "compile", "draw", "explain", "functional", "grad", "hessian",
-    "hvp", "jacobian", "jvp", "load", "losses", "lr_range_test", "metrics", "nn", "no_grad", "ops",
-    "optim", "penalties", "plots", "run", "schedules", "search", "tensor", "testing", "trace",
-    "train", "training_step", "value_and_grad", "vjp",
+    "SWA", "Callback", "ChainruleError", "Checkpoint", "Drawing", "EarlyStopping", "Explanation",
+    "Graph", "History", "MLPClassifier", "MLPRegressor", "NetClassifier", "NetRegressor",
+    "ReduceOnPlateau", "Spec", "TableEncoder", "TabularClassifier", "TabularRegressor", "Tensor",
+    "advise", "anneal", "best_of", "check_gradient", "compile", "draw", "explain", "functional",
+    "grad", "hessian", "hvp", "jacobian", "jvp", "load", "losses", "lr_range_test", "metrics", "nn",
+    "no_grad", "ops", "optim", "penalties", "plots", "run", "schedules", "search", "tensor",
+    "testing", "trace", "train", "training_step", "value_and_grad", "vjp",
 ]  # fmt: skip
 
 
