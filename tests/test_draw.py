@@ -398,6 +398,11 @@ def test_inputs_and_outputs_have_names():
     assert draw(f, np.ones(3), np.ones(3), title="cost").text().startswith("cost: ")
     graph = trace(f, np.ones(3), np.ones(3))
     assert labels(draw(graph), "input") == ["input 0", "input 1"]
+    a = tensor(3.0, requires_grad=True)
+    square = a * a
+    named = draw(square + 1.0, names={"a": a, "a²": square})
+    assert labels(named, "variable") == ["a"]
+    assert labels(named, "op") == ["a² = ×", "+"]
 
 
 # Values.
@@ -632,6 +637,8 @@ def test_what_cannot_be_drawn_is_refused():
         draw("net")
     with pytest.raises(ConfigError, match=r"draw\(Sequential\) needs inputs to trace it"):
         draw(lenet())
+    with pytest.raises(ConfigError, match=r"names=\{'a': ...\} names a float; expected a tensor"):
+        draw(tensor(1.0), names={"a": 1.0})
     with pytest.raises(ConfigError, match="takes no inputs"):
         draw(tensor(1.0), X)
     for level in (-1, 1.5, True, "all"):

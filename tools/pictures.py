@@ -38,7 +38,8 @@ def worked() -> nn.Sequential:
 def scalars() -> Drawing:
     """Draw a graph of four numbers."""
     a, b = tensor(2.0, requires_grad=True), tensor(-3.0, requires_grad=True)
-    return draw(ops.tanh(a * b + a * a + 1.0), values=True, title="tanh(a b + a² + 1)")
+    y = ops.tanh(a * b + a * a + 1.0)
+    return draw(y, values=True, names={"a": a, "b": b, "y": y}, title="tanh(a b + a² + 1)")
 
 
 def step() -> Drawing:

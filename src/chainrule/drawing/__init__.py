@@ -12,7 +12,7 @@ Sequential: 9 parameters
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,7 @@ def draw(
     values: bool = False,
     kind: str | None = None,
     limit: int = 8,
+    names: Mapping[str, Tensor] | None = None,
     title: str | None = None,
 ) -> Drawing:
     """Draw what `x` computes; a `Drawing` is SVG, HTML, DOT, Mermaid, text, or a file of these.
@@ -60,13 +61,16 @@ def draw(
     than `limit` units of a layer, some are left out, and their number is told. `nn.Perceptron`,
     `nn.McCullochPitts` and `nn.TwoLayer` are always drawn so.
 
+    `names` gives names to tensors of the graph, such as `names={"a": a}`; inputs have those of the
+    function's arguments, parameters those of the model.
+
     Drawing changes nothing: no parameter, no buffer, no gradient, no random state.
 
     >>> from chainrule import tensor
     >>> a = tensor(2.0, requires_grad=True)
-    >>> print(draw(a * a + 1.0, values=True))
+    >>> print(draw(a * a + 1.0, values=True, names={"a": a}))
     mul, add: no parameters
-    0 variable 2 | 4
+    0 variable a 2 | 4
     1 × 4 | 1 <- 0, 0
     2 constant 1
     3 + 5 | 1 <- 1, 2
@@ -80,6 +84,7 @@ def draw(
     if kind == "neurons":
         return draw_neurons(x, *inputs, limit=limit, values=values, title=title)
     source = _source(x, inputs, values)
+    source.names = _checked_names(names or {})
     if title is not None:
         source.title = title
     return Drawing(fold(source, _checked(level)), unfold=lambda level: fold(source, level))
@@ -91,6 +96,15 @@ def _checked(level: int | str | None) -> int | None:
     if isinstance(level, bool) or not isinstance(level, int) or level < 0:
         raise ConfigError(f'level={level!r}: expected 0, 1, 2, ... or "ops"')
     return level
+
+
+def _checked_names(names: Mapping[str, Tensor]) -> dict[int, str]:
+    for name, x in names.items():
+        if not isinstance(x, Tensor):
+            raise ConfigError(
+                f"names={{{name!r}: ...}} names a {type(x).__name__}; expected a tensor of the graph"
+            )
+    return {x.birth: name for name, x in names.items()}
 
 
 def _source(x: Any, inputs: tuple[Any, ...], values: bool) -> Source:

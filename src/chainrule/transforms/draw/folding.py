@@ -52,13 +52,15 @@ class Named(Protocol):
 class Source:
     """What is drawn: results with their names, inputs, updates of buffers, and known numbers.
 
-    `values` and `gradients` are by birth; without `values` the picture has no numbers.
+    `names` of nodes, `values` and `gradients` are by birth; without `values` the picture has no
+    numbers.
     """
 
     title: str
     outputs: Sequence[tuple[str, Tensor]]
     inputs: Sequence[tuple[str, Tensor]] = ()
     updates: Mapping[Tensor, Tensor] = field(default_factory=dict)
+    names: Mapping[int, str] = field(default_factory=dict)
     values: Mapping[int, Any] | None = None
     gradients: Mapping[int, Array] = field(default_factory=dict)
 
@@ -205,8 +207,11 @@ class _Folding:
         return "constant" if x.shape == () else "data"
 
     def _label(self, x: Tensor) -> str:
+        given = self.source.names.get(x.birth)
         if x.op is not None:
-            return op_symbol(x)
+            return f"{given} = {op_symbol(x)}" if given else op_symbol(x)
+        if given:
+            return given
         if x.birth in self.inputs:
             return self.inputs[x.birth]
         if x.birth in self.names:
