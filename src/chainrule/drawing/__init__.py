@@ -102,7 +102,8 @@ def _checked_names(names: Mapping[str, Tensor]) -> dict[int, str]:
     for name, x in names.items():
         if not isinstance(x, Tensor):
             raise ConfigError(
-                f"names={{{name!r}: ...}} names a {type(x).__name__}; expected a tensor of the graph"
+                f"names={{{name!r}: ...}} names a {type(x).__name__}; expected a tensor of the "
+                "graph"
             )
     return {x.birth: name for name, x in names.items()}
 
