@@ -44,7 +44,7 @@ LEVELS = [
     ["plan"],
     ["predicting", "naming"],
     ["training"],
-    ["advise", "range_test", "report", "explaining", "textbook"],
+    ["advise", "range_test", "report", "explaining", "textbook", "diagnose"],
     ["plots"],
     ["estimators"],
     ["search"],

@@ -23,6 +23,7 @@ from chainrule.transforms.run import Graph, Spec, run, trace
 if TYPE_CHECKING:
     from chainrule import (
         advise,
+        diagnose,
         functional,
         losses,
         metrics,
@@ -84,18 +85,18 @@ _LATER = {
     "training_step": "training",
 }
 _MODULES = (
-    "advise", "functional", "losses", "metrics", "nn", "optim", "penalties", "plots", "schedules",
-    "search", "testing",
+    "advise", "diagnose", "functional", "losses", "metrics", "nn", "optim", "penalties", "plots",
+    "schedules", "search", "testing",
 )  # fmt: skip
 
 __all__ = [
     "SWA", "Callback", "ChainruleError", "Checkpoint", "Drawing", "EarlyStopping", "Explanation",
     "Graph", "History", "MLPClassifier", "MLPRegressor", "NetClassifier", "NetRegressor",
     "ReduceOnPlateau", "Spec", "TableEncoder", "TabularClassifier", "TabularRegressor", "Tensor",
-    "advise", "anneal", "best_of", "check_gradient", "compile", "draw", "explain", "functional",
-    "grad", "hessian", "hvp", "jacobian", "jvp", "load", "losses", "lr_range_test", "metrics", "nn",
-    "no_grad", "ops", "optim", "penalties", "plots", "run", "schedules", "search", "tensor",
-    "testing", "trace", "train", "training_step", "value_and_grad", "vjp",
+    "advise", "anneal", "best_of", "check_gradient", "compile", "diagnose", "draw", "explain",
+    "functional", "grad", "hessian", "hvp", "jacobian", "jvp", "load", "losses", "lr_range_test",
+    "metrics", "nn", "no_grad", "ops", "optim", "penalties", "plots", "run", "schedules", "search",
+    "tensor", "testing", "trace", "train", "training_step", "value_and_grad", "vjp",
 ]  # fmt: skip
 
 
