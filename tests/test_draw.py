@@ -17,9 +17,9 @@ from chainrule import Spec, draw, grad, losses, nn, ops, tensor, trace
 from chainrule.errors import ConfigError, GraphError
 from chainrule.graph import Scope, scope
 from chainrule.transforms.draw import Diagram, Drawing, Edge, Node, arrange
-from chainrule.transforms.draw.layout import Link, Size, crossings, layered
+from chainrule.transforms.draw.layout import PLACES, Link, Size, crossings, layered
 from chainrule.transforms.draw.style import RAMP, shade, style_sheet
-from pictures import problems
+from pictures import loose_ends, problems
 from tables import LAYER_ROWS, OP_ROWS
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -185,7 +185,7 @@ def test_many_long_lines_go_through_lanes(pairs):
     links = [Link(min(a, b), max(a, b)) for a, b in pairs if a != b]
     links += [Link(i, i + 1) for i in range(60)]
     plan = layered([Size(30, 20)] * 61, links)
-    assert plan.places <= max(200, 8 * 61)
+    assert plan.places <= max(200, PLACES * 61)
     diagram = Diagram("links", [Node("op", "sin")] * 61, [Edge(a, b) for a, b, *_ in links])
     assert wrong(Drawing(diagram)) == []
 
@@ -212,15 +212,11 @@ def test_the_work_of_a_large_graph_is_bounded():
     layout = arrange(drawing.diagram)
     nodes = len(drawing.diagram.nodes)
     assert nodes > 1000
-    assert sum(plan.places for plan in layout.plans) < 30 * nodes
+    for plan in layout.plans:
+        assert plan.places <= max(200, PLACES * len(plan.corners))
+    assert sum(plan.lanes for plan in layout.plans) > 0
     assert len(drawing.svg()) < 1200 * nodes
-    assert wrong_ends(drawing, layout) == []
-
-
-def wrong_ends(drawing, layout):
-    from pictures import loose_ends
-
-    return list(loose_ends(drawing.diagram, layout))
+    assert list(loose_ends(drawing.diagram, layout)) == []
 
 
 def test_two_processes_write_the_same_bytes():
@@ -300,8 +296,7 @@ def test_the_worked_example_has_each_op_once():
     assert len(set(formulas)) == len(formulas)
     assert kinds(drawing)["parameter"] == 4
     assert f"{float(loss):.4g} | 1" in drawing.svg()
-    order = {i: n for n, i in enumerate(range(len(drawing.diagram.nodes)))}
-    assert all(order[edge.source] < order[edge.target] for edge in drawing.diagram.edges)
+    assert all(edge.source < edge.target for edge in drawing.diagram.edges)
 
 
 def test_levels_unfold_scopes_one_by_one():
@@ -333,7 +328,7 @@ def test_kinds_of_leaves_are_told_apart():
     found = kinds(drawing)
     assert found["input"] == 1
     assert found["parameter"] == 2
-    assert found["buffer"] == found["update"] == 3 or found["buffer"] == found["update"] == 2
+    assert found["buffer"] == found["update"] == 3
     assert labels(drawing, "data") == ["data"]
     assert "2" in labels(drawing, "constant")
     assert {"new running_mean", "new running_var"} <= set(labels(drawing, "update"))

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 
 from chainrule.markup import Markup, element, join
 from chainrule.transforms.draw import Diagram, Node
-from chainrule.transforms.draw.formats import text
 from chainrule.transforms.draw.style import SMALL, style_sheet, widest, width
-from chainrule.transforms.draw.svg import MARGIN, MOST_SAID, ROOT, document
+from chainrule.transforms.draw.svg import MARGIN, ROOT, description, document
 
 RADIUS, SMALLER = 19.0, 14.0  # of units, of bias nodes
 ACROSS, DOWN = 190.0, 62.0  # from column to column, from unit to unit
@@ -37,7 +36,7 @@ def picture(diagram: Diagram) -> str:
     places = [(x + left, y + HEADER) for x, y in places]
     parts: list[str] = [
         element("title", f"Neurons of {diagram.title}"),
-        element("desc", _description(diagram)),
+        element("desc", description(diagram)),
         element("style", Markup(style_sheet(ROOT))),
         element("rect", class_="paper", width=across, height=down + HEADER + FOOTER, rx=6.0),
         element("text", diagram.title, class_="title", x=MARGIN, y=MARGIN + 12),
@@ -104,7 +103,7 @@ def _unit(node: Node, place: Place) -> Markup:
     said = (
         f"bias node {node.label}" if node.kind == "bias" else f"{node.label} {node.detail}".strip()
     )
-    kind = "constant" if node.kind == "bias" else "input" if node.label[0] == "x" else "group"
+    kind = "constant" if node.kind == "bias" else "group" if node.frame else "input"
     words = [*node.numbers, node.label] if node.numbers else [node.label]
     parts = [
         element("title", ", ".join([said, *node.numbers])),
@@ -186,7 +185,3 @@ def _written(
 
 def _touch(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
-
-
-def _description(diagram: Diagram) -> str:
-    return "\n".join(text(diagram).splitlines()[:MOST_SAID])

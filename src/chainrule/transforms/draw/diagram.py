@@ -22,6 +22,10 @@ KINDS = {
 }
 
 
+ROUND = ("input", "output", "data", "constant", "variable", "update", "unit", "bias")
+"""The kinds of nodes that are drawn round."""
+
+
 def counted(parameters: int) -> str:
     """Write a number of parameters, nothing for none.
 

@@ -16,9 +16,7 @@ flowchart TB
 
 from collections.abc import Iterator
 
-from chainrule.transforms.draw.diagram import Diagram, Node, counted
-
-_ROUND = ("input", "output", "data", "constant", "variable", "update")
+from chainrule.transforms.draw.diagram import ROUND, Diagram, Node, counted
 
 
 def text(diagram: Diagram) -> str:
@@ -80,7 +78,7 @@ def _clusters(diagram: Diagram, frame: int | None, depth: int) -> Iterator[str]:
     space = "  " * depth
     for i, node in enumerate(diagram.nodes):
         if node.frame == frame:
-            shape = " shape=oval" if node.kind in _ROUND else ""
+            shape = " shape=oval" if node.kind in ROUND else ""
             words = "\n".join(word for word in _words(node) if word)
             yield f"{space}n{i} [label={_quoted(words)}{shape}]"
     for f, inner in enumerate(diagram.frames):
@@ -110,7 +108,7 @@ def _subgraphs(diagram: Diagram, frame: int | None, depth: int) -> Iterator[str]
     for i, node in enumerate(diagram.nodes):
         if node.frame == frame:
             words = _entities("\n".join(word for word in _words(node) if word))
-            left, right = ("([", "])") if node.kind in _ROUND else ("[", "]")
+            left, right = ("([", "])") if node.kind in ROUND else ("[", "]")
             yield f"{space}n{i}{left}{words}{right}"
     for f, inner in enumerate(diagram.frames):
         if inner.frame == frame:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from chainrule.markup import Markup, coordinate, element, join
-from chainrule.transforms.draw.diagram import KINDS, Diagram, Edge, Frame, Node, counted
+from chainrule.transforms.draw.diagram import KINDS, ROUND, Diagram, Edge, Frame, Node, counted
 from chainrule.transforms.draw.formats import text
 from chainrule.transforms.draw.layout import Point
 from chainrule.transforms.draw.marks import NO_GRADIENT, number
@@ -24,8 +24,7 @@ HEADER = 44.0
 ROW = 15.0  # from line to line of a text
 BAR = 180.0  # length of the legend of the ramp
 MOST_SAID = 60  # lines of the description
-_ROUND = ("input", "output", "data", "constant", "variable", "update")
-_ONE_LINE = (*_ROUND, "parameter", "buffer")
+ONE_LINE = (*ROUND, "parameter", "buffer")  # kinds whose shape stands beside their name
 
 Line = tuple[str, float, str]  # a text, its font size, its classes
 
@@ -52,7 +51,7 @@ def picture(diagram: Diagram, layout: Layout) -> str:
     strength = _strengths(diagram)
     parts: list[str] = [
         element("title", f"Graph of {diagram.title}"),
-        element("desc", _description(diagram)),
+        element("desc", description(diagram)),
         element("style", Markup(style_sheet(ROOT))),
         element("rect", class_="paper", width=across, height=down, rx=6.0),
         element("text", diagram.title, class_="title", x=MARGIN, y=MARGIN + 12),
@@ -98,7 +97,7 @@ def document(parts: Sequence[str], across: float, down: float, about: str) -> st
 
 def node_lines(node: Node) -> list[Line]:
     """List the lines of a box: label, details, shape, number of parameters, numbers."""
-    if node.kind in _ONE_LINE:
+    if node.kind in ONE_LINE:
         first: list[Line] = [(f"{node.label} {node.shape}".rstrip(), LABEL, "")]
     else:
         more = [node.detail, node.shape, counted(node.parameters)]
@@ -111,7 +110,7 @@ def node_size(node: Node) -> tuple[float, float]:
     """Give width and height of a box, from the lines in it."""
     lines = node_lines(node)
     across = widest([(words, size * (BOLD if "label" in c else 1)) for words, size, c in lines])
-    room = 24.0 if node.kind in _ROUND else 20.0
+    room = 24.0 if node.kind in ROUND else 20.0
     return max(across + room, 34.0), ROW * len(lines) + 11.0
 
 
@@ -123,7 +122,7 @@ def _node(node: Node, box: Box, valued: bool, part: float | None) -> Markup:
         classes.append("strong" if strong else "weak")
     elif any(NO_GRADIENT in line for line in node.numbers):
         classes.append("none")
-    radius = min(box.height / 2, 14.0) if node.kind in _ROUND else 6.0
+    radius = min(box.height / 2, 14.0) if node.kind in ROUND else 6.0
     if node.kind == "parameter":
         radius = 0.0
     parts = [element("title", _tooltip(node))] if node.about or node.alarm else []
@@ -274,7 +273,7 @@ def _swatches(diagram: Diagram) -> list[tuple[str, str]]:
 
 
 def _swatch(look: str, words: str, x: float, y: float) -> Markup:
-    radius = 5.0 if look in _ROUND else 0.0 if look == "parameter" else 2.5
+    radius = 5.0 if look in ROUND else 0.0 if look == "parameter" else 2.5
     class_ = "ring" if look == "alarm" else "box"
     mark = element("rect", class_=class_, x=x, y=y - 9, width=16.0, height=10.0, rx=radius)
     said = element("text", words, class_="small muted", x=x + 22, y=y)
@@ -289,7 +288,8 @@ def _subtitle(diagram: Diagram) -> str:
     return " · ".join([counted(diagram.parameters) or "no parameters", *said])
 
 
-def _description(diagram: Diagram) -> str:
+def description(diagram: Diagram) -> str:
+    """Say a picture in words, the first lines of its text."""
     lines = text(diagram).splitlines()
     more = [f"… {len(lines) - MOST_SAID} more lines"] if len(lines) > MOST_SAID else []
     return "\n".join(lines[:MOST_SAID] + more)
