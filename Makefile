@@ -4,7 +4,7 @@ VENV ?= .venv
 RUN := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(VENV)/bin/python
 SETUP := $(VENV)/.installed
 
-.PHONY: demo test nightly fast bench lint types reference errata claims notes examples clean
+.PHONY: demo test nightly fast bench lint types reference errata claims notes pictures examples clean
 
 demo: $(SETUP)
 	$(VENV)/bin/python examples/demo.py
@@ -39,6 +39,9 @@ errata: $(SETUP)
 
 notes: $(SETUP)
 	$(RUN) -m tools.coverage
+
+pictures: $(SETUP)
+	$(RUN) -m tools.pictures
 
 claims: $(SETUP)
 	$(RUN) benchmarks/claims/run.py

@@ -23,7 +23,7 @@ def net(tmp_path):
 
 
 def test_a_module_becomes_a_script(tmp_path, net):
-    result = run("to-python", net, "--row", "2,5", "--out", tmp_path / "net.py")
+    result = run("to-python", net, "--input", "2,5", "--out", tmp_path / "net.py")
     assert result.exit_code == 0, result.output
     lines = (tmp_path / "net.py").read_text().splitlines()
     assert result.stderr == f"note: {tmp_path}/net.py: {len(lines)} lines of Python\n"
@@ -47,10 +47,10 @@ def test_a_table_model_becomes_a_script_with_weights_beside_it(tmp_path):
 @pytest.mark.parametrize(
     ("words", "message", "code"),
     [
-        (["--out", "net.txt", "--row", "2,5"], "expected the name of a script, ending in .py", 1),
+        (["--out", "net.txt", "--input", "2,5"], "expected the name of a script, ending in .py", 1),
         (["--out", "net.py"], "what does Sequential take?", 1),
-        (["--out", "net.py", "--row", "2;5"], "'2;5' is not a shape such as 3 or 1,28,28.", 2),
-        (["--row", "2,5"], "Missing option '--out'.", 2),
+        (["--out", "net.py", "--input", "2;5"], "'2;5' is not a shape such as 3 or 1,28,28.", 2),
+        (["--input", "2,5"], "Missing option '--out'.", 2),
     ],
 )
 def test_what_is_refused(tmp_path, monkeypatch, net, words, message, code):
@@ -63,7 +63,7 @@ def test_what_is_refused(tmp_path, monkeypatch, net, words, message, code):
 
 def test_a_module_becomes_onnx(tmp_path, net):
     pytest.importorskip("onnx")
-    result = run("export", net, "--row", "2,5", "--out", tmp_path / "net.onnx")
+    result = run("export", net, "--input", "2,5", "--out", tmp_path / "net.onnx")
     assert result.exit_code == 0, result.output
     size = (tmp_path / "net.onnx").stat().st_size
     assert result.stderr == f"note: {tmp_path}/net.onnx: {size:,} bytes, opset 20\n"
@@ -81,11 +81,11 @@ def test_a_table_model_becomes_onnx(tmp_path):
 
 
 def test_the_name_says_that_it_is_onnx(net):
-    result = run("export", net, "--row", "2,5", "--out", "net.txt")
+    result = run("export", net, "--input", "2,5", "--out", "net.txt")
     assert result.stderr == "error: net.txt: expected the name of a model, ending in .onnx\n"
 
 
 def test_an_estimator_knows_its_row(tmp_path):
     fitted.tabular()["binary"].save(tmp_path / "model.chainrule")
-    result = run("to-python", tmp_path, "--row", "3", "--out", tmp_path / "predict.py")
-    assert result.stderr.startswith("error: --row is for modules; TabularClassifier knows")
+    result = run("to-python", tmp_path, "--input", "3", "--out", tmp_path / "predict.py")
+    assert result.stderr.startswith("error: --input is for modules; TabularClassifier knows")

@@ -30,12 +30,14 @@ if TYPE_CHECKING:
         nn,
         optim,
         penalties,
+        plots,
         schedules,
         search,
         testing,
     )
     from chainrule.averaging import SWA
     from chainrule.checkpoint import Checkpoint
+    from chainrule.drawing import draw
     from chainrule.estimators.mlp import MLPClassifier, MLPRegressor
     from chainrule.estimators.net import NetClassifier, NetRegressor
     from chainrule.estimators.tabular import TabularClassifier, TabularRegressor
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from chainrule.testing import check_gradient
     from chainrule.training import train, training_step
     from chainrule.transforms.compile import compile  # noqa: A004
+    from chainrule.transforms.draw import Drawing
     from chainrule.transforms.explain import Explanation
 
 __version__ = "0.1.0"
@@ -59,6 +62,7 @@ __version__ = "0.1.0"
 _LATER = {
     "Callback": "events",
     "Checkpoint": "checkpoint",
+    "Drawing": "transforms.draw",
     "EarlyStopping": "stopping",
     "Explanation": "transforms.explain",
     "History": "history",
@@ -75,6 +79,7 @@ _LATER = {
     "best_of": "restarts",
     "check_gradient": "testing",
     "compile": "transforms.compile",
+    "draw": "drawing",
     "explain": "explaining",
     "from_onnx": "exchange",
     "load": "loading",
@@ -85,18 +90,19 @@ _LATER = {
     "training_step": "training",
 }
 _MODULES = (
-    "advise", "diagnose", "functional", "losses", "metrics", "nn", "optim", "penalties",
+    "advise", "diagnose", "functional", "losses", "metrics", "nn", "optim", "penalties", "plots",
     "schedules", "search", "testing",
 )  # fmt: skip
 
 __all__ = [
-    "SWA", "Callback", "ChainruleError", "Checkpoint", "EarlyStopping", "Explanation", "Graph",
-    "History", "MLPClassifier", "MLPRegressor", "NetClassifier", "NetRegressor", "ReduceOnPlateau",
-    "Spec", "TableEncoder", "TabularClassifier", "TabularRegressor", "Tensor", "advise", "anneal",
-    "best_of", "check_gradient", "compile", "diagnose", "explain", "from_onnx", "functional",
-    "grad", "hessian", "hvp", "jacobian", "jvp", "load", "losses", "lr_range_test", "metrics", "nn",
-    "no_grad", "ops", "optim", "penalties", "run", "schedules", "search", "tensor", "testing",
-    "to_onnx", "to_python", "trace", "train", "training_step", "value_and_grad", "vjp",
+    "SWA", "Callback", "ChainruleError", "Checkpoint", "Drawing", "EarlyStopping", "Explanation",
+    "Graph", "History", "MLPClassifier", "MLPRegressor", "NetClassifier", "NetRegressor",
+    "ReduceOnPlateau", "Spec", "TableEncoder", "TabularClassifier", "TabularRegressor", "Tensor",
+    "advise", "anneal", "best_of", "check_gradient", "compile", "diagnose", "draw", "explain",
+    "from_onnx", "functional", "grad", "hessian", "hvp", "jacobian", "jvp", "load", "losses",
+    "lr_range_test", "metrics", "nn", "no_grad", "ops", "optim", "penalties", "plots", "run",
+    "schedules", "search", "tensor", "testing", "to_onnx", "to_python", "trace", "train",
+    "training_step", "value_and_grad", "vjp",
 ]  # fmt: skip
 
 

@@ -171,7 +171,7 @@ def _name_training(
     found.add(step.loss, "L@", "L@", role="loss")
     for node in nodes:
         root = _root_name(node)
-        if node.op is not None and root == "gradient":
+        if node.op is not None and (root == "gradient" or root.startswith("∂")):
             found.parts[node.birth] = "backward"
         elif node.op is not None and _outermost(node.scope) is None:
             known_loss = node.birth <= step.loss.birth

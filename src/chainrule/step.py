@@ -150,8 +150,7 @@ class StepGraph:
             if weight is not None and self.accumulate:  # of a batch without weight nothing counts
                 weight = ops.where(ops.equal(rows, 0.0), np.ones((), weight.dtype), weight)
         prediction = model(*inputs)
-        with scope(loss.name):
-            value: Tensor = loss.value(prediction, target, weight)
+        value: Tensor = loss.value(prediction, target, weight)
         if value.shape != ():
             raise GraphError(f"the loss has shape {value.shape}, expected one number")
         if self.accumulate:
@@ -169,10 +168,11 @@ class StepGraph:
 
     def _units(self, updater: Updater) -> list[Unit]:
         """Differentiate, and say what is updated at once."""
+        found = self._differentiated()
         with scope("gradient"):
             gradients = [
                 constant(np.zeros(p.shape, p.dtype)) if g is None else g
-                for g, p in zip(self._differentiated(), self.parameters, strict=True)
+                for g, p in zip(found, self.parameters, strict=True)
             ]
             for g, p in zip(gradients, self.parameters, strict=True):
                 self._named(g, f"{self.names[p.birth]}_gradient")

@@ -31,6 +31,7 @@ from chainrule.cli.tables import (
     take_sample,
     target_cells,
 )
+from chainrule.drawing import draw
 from chainrule.errors import ConfigError, DataError
 from chainrule.estimators.defaults import defaults
 from chainrule.estimators.rows import take_rows
@@ -282,6 +283,7 @@ def assess(
             for c in job.columns
         ],
         summary=words.summary(model.module_),
+        drawing=draw(model, title=f"{type(model).__name__}, {_nets(model.module_.members)}").svg(),
         notes=[*job.notes, *_interrupted(model), *warned],
         versions=_versions(),
         command=_predict_command(options),
@@ -376,6 +378,10 @@ def _interrupted(model: Any) -> list[str]:
     best = model.history_.best_epoch
     kept = f"the weights of epoch {best}, the best, are kept" if best else "its weights are kept"
     return [f"training was interrupted in epoch {len(model.history_)}: {kept}"]
+
+
+def _nets(count: int) -> str:
+    return "one net" if count == 1 else f"{count} nets side by side"
 
 
 def _predict_command(options: Options) -> str:

@@ -37,5 +37,5 @@ def like(model: Any, row: tuple[int, ...] | None) -> list[Spec]:
     if row is None:
         return []
     if not isinstance(model, Module):
-        raise ConfigError(f"--row is for modules; {type(model).__name__} knows what it takes")
+        raise ConfigError(f"--input is for modules; {type(model).__name__} knows what it takes")
     return [Spec(("rows", *row), next(iter(model.parameters())).dtype)]

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from chainrule import functional, ops
-from chainrule.graph import Value, no_grad
+from chainrule.graph import Value, no_grad, scope
 from chainrule.nn.checks import check_memory
 from chainrule.nn.init import generator
 from chainrule.nn.layers import Embedding
@@ -108,9 +108,12 @@ class TabularNet(Module):
 
     def forward(self, numbers: Value, categories: Value) -> Value:
         """Give the output of every member for every row."""
-        x = self._inputs(numbers, categories)
+        with scope("inputs"):
+            x = self._inputs(numbers, categories)
         for layer in self.layers[:-1]:
-            x = self.function(layer(x))
+            x = layer(x)
+            with scope(self.activation):
+                x = self.function(x)
         return ops.transpose(self.layers[-1](x), (1, 0, 2))
 
     def _inputs(self, numbers: Value, categories: Value) -> Value:

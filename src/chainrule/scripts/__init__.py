@@ -57,14 +57,9 @@ def to_python(
     >>> net, x = nn.mlp([2, 3, 1], "tanh", seed=0), np.zeros((4, 2), np.float32)
     >>> script = to_python(net, x, x[:, :1], loss="mse", optimizer=optim.SGD(0.1))
     >>> print(script.part("step").split("# SGD")[0].split("# ")[-1].rstrip())
-    gradient
-        h6 = np.broadcast_to(1.0 / h5, (batch, 1)) * h4
-        h7 = h6 + h6
-        bias_2_gradient = np.sum(h7, axis=0)
-        weight_2_gradient = h7.T @ h2
-        h8 = h7 @ weight_2 * (1.0 - h2 * h2)
-        bias_0_gradient = np.sum(h8, axis=0)
-        weight_0_gradient = h8.T @ x
+    gradient of 0: Linear(2, 3)
+        bias_0_gradient = np.sum(h9, axis=0)
+        weight_0_gradient = h9.T @ x
     """
     if loss is None and plan:
         raise ConfigError(f"to_python: {sorted(plan)[0]}= is for a training step: give a loss=")

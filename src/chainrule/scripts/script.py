@@ -112,6 +112,8 @@ def labels_of(model: Module) -> Callable[[Scope | None], str]:
     def label(scope: Scope | None) -> str:
         outermost = ""
         while scope is not None:
+            if scope.through is not None:
+                return f"gradient of {label(scope.through)}"
             if id(scope.owner) in known:
                 return known[id(scope.owner)]
             outermost, scope = scope.name, scope.parent
