@@ -2,13 +2,14 @@
 
 import json
 import shlex
+import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from chainrule import TabularClassifier, TabularRegressor
+from chainrule import MLPClassifier, TabularClassifier, TabularRegressor, nn
 from chainrule.cli import main
 from chainrule.files import write_csv
 from chainrule.textbook import EXAMPLES
@@ -30,6 +31,12 @@ def folder(tmp_path_factory):
     settings = {"epochs": 3, "members": 2, "hidden": [6], "random_state": 0}
     TabularClassifier(**settings).fit(columns, wins).save(path / "wins.chainrule")
     TabularRegressor(**settings).fit(columns, age * 3).save(path / "points.chainrule")
+    nn.mlp([2, 3, 1], "tanh", seed=0).save(path / "net.chainrule")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # two epochs are few
+        mlp = MLPClassifier((4,), max_iter=2, random_state=0).fit(columns.to_numpy(), wins)
+    mlp.save(path / "mlp.chainrule")
+    write_csv(path / "numbers.csv", {"age": age, "height": height})
     return path
 
 
@@ -80,6 +87,14 @@ def test_step_towards_a_target():
     assert run("explain points.chainrule t.csv --target points").exit_code == 0
 
 
+@pytest.mark.parametrize("model", ["net", "mlp"])
+def test_models_of_numbers(model):
+    result = run(f"explain {model}.chainrule numbers.csv --row 3")
+    assert result.exit_code == 0, result.stderr
+    assert "height" in result.stdout
+    assert "z1[0] = x[0]·W1[0,0]" in result.stdout
+
+
 def test_files(folder):
     result = run("explain wins.chainrule t.csv --html a.html --latex a.tex --json a.json")
     assert result.exit_code == 0
@@ -99,6 +114,12 @@ def test_files(folder):
         ("explain wins.chainrule t.csv --row -1", 1, "--row -1: expected a number from 0 to 59"),
         ("explain wins.chainrule t.csv --target no", 1, "--target no: t.csv has no such column"),
         ("explain wins.chainrule t.csv --weight W7[0]", 1, "there is no 'W7' here; did you mean W"),
+        ("explain net.chainrule t.csv", 1, "row 0: column 'wins' is no number, which a Sequential"),
+        (
+            "explain net.chainrule numbers.csv --target age",
+            1,
+            "chainrule.explain(model, loss, x, y)",
+        ),
         ("explain none.chainrule t.csv", 1, "there is no such file"),
         ("explain --example mazur --level 7", 2, "7 is not in the range 0<=x<=6"),
     ],
