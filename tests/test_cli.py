@@ -458,7 +458,15 @@ WRONG = [
     (1, "--drop: there is no column 'zap', did you mean 'zip'?", f"{FIT} --drop zap"),
     (1, "--kind: there is no column 'cit', did you mean 'city'?", f"{FIT} --kind cit=category"),
     (1, "--weights: there is no column 'heigt', did you mean", f"{FIT} --weights heigt"),
-    (1, "'city', row 0 (counted from 0): 'O' is not a number", f"{FIT} --weights city"),
+    (1, "people.csv:2: column 'city': 'O' is not a number: correct or remove it",
+        f"{FIT} --weights city"),
+    (1, "stray.csv:25: column 'x': '1,5' is not a number, as the other 39 cells are: correct or "
+        "remove it, or --kind x=category, or leave out such rows with --on-bad-rows skip",
+        "fit stray.csv --target y"),
+    (1, "stray.csv:25: column 'x': '1,5' is not a number",
+        "fit stray.csv --target y --kind x=number"),
+    (1, "stray.csv:25: column 'x': '1,5' is not a number", "advise stray.csv --target y"),
+    (1, "people.csv:2: column 'plays': 'no' is not a number", f"{FIT} --task regression"),
     (1, "no column is left", f"{FIT} --drop height --drop weight --drop city --drop zip"),
     (1, "--out: people.csv is a file, expected a folder", f"{FIT} --out people.csv"),
     (1, "people.csv is a file, expected a folder", f"{FIT} --out people.csv/x"),
@@ -466,7 +474,6 @@ WRONG = [
         "fit people.csv --target height --class-weight balanced"),
     (1, "--class-weight: a regression has no classes",
         f"{FIT} --task regression --class-weight balanced"),
-    (1, "'no' is not a number", f"{FIT} --task regression"),
     (1, "--task classification: 'half' is numbers with fractions, not classes",
         "fit halves.csv --target half --task classification --out x"),
     (1, "one.csv: --target y: the target has only the value 'a'", "fit one.csv --target y"),
@@ -513,6 +520,8 @@ def bad_files(folder):
         "semicolon.csv": "x;y\n1.5;a\n",
         "w.csv": "x,w,zero,y\n1.5,1,0,a\n2.5,-1,0,b\n",
         "halves.csv": "x,half\n" + "".join(f"{i}.5,{i % 2}.5\n" for i in range(40)),
+        "stray.csv": "x,y\n"
+        + "".join(f'"1,5",{i % 2}\n' if i == 23 else f"{i}.5,{i % 2}\n" for i in range(40)),
         "few.csv": "height\n170.5\n",
         "new.csv": table.replace("yes", "maybe"),
     }

@@ -3,7 +3,10 @@
 import os
 import subprocess
 import sys
+import threading
+import time
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import chainrule
 from chainrule import Callback, losses, nn, optim, train
 from chainrule.data import Rows
 from chainrule.step import Step, StepGraph
@@ -67,10 +71,41 @@ def test_another_process_compiles_nothing(filled):
     assert said(started(filled)) == ["0", "True"]
 
 
+# LLVM fuses products and sums of this step in one way or another, as the code around them is.
+FRESH = """
+import numpy as np
+from chainrule import losses, nn, optim, penalties
+from chainrule.data import Rows
+from chainrule.plan import Plan
+from chainrule.training import Training
+class Last(nn.Module):
+    def __init__(self):
+        self.inner, self.outer = nn.GRU(2, 3, batch_first=True), nn.Linear(3, 1)
+    def forward(self, x):
+        return self.outer(self.inner(x)[0][:, -1])
+x = np.random.default_rng(0).normal(size=(18, 4, 2)).astype("f4")
+rows = Rows((x,), x[:, 0, :1] ** 2)
+plan = Plan(optimizer=optim.Adadelta(0.02), epochs=3, batch_size=8, seed=0, clip_norm=0.5,
+            penalty=penalties.L1(0.01), average=0.9, compile="numba")
+training = Training(Last().initialize(0), losses.huber, rows, None, plan)
+training.run()
+state = training.updater.state_dict()["arrays"].values()
+print(*(x.tobytes().hex() for x in (*[p.value for p in training.parameters], *state)))
+"""
+
+
+@pytest.mark.slow
+def test_what_was_just_compiled_gives_the_bits_of_what_is_read_from_the_disk(tmp_path):
+    pytest.importorskip("numba")
+    fresh = said(started(tmp_path, FRESH))
+    assert said(started(tmp_path, FRESH)) == fresh
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", ["empty", "half", "noise", "flipped"])
 def test_a_torn_file_is_made_anew(filled, damage):
-    assert {p.suffix for p in files(filled)} == {".py", ".nbi", ".nbc", ""}
+    names = {"program.py", "program.o", "entry", "sha256"}
+    assert {path.name for path in files(filled)} == names
     for path in files(filled):
         whole = path.read_bytes()
         torn = {"empty": b"", "half": whole[: len(whole) // 2], "noise": os.urandom(len(whole))}
@@ -244,6 +279,49 @@ def test_more_threads_than_rows():
         found.append([step.losses.copy(), *(np.array(p.value) for p in step.graph.parameters)])
     for a, b in zip(*found, strict=True):
         assert np.array_equal(a, b)
+
+
+class Slow(ThreadPoolExecutor):
+    """Takes its time to take work, so that others may come between."""
+
+    def submit(self, *work):
+        taken = super().submit(*work)
+        time.sleep(0.001)
+        return taken
+
+
+@pytest.mark.slow
+def test_two_programs_with_several_threads_at_once(monkeypatch):
+    """Each has a part that waits for the others of its own: they may not take turns."""
+    pytest.importorskip("numba")
+    steps = [step_of(200, 3, batch=4) for _ in range(2)]
+    pool = Slow(2)
+    monkeypatch.setattr("chainrule.transforms.compile.bound._workers", lambda threads: pool)
+
+    def run(step):
+        for _ in range(20):
+            step.run(0, step.count, 3)
+
+    threads = [threading.Thread(target=run, args=[step], daemon=True) for step in steps]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert not any(thread.is_alive() for thread in threads)
+    for p, q in zip(*(step.graph.parameters for step in steps), strict=True):
+        assert np.array_equal(p.value, q.value)
+
+
+@pytest.mark.slow
+def test_many_threads_call_one_function():
+    pytest.importorskip("numba")
+    model = nn.mlp([3, 8, 2], "tanh", seed=0).eval()
+    function = chainrule.compile(model, chainrule.Spec(("rows", 3), np.float32), threads=2)
+    rows = [np.resize(X, (n, 3)) for n in (1, 300, 900, 5000)]
+    expected = [np.array(function(x)) for x in rows]
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(lambda i: np.array(function(rows[i % 4])), range(999)))
+    assert all(np.array_equal(x, expected[i % 4]) for i, x in enumerate(found))
 
 
 class Interrupting(Callback):

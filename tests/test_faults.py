@@ -612,7 +612,7 @@ def test_label_smoothing(smoothing):
         ({"optimizer": "adam"}, r"optimizer='adam': expected an object such as chainrule.optim.Ad"),
         ({"early_stopping": 5}, r"early_stopping=5: .* chainrule.EarlyStopping\(patience=10\)"),
         ({"plateau": 3}, r"plateau=3: .* chainrule.ReduceOnPlateau\(\)"),
-        ({"checkpoint": "run"}, r"checkpoint='run': .* chainrule.Checkpoint"),
+        ({"checkpoint": 3}, r"checkpoint=3: .* chainrule.Checkpoint"),
         ({"clip_value": "a"}, "clip_value='a': expected a number above 0, or None"),
         ({"average": "a"}, "average='a': expected a number between 0 and 1"),
         ({"validation": (X,)}, r"validation: expected \(inputs, target\)"),

@@ -11,7 +11,6 @@ import pytest
 
 from chainrule.errors import ChainruleError, ConfigError, DataError, FormatError, ShapeError
 from chainrule.files import MISSING_TEXT, BadRow, read_good_rows, read_table, write_csv
-from chainrule.table import TableEncoder
 
 PENGUINS = str(files("palmerpenguins") / "data" / "penguins.csv")
 
@@ -204,10 +203,88 @@ def test_the_case_of_the_suffix_does_not_matter(folder: Path) -> None:
     assert read_table(write(folder, "a\n1\n", "DATA.CSV")).to_pydict() == {"a": [1]}
 
 
-def test_infinite_text_is_refused_by_the_encoder(folder: Path) -> None:
-    table = read_table(write(folder, "a\n1\n1e999\n"))
-    with pytest.raises(DataError, match=r"column 'a', row 1 .* inf is not finite"):
-        TableEncoder().fit(table)
+# ---- cells that do not belong
+
+
+def column(cells: list[object], head: str = "a,b") -> str:
+    return "\n".join([head, *(f"{cell},x" for cell in cells)]) + "\n"
+
+
+NUMBERS: list[object] = [n / 7 for n in range(40)]
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("a,b\n1,2\n1e999,3\n", r"csv:3: column 'a': inf is not finite: correct or remove it$"),
+        ("a,b\n1,2\n\n1,-inf\n", r"csv:4: column 'b': -inf is not finite"),
+        ('a,b\n1,"x\ny"\n1e400,z\n', r"csv:4: column 'a': inf is not finite"),
+        (column([*NUMBERS, "4;7"]), r"csv:42: column 'a': '4;7' is not a number, as the other 40 "
+         r"cells are: correct or remove it, or take the column for text with mixed=\['a'\]$"),
+        (column([*NUMBERS, "12,000"]).replace("12,000", '"12,000"'), r"csv:42: .* '12,000' is"),
+        (column(["1.5.2", "", *NUMBERS, "x"]), r"csv:2: column 'a': '1.5.2' is not a number: "),
+        (column(["1_000", *NUMBERS]), r"csv:2: column 'a': '1_000' is not a number"),
+    ],
+)  # fmt: skip
+def test_a_cell_that_does_not_belong_is_named_by_line_and_column(
+    folder: Path, content: str, text: str
+) -> None:
+    path = write(folder, content)
+    with pytest.raises(DataError, match=text) as caught:
+        read_table(path)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [*NUMBERS[:18], "x"],  # too few to tell
+        [*NUMBERS, "x", "y", "z"],  # 7 % are text
+        [*([1, 2, 3] * 20), "other"],  # codes
+    ],
+)
+def test_a_column_of_text_and_numbers_may_be_one_of_text(folder: Path, cells: list) -> None:
+    table = read_table(write(folder, column(cells)))
+    assert table["a"].to_pylist() == [str(cell) for cell in cells]
+
+
+def test_columns_that_have_to_be_numbers_and_such_that_need_not(folder: Path) -> None:
+    few = write(folder, column([1, "x"]))
+    assert read_table(few)["a"].to_pylist() == ["1", "x"]
+    with pytest.raises(DataError, match=r"csv:3: column 'a': 'x' is not a number"):
+        read_table(few, numbers=["a"])
+    many = write(folder, column([*NUMBERS, "x"]))
+    for settings in ({"mixed": ["a"]}, {"mixed": True}, {"text": ["a"]}):
+        assert read_table(many, **settings)["a"][-1].as_py() == "x"
+    with pytest.raises(DataError, match="'x' is not a number"):
+        read_table(many, mixed=True, numbers=["a"])
+
+
+def test_rows_with_cells_that_do_not_belong_are_skipped_and_listed(folder: Path) -> None:
+    path = write(folder, column([*NUMBERS[:30], "x", *NUMBERS[30:]]).replace("\n", "\n7\n", 1))
+    table, skipped = read_good_rows(path)
+    assert table["a"].to_pylist() == NUMBERS
+    assert skipped == [
+        BadRow(2, "expected 2 cells, found 1"),
+        BadRow(33, "column 'a': 'x' is not a number, as the other 40 cells are"),
+    ]
+    table, skipped = read_good_rows(write(folder, "a,b\n1,2\n1e999,inf\n3,4.5\n"))
+    assert table.to_pydict() == {"a": [1, 3], "b": [2, 4.5]}
+    assert skipped == [BadRow(3, "column 'a': inf is not finite")]
+
+
+def test_cells_of_parquet_files(folder: Path) -> None:
+    path = folder / "data.parquet"
+    text = [*map(str, NUMBERS), "x"]
+    pq.write_table(pa.table({"a": text, "b": [*NUMBERS, float("inf")]}), path)
+    with pytest.raises(DataError, match=r"parquet: column 'b', row 40 \(counted from 0\): inf is"):
+        read_table(path)
+    assert read_table(path, mixed=["b"])["a"].to_pylist() == text  # a column of text is one
+    with pytest.raises(DataError, match=r"column 'a', row 40 \(counted from 0\): 'x' is not a"):
+        read_table(path, mixed=["b"], numbers=["a"])
+    table, skipped = read_good_rows(path)
+    assert (table.num_rows, skipped) == (40, [BadRow(41, "column 'b': inf is not finite")])
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,11 @@ def points(low, high, n=1500):
 
 
 ACCURACY = {  # function, exact, range, units in the last place
+    "exp": (ops.exp, mpmath.exp, (-745, 709), 1),
+    "expm1": (ops.expm1, mpmath.expm1, (-50, 709), 1),
+    "log": (lambda x: ops.log(np.abs(x)), lambda x: mpmath.log(abs(x)), (-1e4, 1e4), 1),
+    "log1p": (ops.log1p, mpmath.log1p, (-0.999, 50), 1),
+    "tanh": (ops.tanh, mpmath.tanh, (-22, 22), 2),
     "sigmoid": (ops.sigmoid, lambda x: 1 / (1 + mpmath.exp(-x)), (-750, 50), 2),
     "softplus": (ops.softplus, lambda x: mpmath.log1p(mpmath.exp(x)), (-750, 750), 2),
     "silu": (ops.silu, lambda x: x / (1 + mpmath.exp(-x)), (-750, 750), 2),

@@ -18,9 +18,9 @@ FILES = sorted(SOURCE.rglob("*.py"))
 # Whoever stands further down may import those above; `same` means within one level.
 LEVELS = [
     ["errors"],
-    ["atomic", "dims", "markup", "pace", "plain", "tree", "threads"],
+    ["atomic", "dims", "markup", "pace", "plain", "tree", "threads", "interruption"],
     ["save", "cells", "picture", "scopes"],
-    ["graph", "frames"],
+    ["graph", "frames", "strays"],
     ["ops", "columns", "targets", "files"],
     ["transforms", "table", "metrics"],
     [
@@ -37,12 +37,13 @@ LEVELS = [
         "events",
         "history",
         "stopping",
+        "tally",
     ],
     ["nn"],
     ["testing", "contract", "progress", "loading", "restarts", "places", "drawing"],
-    ["averaging", "checkpoint", "step"],
+    ["averaging", "checkpoint", "step", "resuming"],
     ["plan"],
-    ["predicting", "naming"],
+    ["predicting", "naming", "stepping"],
     ["training"],
     ["advise", "range_test", "report", "explaining", "textbook", "diagnose"],
     ["plots"],

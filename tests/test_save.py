@@ -6,7 +6,9 @@ import json
 import math
 import pickle
 import re
+import shutil
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chainrule.errors import ConfigError, DtypeError, FormatError
-from chainrule.save import FORMAT, read_model, write_model
+from chainrule.save import FORMAT, read_model, versions, write_model
+
+FORMAT_1 = Path(__file__).parent / "fixtures" / "format-1"
 
 CONFIG = {
     "layers": [{"kind": "Linear", "in": 2}],
@@ -45,13 +49,21 @@ def saved(path):
 
 
 def craft(path, header, body=b"", pad=b""):
-    """Write a file with a right checksum, as the module's docstring defines it."""
+    """Write a file with right checksums, as the module's docstring defines them."""
     if isinstance(header, dict):
+        sums = {
+            name: hashlib.sha256(body[entry["data_offsets"][0] : entry["data_offsets"][1]])
+            for name, entry in header.items()
+            if isinstance(entry, dict) and "data_offsets" in entry
+        }
+        shown = json.dumps({name: found.hexdigest() for name, found in sums.items()})
+        text = header["__metadata__"]["chainrule"].replace('"SUMS"', shown)
+        header = header | {"__metadata__": {"chainrule": text}}
         header = json.dumps(header, separators=(",", ":"))
     text = header.encode() if isinstance(header, str) else header
-    data = struct.pack("<Q", len(text + pad)) + text + pad + body
+    data = struct.pack("<Q", len(text + pad)) + text + pad
     data = data.replace(b"0" * 64, hashlib.sha256(data).hexdigest().encode(), 1)
-    path.write_bytes(data)
+    path.write_bytes(data + body)
 
 
 def metadata(**changes):
@@ -62,6 +74,7 @@ def metadata(**changes):
         "kind": "Tiny",
         "versions": {},
         "config": {},
+        "sums": "SUMS",
     }
     entry |= changes
     kept = {key: value for key, value in entry.items() if value is not ...}
@@ -139,9 +152,12 @@ def test_configurations_come_back_exactly(tmp_path_factory, config):
     assert repr(read_model(path).config) == repr(config)
 
 
+@pytest.mark.parametrize("how", ["now", "format 1"])
 @pytest.mark.slow
-def test_every_flipped_bit_is_found(path):
-    write_model(path, "T", {"a": 1}, {"w": np.array([1.0], np.float32)})
+def test_every_flipped_bit_is_found(path, how):
+    write_model(path, "T", {"a": 1}, {"w": np.array([1.0], np.float32), "b": np.array([True])})
+    if how == "format 1":
+        shutil.copy(FORMAT_1 / "tiny.chainrule", path)
     data = path.read_bytes()
     for bit in range(8 * len(data)):
         altered = bytearray(data)
@@ -150,6 +166,15 @@ def test_every_flipped_bit_is_found(path):
         with pytest.raises(FormatError, match=re.escape(str(path))) as caught:
             read_model(path)
         assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_array_is_named(path):
+    write_model(path, "T", {}, {"a": np.arange(3.0), "b": np.arange(4.0), "c": np.arange(5.0)})
+    data = bytearray(path.read_bytes())
+    data[-5 * 8 - 1] ^= 128  # the last byte of b
+    path.write_bytes(data)
+    with pytest.raises(FormatError, match="the checksum of its array b does not match; copy the"):
+        read_model(path)
 
 
 def test_every_truncation_and_extension_is_found(path):
@@ -250,7 +275,7 @@ def test_bad_layouts_are_refused_though_the_checksum_is_right(path, name):
     assert "\n" not in str(caught.value)
 
 
-GOOD = json.dumps({"__metadata__": metadata()}, separators=(",", ":"))
+GOOD = json.dumps({"__metadata__": metadata(sums={})}, separators=(",", ":"))
 BAD_TEXTS = {
     "no JSON": (GOOD[:-1] + ",}", "damaged header"),
     "duplicate key": (GOOD[:-1] + ',"w":1,"w":1}', "a key occurs twice"),
@@ -279,12 +304,15 @@ BAD_METADATA = {
     "format true": ({"format": True}, "no format number"),
     "missing kind": ({"kind": ...}, "missing or unknown metadata"),
     "unknown key": ({"code": "import os"}, "missing or unknown metadata"),
+    "no sums": ({"sums": ...}, "missing or unknown metadata"),
+    "list as sums": ({"sums": []}, "missing or unknown metadata"),
+    "sums of other arrays": ({"sums": {"v": "0"}}, "its checksums are those of other arrays"),
     "number as kind": ({"kind": 3}, "missing or unknown metadata"),
     "list as config": ({"config": []}, "missing or unknown metadata"),
     "number as version": ({"versions": {"numpy": 2}}, "versions are not strings"),
     "infinite": ({"config": {"rate": 1e999}}, "Infinity is not a number"),
-    "newer": ({"format": 2, "needs": "0.7", "more": 1}, "needs chainrule >= 0.7: pip install"),
-    "newer, odd": ({"format": 2, "needs": "rm -rf"}, r"needs chainrule >= \(newer\)"),
+    "newer": ({"format": 3, "needs": "0.7", "more": 1}, "needs chainrule >= 0.7: pip install"),
+    "newer, odd": ({"format": 3, "needs": "rm -rf"}, r"needs chainrule >= \(newer\)"),
 }
 
 
@@ -366,5 +394,7 @@ def test_a_copy_of_the_source_writes_too(path, monkeypatch):
         raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(importlib.metadata, "version", missing)
+    versions.cache_clear()
     write_model(path, "Tiny", {}, {})
+    versions.cache_clear()
     assert read_model(path).versions["chainrule"] == "unknown"

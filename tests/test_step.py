@@ -52,7 +52,7 @@ def programmed(kind, model, loss, x, y, weight=None, **plan):
     """Train by a program of a kind, as `train` does."""
     recorder = Recorder()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("chainrule.training.Program", kind)
+        patch.setattr("chainrule.stepping.Program", kind)
         how = "numpy" if kind is NumpyProgram else "numba"
         train(model, loss, x, y, weight=weight, seed=0, compile=how, callbacks=[recorder], **plan)
     return recorder.losses, model.arrays()
@@ -288,6 +288,29 @@ def test_a_model_with_random_numbers_of_its_own_is_trained_as_it_is_written():
     assert recorder.losses[0][0] != recorder.losses[1][0]
     with pytest.raises(GraphError, match="computes something else each time"):
         train(Noisy(), "mse", X, Y, epochs=1, compile="numpy")
+
+
+@pytest.mark.parametrize("kind", [None, NumpyProgram, PlainProgram])
+@pytest.mark.parametrize("several", [1, 2])
+@pytest.mark.parametrize("penalty", [None, penalties.L2(0.1), lambda rows: ops.div(0.1, rows)])
+def test_a_batch_without_weight_teaches_nothing(kind, several, penalty):
+    """With plain descent the weights are those of a training without such batches."""
+    weight = np.ones(50)
+    weight[10:30] = 0.0  # two batches, or one update of two
+    plan = {"optimizer": optim.SGD(0.1), "batch_size": 10, "shuffle": False, "penalty": penalty}
+    plan |= {"epochs": 3, "accumulate": several, "schedule": None}
+    if several == 2:
+        weight[:] = 1.0
+        weight[:20] = 0.0
+    used = weight > 0
+    expected = eager(net(), "mse", X[used], Y[used], **plan)[1]
+    model = net()
+    if kind is None:
+        found = eager(model, "mse", X, Y, weight=weight, **plan)[1]
+    else:
+        found = programmed(kind, model, "mse", X, Y, weight=weight, **plan)[1]
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-11, atol=1e-13, err_msg=name)
 
 
 @KINDS

@@ -26,6 +26,8 @@ from typing import BinaryIO
 if sys.platform != "win32":
     import fcntl
 
+_SHOWN = 40  # letters of a name that its temporary file shows: names end at 255 bytes
+
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
@@ -49,7 +51,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     target = Path(os.path.realpath(path))
     with _naming(path):
         old = _old_status(target)
-        _remove_stale(target)
+        remove_temporary(target.parent, re.escape(target.name[:_SHOWN]))
         temporary, file = _create(target)
     try:
         with _naming(path, temporary):
@@ -69,6 +71,44 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise
     with _naming(path):
         _flush_folder(target.parent)
+
+
+def remove_temporary(folder: Path, target: str) -> None:
+    """Remove what killed writers left behind; `target` is a pattern of the names they wrote to."""
+    name = re.compile(rf"\.{target}\.[0-9a-f]{{16}}\.tmp")
+    with suppress(OSError):  # a folder that may be written but not listed
+        for candidate in list(folder.iterdir()):
+            if name.fullmatch(candidate.name):
+                _remove_if_stale(candidate)
+
+
+class Hold:
+    """A folder that one process holds, until it closes this or ends."""
+
+    def __init__(self, folder: Path) -> None:
+        self._descriptor = -1
+        if sys.platform != "win32":
+            self._descriptor = os.open(folder, os.O_RDONLY)
+
+    def take(self) -> bool:
+        """Say whether the folder is ours; where there are no locks it always is."""
+        if sys.platform == "win32":
+            return True
+        else:  # noqa: RET505 (mypy reads platform tests only in this form)
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            except OSError:  # a file system without locks
+                return True
+            return True
+
+    def close(self) -> None:
+        """Let others hold it."""
+        if self._descriptor >= 0:
+            with suppress(OSError):  # it is closed in any case
+                os.close(self._descriptor)
+            self._descriptor = -1
 
 
 @contextmanager
@@ -98,27 +138,20 @@ def _old_status(target: Path) -> os.stat_result | None:
     return old
 
 
-def _prefix(target: Path) -> str:
-    return f".{target.name[:40]}."  # file names end at 255 bytes, a letter has up to 4
-
-
 def _create(target: Path) -> tuple[Path, BinaryIO]:
     """Open a new temporary file, locked for as long as its writer lives."""
     while True:
-        temporary = target.with_name(f"{_prefix(target)}{secrets.token_hex(8)}.tmp")
+        temporary = target.with_name(f".{target.name[:_SHOWN]}.{secrets.token_hex(8)}.tmp")
         file = open(temporary, "xb")  # noqa: SIM115 (closed by the caller)
-        if _lock(file, wait=True) and os.fstat(file.fileno()).st_nlink == 0:
-            file.close()  # swept by another writer between its birth and its lock
-            continue
-        return temporary, file
-
-
-def _remove_stale(target: Path) -> None:
-    name = re.compile(re.escape(_prefix(target)) + r"[0-9a-f]{16}\.tmp")
-    with suppress(OSError):  # a folder that may be written but not listed
-        for candidate in list(target.parent.iterdir()):
-            if name.fullmatch(candidate.name):
-                _remove_if_stale(candidate)
+        try:
+            swept = _lock(file, wait=True) and os.fstat(file.fileno()).st_nlink == 0
+        except BaseException:
+            temporary.unlink()
+            file.close()
+            raise
+        if not swept:  # by another writer between its birth and its lock
+            return temporary, file
+        file.close()
 
 
 def _remove_if_stale(temporary: Path) -> None:

@@ -1,130 +1,211 @@
-"""Checkpoints: the state of a training after an epoch, in a file that training goes on from.
+"""Checkpoints: a training keeps its state in a folder, and goes on from there to the same bits.
 
 >>> import tempfile
 >>> from chainrule import nn
 >>> from chainrule.training import train
 >>> x = np.linspace(-1, 1, 32, dtype=np.float32).reshape(-1, 1)
->>> def fit(epochs, path):
+>>> def fit(epochs, folder):
 ...     model = nn.mlp([1, 4, 1], "tanh", seed=0)
-...     train(model, "mse", x, x, epochs=epochs, seed=0, checkpoint=Checkpoint(path))
+...     train(model, "mse", x, x, epochs=epochs, seed=0, checkpoint=folder)
 ...     return model.state_dict()["0.weight"]
 >>> folder = Path(tempfile.mkdtemp())
 >>> _ = fit(2, folder / "a")  # stop after two epochs, and call again
 >>> bool((fit(4, folder / "a") == fit(4, folder / "b")).all())
 True
 
-What a checkpoint restores: weights and buffers, the optimizer, the best weights and the patience
-left, the averaged weights, the history, and the seed that decides the order of the rows.
+What is in a checkpoint, and how it is restored, is in `chainrule.resuming`.
 """
 
+import contextlib
+import re
+import sys
+import time
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NoReturn
 
 import numpy as np
 
-from chainrule.errors import CheckpointError, ConfigError
-from chainrule.save import read_model, write_model
+from chainrule.atomic import Hold, remove_temporary
+from chainrule.errors import CheckpointError, ConfigError, FormatError
+from chainrule.graph import Array
+from chainrule.save import ModelFile, read_model, write_model
 
-if TYPE_CHECKING:
-    from chainrule.training import Training
+_SECONDS = {"second": 1, "sec": 1, "s": 1, "minute": 60, "min": 60, "hour": 3600, "h": 3600}
+_NAME = re.compile(r"step-(\d{1,19})\.checkpoint")
+_FAR = sys.maxsize
+
+
+@dataclass(frozen=True)
+class Interval:
+    """How often something is due: every so many epochs, steps or seconds.
+
+    >>> Interval.of("10 minutes"), Interval.of(2)
+    (Interval(amount=600.0, unit='second'), Interval(amount=2, unit='epoch'))
+    """
+
+    amount: float
+    unit: str
+
+    @classmethod
+    def of(cls, given: int | str) -> "Interval":
+        """Read a number of epochs, or a number and a unit."""
+        if isinstance(given, int | np.integer) and not isinstance(given, bool):
+            return cls(int(given), "epoch") if given > 0 else _refuse(given)
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)?\s*([a-z]+)", str(given).strip().lower())
+        if not found or not isinstance(given, str):
+            return _refuse(given)
+        amount, word = float(found[1] or 1), found[2]
+        unit = word[:-1] if len(word) > 1 and word.endswith("s") else word
+        if unit in _SECONDS:
+            amount, unit = amount * _SECONDS[unit], "second"
+        elif unit not in ("step", "epoch") or not amount.is_integer():
+            return _refuse(given)
+        return cls(amount, unit) if amount > 0 else _refuse(given)
+
+
+def _refuse(given: Any) -> NoReturn:
+    raise ConfigError(
+        f"every={given!r}: expected a number of epochs, or a text such as '10 minutes', "
+        "'500 steps' or '2 epochs'"
+    )
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A file that keeps the state after every `every` epochs; each save replaces it whole."""
+    """A folder in which a training keeps its state, and from which the same training goes on.
 
-    path: str | Path
-    every: int = 1
+    `every` says how often: a number of epochs, or a text such as "10 minutes", "500 steps" or
+    "2 epochs". The state is also kept at the end, and when Ctrl-C or SIGTERM stops the training.
+    The `keep` newest checkpoints stay; while one is written, the folder holds one more.
+
+    >>> Checkpoint("runs/a", every="10 minutes").keep
+    2
+    """
+
+    folder: str | Path
+    every: int | str = "1 minute"
+    keep: int = 2
 
     def __post_init__(self) -> None:
-        if self.every < 1:
-            raise ConfigError(f"Checkpoint(every={self.every}): expected at least 1")
+        Interval.of(self.every)
+        if isinstance(self.keep, bool) or not isinstance(self.keep, int) or self.keep < 1:
+            raise ConfigError(f"Checkpoint(keep={self.keep!r}): expected at least 1")
 
-    def write(self, training: "Training", epoch: int) -> None:
-        """Save the state after an epoch."""
-        state = training.updater.state_dict()
-        groups = {
-            "tensor": training._weights(),
-            "best": training.best or [],
-            "mean": training.average.mean or [],
-        }
-        arrays = {
-            f"{name}.{i}": np.asarray(x) for name, xs in groups.items() for i, x in enumerate(xs)
-        }
-        arrays |= {f"optimizer.{name}": np.asarray(x) for name, x in state["arrays"].items()}
-        config = {
-            "run": _fingerprint(training),
-            "epoch": epoch,
-            "step": state["t"],
-            "seed": training.seed,
-            "rate_factor": training.rate_factor,
-            "history": _plain(training.history.rows),
-            "best_epoch": training.history.best_epoch,
-            "watch": _plain(training.watch.state()) if training.watch else None,
-        }
-        write_model(self.path, "checkpoint", config, arrays)
-
-    def read(self, training: "Training") -> int:
-        """Put the state back, if there is a file, and give the epoch that it was saved after."""
-        if not Path(self.path).exists():
-            return 0
-        file = read_model(self.path)
-        config = file.config
-        if file.kind != "checkpoint":
-            raise CheckpointError(f"{str(self.path)!r} holds a {file.kind}, expected a checkpoint")
-        own = _fingerprint(training)
-        changed = [name for name in own if own[name] != config["run"].get(name)]
-        if changed:
-            name = changed[0]
-            raise CheckpointError(
-                f"{str(self.path)!r} belongs to another training: its {name} is "
-                f"{config['run'].get(name)}, here it is {own[name]}; delete it or name another file"
+    @classmethod
+    def of(cls, given: Any, every: int | str | None = None) -> "Checkpoint | None":
+        """Take a checkpoint, or a folder and how often."""
+        if isinstance(given, str | Path):
+            return cls(given) if every is None else cls(given, every)
+        if every is not None:
+            more = "give it to the Checkpoint" if given else "give checkpoint=FOLDER too"
+            raise ConfigError(f"every={every!r} says how often a checkpoint is kept: {more}")
+        if given is not None and not isinstance(given, cls):
+            raise ConfigError(
+                f"checkpoint={given!r}: expected a folder, or an object such as "
+                'chainrule.Checkpoint("runs/a", every="10 minutes")'
             )
+        return given
 
-        def group(name: str) -> list[Any]:
-            count = sum(key.startswith(name + ".") for key in file.arrays)
-            return [file.arrays[f"{name}.{i}"] for i in range(count)]
-
-        training._restore(group("tensor"))
-        training.best = group("best") or None
-        training.average.mean = group("mean") or None
-        state = {k[10:]: v for k, v in file.arrays.items() if k.startswith("optimizer.")}
-        training.updater.load_state_dict({"t": config["step"], "arrays": state})
-        training.seed = config["seed"]
-        training.rate_factor = config["rate_factor"]
-        training.history.rows = _numbers(config["history"])
-        training.history.best_epoch = config["best_epoch"]
-        if training.watch is not None and config["watch"] is not None:
-            training.watch.restore(_numbers(config["watch"]))
-        return int(config["epoch"])
+    def seed(self) -> int | None:
+        """Give the seed of the training in the folder, if there is one and it had a seed."""
+        found = newest(Path(self.folder))
+        seed = found[1].config.get("plan_seed") if found else None
+        return int(seed) if isinstance(seed, str) and seed.isdigit() else None
 
 
-def _fingerprint(training: "Training") -> dict[str, Any]:
-    """Say what a training must have in common with the one that saved a checkpoint."""
-    return {
-        "parameters": [list(p.shape) for p in training.parameters],
-        "number of rows": len(training.rows),
-        "batch size": int(training.batch_size),
-        "loss": repr(training.loss),
-        "optimizer": repr(training.plan.optimizer),
-    }
+class Keeper:
+    """Keeps the checkpoints of one training, while no other may use the folder."""
+
+    def __init__(self, rule: Checkpoint) -> None:
+        self.folder, self.keep = Path(rule.folder), rule.keep
+        self.interval = Interval.of(rule.every)
+        if self.folder.is_file():
+            raise CheckpointError(
+                f"checkpoint={str(rule.folder)!r} is a file, expected a folder. To go on from a "
+                f"checkpoint of an early version, move it: mkdir {self.folder}.d && mv "
+                f"{self.folder} {self.folder}.d/step-0.checkpoint"
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._held = Hold(self.folder)
+        if not self._held.take():
+            self._held.close()
+            raise CheckpointError(
+                f"another training keeps its checkpoints in {str(self.folder)!r}: wait for its "
+                "end, or give another folder"
+            )
+        remove_temporary(self.folder, r"step-\d{1,19}\.checkpoint")
+        self._last = time.monotonic()
+
+    def close(self) -> None:
+        """Let others use the folder."""
+        self._held.close()
+
+    def left(self, step: int) -> int:
+        """Give the number of steps until one is due, at most."""
+        if self.interval.unit != "step":
+            return _FAR
+        return int(self.interval.amount - step % self.interval.amount)
+
+    def is_due(self, step: int, epoch: int | None = None) -> bool:
+        """Say whether to write after this step, or after this epoch if one is complete."""
+        amount = self.interval.amount
+        if self.interval.unit == "second":
+            return time.monotonic() - self._last >= amount
+        if self.interval.unit == "step":
+            return step % amount == 0
+        return epoch is not None and epoch % amount == 0
+
+    def write(self, step: int, config: dict[str, Any], arrays: Mapping[str, Array]) -> None:
+        """Write a checkpoint; when it is on the disk, remove those that are too old."""
+        write_model(self.folder / f"step-{step}.checkpoint", "checkpoint", config, arrays)
+        self.tidy(step)
+        self._last = time.monotonic()
+
+    def tidy(self, step: int) -> None:
+        """Remove all but the `keep` newest checkpoints up to this step, which is whole.
+
+        Later ones are damaged: this training would have gone on from them.
+        """
+        files = _files(self.folder)
+        older = [file for number, file in files if number <= step]
+        for file in {file for _, file in files} - set(older[-self.keep :]):
+            with contextlib.suppress(OSError):  # tried again after the next one
+                file.unlink()
+
+    def newest(self) -> tuple[Path, ModelFile] | None:
+        """Give the newest checkpoint; where it is damaged, warn, and give the one before."""
+        return newest(self.folder, warn=True)
 
 
-def _plain(value: Any) -> Any:
-    """Write numbers that JSON does not have as words."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, float | np.floating):
-        return float(value) if np.isfinite(value) else str(float(value))
-    return int(value) if isinstance(value, np.integer) else value
+def newest(folder: Path, *, warn: bool = False) -> tuple[Path, ModelFile] | None:
+    """Give the newest checkpoint of a folder that can be read, None where there is none at all."""
+    problems: list[Exception] = []
+    for _, path in reversed(_files(folder)):
+        try:
+            file = read_model(path)
+            if file.kind != "checkpoint":
+                raise FormatError(f"{str(path)!r} holds a {file.kind}, expected a checkpoint")
+        except (FormatError, OSError) as error:
+            problems.append(error)
+            continue
+        if warn:
+            for problem in problems:
+                warnings.warn(f"{problem}; going on from {path.name}, the one before", stacklevel=2)
+        return path, file
+    if problems:
+        raise CheckpointError(
+            f"no checkpoint in {str(folder)!r} can be read: {problems[0]}. Give another folder, "
+            "or delete this one to begin anew"
+        )
+    return None
 
 
-def _numbers(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _numbers(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_numbers(item) for item in value]
-    return float(value) if isinstance(value, str) else value
+def _files(folder: Path) -> list[tuple[int, Path]]:
+    """Give the checkpoints of a folder with their steps, in order."""
+    if not folder.is_dir():
+        return []
+    found = ((_NAME.fullmatch(path.name), path) for path in folder.iterdir())
+    return sorted((int(match[1]), path) for match, path in found if match)

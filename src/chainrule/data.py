@@ -46,10 +46,13 @@ class Rows:
         return Rows(inputs, self.target[indices], weight)
 
     def batches(
-        self, size: int, order: Array | None = None
+        self, size: int, order: Array | None = None, first: int = 0
     ) -> Iterator[tuple[tuple[Array, ...], Array, Array | None]]:
-        """Give batch after batch, in the order given; the last may be shorter."""
-        for start in range(0, len(self), size):
+        """Give batch after batch from number `first` on, in the order given.
+
+        The last may be shorter.
+        """
+        for start in range(first * size, len(self), size):
             chosen: Any = slice(start, start + size)
             if order is not None:
                 chosen = order[chosen]

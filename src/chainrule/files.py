@@ -27,8 +27,10 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import ArrayLike
 
+from chainrule import strays
 from chainrule.atomic import atomic_write
 from chainrule.errors import ConfigError, DataError, FormatError, ShapeError, need
+from chainrule.strays import Stray
 
 MISSING_TEXT = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?")
 """Cells of a CSV file that are missing values, within quotes too."""
@@ -41,7 +43,10 @@ _SPECIAL = re.compile(r'[,"\r\n]')
 
 @dataclass(frozen=True)
 class BadRow:
-    """A row that was skipped: the line of the file where it starts, counted from 1, and why."""
+    """A row that was skipped: the line where it starts, counted from 1, and why.
+
+    A Parquet file has no lines; there it is the number of the row, counted from 1.
+    """
 
     line: int
     reason: str
@@ -53,6 +58,8 @@ def read_table(
     columns: Sequence[str] | None = None,
     delimiter: str | None = None,
     text: Sequence[str] = (),
+    numbers: Sequence[str] = (),
+    mixed: Sequence[str] | bool = False,
 ) -> Any:
     """Read a ``.csv``, ``.tsv`` or ``.parquet`` file as a `pyarrow.Table`.
 
@@ -64,9 +71,13 @@ def read_table(
 
     A `DataError` with file and line refuses rows with too many or too few cells, quotes that are
     not closed, doubled column names, files without rows, and columns that are not there; a
-    `FormatError` refuses files that are not CSV or Parquet, and text that is not UTF-8.
+    `FormatError` refuses files that are not CSV or Parquet, and text that is not UTF-8. A
+    `DataError` with file, line and column refuses cells that do not belong in their column:
+    infinite ones, and text in a column of a CSV file whose other cells (95 % at least) are more
+    than a few numbers. In a column named in `numbers` every cell has to be one, and one named in
+    `mixed` may hold anything (True: all columns but those in `numbers`).
     """
-    return _read(path, columns, delimiter, skip=False, text=text)[0]
+    return _read(path, columns, delimiter, skip=False, text=text, numbers=numbers, mixed=mixed)[0]
 
 
 def read_good_rows(
@@ -75,8 +86,12 @@ def read_good_rows(
     columns: Sequence[str] | None = None,
     delimiter: str | None = None,
     text: Sequence[str] = (),
+    numbers: Sequence[str] = (),
+    mixed: Sequence[str] | bool = False,
 ) -> tuple[Any, list[BadRow]]:
-    r"""Read as `read_table` does, but skip rows with too many or too few cells, and list them.
+    r"""Read as `read_table` does, but skip rows that it would refuse, and list them.
+
+    These are rows with too many or too few cells, or with one that does not belong in its column.
 
     >>> import tempfile
     >>> from pathlib import Path
@@ -86,7 +101,7 @@ def read_good_rows(
     >>> table.to_pydict(), skipped
     ({'x': [1, 5], 'y': [2, 6]}, [BadRow(line=3, reason='expected 2 cells, found 1')])
     """
-    return _read(path, columns, delimiter, skip=True, text=text)
+    return _read(path, columns, delimiter, skip=True, text=text, numbers=numbers, mixed=mixed)
 
 
 def write_csv(path: str | os.PathLike[str], columns: Mapping[str, ArrayLike]) -> None:
@@ -118,8 +133,11 @@ def _read(
     path: str | os.PathLike[str],
     columns: Sequence[str] | None,
     delimiter: str | None,
+    *,
     skip: bool,
     text: Sequence[str],
+    numbers: Sequence[str],
+    mixed: Sequence[str] | bool,
 ) -> tuple[Any, list[BadRow]]:
     if delimiter is not None and len(delimiter.encode()) != 1:
         raise ConfigError(f"the delimiter is one ASCII letter, not {delimiter!r}")
@@ -135,12 +153,19 @@ def _read(
     if file.stat().st_size == 0:
         raise DataError(f"{file}: the file is empty")
     skipped: list[BadRow] = []
-    if suffix == ".parquet":
+    letter = delimiter or _DELIMITERS.get(suffix)
+    if letter is None:
         table = _read_parquet(file, columns)
     else:
-        letter = _DELIMITERS[suffix] if delimiter is None else delimiter
         guessed = delimiter is None
         table, skipped = _read_csv(file, columns, letter, skip, guessed=guessed, text=text)
+    anything = mixed if mixed is True else [*(mixed or ()), *text]
+    found = strays.find(table, numbers=numbers, mixed=anything, typed=suffix == ".parquet")
+    if found and not skip:
+        raise _stray_error(file, found[0], letter, sure=found[0].column in numbers)
+    if found:
+        table = strays.without(table, found)
+        skipped = sorted([*skipped, *_stray_rows(file, found, letter)], key=lambda row: row.line)
     if table.num_rows == 0:
         raise DataError(f"{file}: the file has {table.num_columns} columns but no rows")
     return table, skipped
@@ -303,6 +328,35 @@ def _bad_rows(file: Path, delimiter: str) -> list[BadRow]:
 
 def _error(file: Path, bad: BadRow) -> DataError:
     return DataError(f"{file}:{bad.line}: {bad.reason}")
+
+
+def _stray_error(file: Path, stray: Stray, delimiter: str | None, *, sure: bool) -> DataError:
+    """Say where a cell is that does not belong: by line, in a file that has lines."""
+    remedy = "correct or remove it"
+    if "number" in stray.reason and not sure:
+        remedy += f", or take the column for text with mixed=[{stray.column!r}]"
+    if delimiter is None:
+        place = f"{file}: column {stray.column!r}, row {stray.row} (counted from 0)"
+    else:
+        place = f"{file}:{_lines_of(file, [stray.row], delimiter)[0]}: column {stray.column!r}"
+    return DataError(f"{place}: {stray.reason}: {remedy}")
+
+
+def _stray_rows(file: Path, found: list[Stray], delimiter: str | None) -> list[BadRow]:
+    reasons: dict[int, str] = {}
+    for stray in found:
+        reasons.setdefault(stray.row, f"column {stray.column!r}: {stray.reason}")
+    rows = list(reasons)
+    lines = [row + 1 for row in rows] if delimiter is None else _lines_of(file, rows, delimiter)
+    return [BadRow(line, reasons[row]) for line, row in zip(lines, rows, strict=True)]
+
+
+def _lines_of(file: Path, rows: Sequence[int], delimiter: str) -> list[int]:
+    """Give the lines where rows of the table start; rows that were skipped are none of it."""
+    given = _rows(file, delimiter)
+    width = len(next(given)[1])
+    lines = [line for line, row in given if len(row) == width]
+    return [lines[row] for row in rows]
 
 
 def _check_names(file: Path, names: list[str], columns: Sequence[str] | None) -> None:

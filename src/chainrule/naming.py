@@ -86,7 +86,7 @@ def _name_inputs(found: Named, inputs: Sequence[Tensor], step: StepGraph | None)
             continue
         if x.inputs and x.inputs[0] is step.target:
             found.add(x, "y@", "y@", role="target")
-        elif x.inputs and x.inputs[0] is step.weight:
+        elif x.shape:  # weights of rows; what else a batch tells is one number
             found.add(x, "s@", "s@", role="weight")
         else:
             found.add(x, "n@", "n@", role="number")

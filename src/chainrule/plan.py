@@ -11,6 +11,7 @@ chainrule.errors.ConfigError: epochs=0: expected a whole number of at least 1
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,6 @@ _KINDS: dict[str, tuple[type, str]] = {
     "optimizer": (Optimizer, "chainrule.optim.Adam(0.001)"),
     "early_stopping": (EarlyStopping, "chainrule.EarlyStopping(patience=10)"),
     "plateau": (ReduceOnPlateau, "chainrule.ReduceOnPlateau()"),
-    "checkpoint": (Checkpoint, 'chainrule.Checkpoint("run.checkpoint")'),
 }
 
 
@@ -65,7 +65,9 @@ class Plan:
     * `compile` says how the step runs: "numba" (or True) as machine code, "numpy" as a list of
       NumPy calls, False as written; "auto" takes machine code where that pays. It uses at most
       `threads` threads, by default one per core, and only where that is faster.
-    * `checkpoint` keeps the state in a file after each epoch, and goes on from it.
+    * `checkpoint` is a folder, or a `chainrule.Checkpoint`, where the state is kept and from which
+      the same training goes on to the same bits; `every` says how often, such as "10 minutes",
+      "500 steps" or a number of epochs (docs/checkpoints.md).
     """
 
     optimizer: Optimizer = field(default_factory=Adam)
@@ -85,7 +87,8 @@ class Plan:
     score: Score | None = None
     validate_every: int = 1
     groups: Any = None
-    checkpoint: Checkpoint | None = None
+    checkpoint: Checkpoint | str | Path | None = None
+    every: int | str | None = None
     callbacks: Sequence[Any] = ()
     progress: bool = False
     compile: bool | str = "auto"
@@ -106,6 +109,8 @@ class Plan:
             value = getattr(self, name)
             if value is not None and not (isinstance(value, int | float | np.number) and value > 0):
                 raise ConfigError(f"{name}={value!r}: expected a number above 0, or None")
+        object.__setattr__(self, "checkpoint", Checkpoint.of(self.checkpoint, self.every))
+        object.__setattr__(self, "every", None)  # the checkpoint has it now
         check_average(self.average, self.epochs)
         check_penalty(self.penalty)
         if self.compile not in ("auto", "numba", "numpy", True, False):

@@ -38,6 +38,7 @@ class Prediction:
     """The forward pass of a model in eval mode, for rows like these, as often as `times`.
 
     `compile` is what `Plan` calls so: a program is machine code, and NumPy predicts as written.
+    Where the choice has to be `repeatable`, it does not depend on what was compiled before.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Prediction:
         times: int = 1,
         compile: bool | str = "auto",  # noqa: A002
         threads: int | None = None,
+        repeatable: bool = False,
     ) -> None:
         self.model = model
         self.program: Compiled | None = None
@@ -57,7 +59,8 @@ class Prediction:
             self.program = Compiled(self._traced(inputs), threads=threads)
         elif wanted == "auto" and self._may_pay(len(inputs[0]) * times):
             try:
-                self.program = _paying(self._traced(inputs), len(inputs[0]), times, threads)
+                graph = self._traced(inputs)
+                self.program = _paying(graph, len(inputs[0]), times, threads, repeatable)
             except Exception:  # a model that cannot be traced predicts as written
                 self.program = None
 
@@ -96,10 +99,14 @@ class Prediction:
         return np.asarray(self.program(*inputs))
 
 
-def _paying(graph: Graph, rows: int, times: int, threads: int | None) -> Compiled | None:
+def _paying(
+    graph: Graph, rows: int, times: int, threads: int | None, repeatable: bool
+) -> Compiled | None:
     """Make a program if the work is worth it; one that was compiled before costs little."""
     seconds = NumpyProgram(graph.inputs, [graph.output]).seconds({"rows": rows}) * times
     if seconds < WORTH_TRACING:
+        return None
+    if repeatable and seconds <= WORTH_COMPILING:
         return None
     compiled = Compiled(graph, threads=threads)
     return compiled if seconds > WORTH_COMPILING or compiled.program.is_ready else None

@@ -10,13 +10,17 @@
 The file is a safetensors file: 8 bytes header length, a JSON header, the bytes of the arrays. Any
 safetensors reader can take the arrays out. The header's metadata has one entry, ``chainrule``,
 itself JSON: ``sha256``, ``format``, ``needs`` (the oldest chainrule that reads this format),
-``kind``, ``versions``, ``config``. The SHA-256 is taken over the whole file with its own 64 digits
-set to ``0``, so that no bit of the file can change unseen; the digits stand at a fixed place.
+``kind``, ``versions``, ``config``, ``sums``. ``sums`` has the SHA-256 of the bytes of each array,
+and ``sha256`` is that of all before the arrays, with its own 64 digits set to ``0`` (they stand at
+a fixed place). The arrays fill the rest of the file, so that no bit of it can change unseen, and
+what is damaged has a name. Format 1 had no ``sums``; its ``sha256`` was that of the whole file.
 
 A file is data from anywhere: nothing in it is evaluated, unpickled, imported or used as a path, and
 sizes are checked before memory is taken for them.
 """
 
+import errno
+import functools
 import hashlib
 import importlib.metadata
 import io
@@ -37,7 +41,7 @@ from numpy.typing import NDArray
 from chainrule.atomic import atomic_write
 from chainrule.errors import ConfigError, DtypeError, FormatError
 
-FORMAT = 1
+FORMAT = 2
 NEEDS = "0.1"  # the oldest chainrule that reads FORMAT
 
 MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors format
@@ -101,10 +105,16 @@ def write_model(
     except FormatError as error:
         message = f"{os.fspath(path)!r} was not written: it {error}"
         raise FormatError(message) from error
-    with atomic_write(path) as file:
-        file.write(data[: _DIGITS.start])
-        file.write(_checksum(data, b"").encode())
-        file.write(memoryview(data)[_DIGITS.stop :])
+    try:
+        with atomic_write(path) as file:
+            file.write(data[: _DIGITS.start])
+            file.write(_header_sum(data).encode())
+            file.write(memoryview(data)[_DIGITS.stop :])
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        message = f"{error.strerror} ({len(data):,} bytes are needed)"
+        raise OSError(error.errno, message, error.filename) from error
 
 
 def read_model(path: str | os.PathLike[str]) -> ModelFile:
@@ -134,16 +144,17 @@ def _encode(kind: str, config: Plain, arrays: Mapping[str, Array]) -> bytes:
         message = f"config is a {type(config).__name__}: expected a dict"
         raise ConfigError(message)
     _check_plain(config, "config")
+    tensors = {name: _normalized(name, array) for name, array in arrays.items()}
     metadata = {
         "sha256": _ZEROS.decode(),
         "format": FORMAT,
         "needs": NEEDS,
         "kind": kind,
-        "versions": _versions(),
+        "versions": versions(),
         "config": config,
+        "sums": {name: _sum(tensors[name].reshape(-1).view("u1")) for name in sorted(tensors)},
     }
     text = json.dumps(metadata, separators=(",", ":"), allow_nan=False)
-    tensors = {name: _normalized(name, array) for name, array in arrays.items()}
     return safetensors.numpy.save(tensors, metadata={"chainrule": text})
 
 
@@ -195,7 +206,9 @@ def _check_plain(value: object, place: str, depth: int = 1) -> None:
         raise ConfigError(message)
 
 
-def _versions() -> dict[str, str]:
+@functools.cache
+def versions() -> dict[str, str]:
+    """Give the versions of what writes a file."""
     try:
         chainrule = importlib.metadata.version("chainrule")
     except importlib.metadata.PackageNotFoundError:  # run from a copy of the source
@@ -203,12 +216,14 @@ def _versions() -> dict[str, str]:
     return {"chainrule": chainrule, "numpy": np.__version__, "python": platform.python_version()}
 
 
-def _checksum(header: bytes, body: bytes) -> str:
-    """SHA-256 of the file with the digits of the checksum set to 0."""
-    digest = hashlib.sha256(header[: _DIGITS.start] + _ZEROS)
-    digest.update(memoryview(header)[_DIGITS.stop :])
-    digest.update(body)
-    return digest.hexdigest()
+def _sum(data: Any) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _header_sum(data: bytes) -> str:
+    """SHA-256 of what comes before the arrays, with its own digits set to 0."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    return _sum(data[: _DIGITS.start] + _ZEROS + data[_DIGITS.stop : end])
 
 
 # ---------------------------------------------------------------- reading
@@ -216,11 +231,28 @@ def _checksum(header: bytes, body: bytes) -> str:
 
 def _read(file: BinaryIO, size: int) -> ModelFile:
     header, metadata, entries = _read_header(file, size)
-    body = file.read(size - len(header))
-    if _checksum(header, body) != metadata["sha256"]:
-        raise FormatError(f"is damaged: its checksum does not match; {_AGAIN}")
+    body = memoryview(file.read(size - len(header)))
+    _check_sums(header, metadata, entries, body)
     arrays = {entry.name: _array(entry, body) for entry in entries}
     return ModelFile(metadata["kind"], metadata["config"], arrays, metadata["versions"])
+
+
+def _check_sums(header: bytes, metadata: Plain, entries: list[_Entry], body: memoryview) -> None:
+    """Refuse a file of which a bit has changed."""
+    if metadata["format"] == 1:
+        whole = header[: _DIGITS.start] + _ZEROS + header[_DIGITS.stop :] + body
+        if _sum(whole) != metadata["sha256"]:
+            raise FormatError(f"is damaged: its checksum does not match; {_AGAIN}")
+        return
+    if _header_sum(header) != metadata["sha256"]:
+        raise FormatError(f"is damaged: the checksum of its header does not match; {_AGAIN}")
+    if set(metadata["sums"]) != {entry.name for entry in entries}:
+        raise FormatError(f"is damaged: its checksums are those of other arrays; {_AGAIN}")
+    for entry in entries:
+        if _sum(body[entry.begin : entry.end]) != metadata["sums"][entry.name]:
+            raise FormatError(
+                f"is damaged: the checksum of its array {entry.name} does not match; {_AGAIN}"
+            )
 
 
 def _read_header(file: BinaryIO, size: int) -> tuple[bytes, Plain, list[_Entry]]:
@@ -297,7 +329,7 @@ def _metadata(entry: object) -> Plain:
             f"has format {number}, which needs chainrule >= {version}: pip install -U chainrule"
         )
     expected = {"sha256": str, "format": int, "needs": str, "kind": str}
-    expected |= {"versions": dict, "config": dict}
+    expected |= {"versions": dict, "config": dict} | ({"sums": dict} if number > 1 else {})
     if {key: type(value) for key, value in metadata.items()} != expected:
         raise ValueError("missing or unknown metadata")
     if not all(type(version) is str for version in metadata["versions"].values()):
@@ -352,10 +384,10 @@ def _naturals(given: object) -> bool:
     return type(given) is list and all(type(item) is int and item >= 0 for item in given)
 
 
-def _array(entry: _Entry, body: bytes) -> Array:
+def _array(entry: _Entry, body: memoryview) -> Array:
     """Copy one array out of the body: writable, in native byte order."""
     dtype = np.dtype(_DTYPES[entry.dtype])
-    part = memoryview(body)[entry.begin : entry.end]
+    part = body[entry.begin : entry.end]
     if entry.dtype == "BOOL" and bytes(part).translate(None, b"\0\1"):
         raise FormatError(f"is damaged: {entry.name} holds booleans other than 0 and 1; {_AGAIN}")
     array = np.empty(entry.shape, dtype.newbyteorder("="))

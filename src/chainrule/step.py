@@ -147,21 +147,27 @@ class StepGraph:
             target = ops.take(self.target, self.index)
             weight = None if self.weight is None else ops.take(self.weight, self.index)
             rows = ops.count(target, 0) if weight is None else ops.sum(weight)
-            if weight is not None and self.accumulate:  # of a batch without weight nothing counts
-                weight = ops.where(ops.equal(rows, 0.0), np.ones((), weight.dtype), weight)
+            empty = None if weight is None else ops.equal(rows, 0.0)
+            if weight is not None:  # of a batch without weight nothing counts
+                weight = ops.where(empty, np.ones((), weight.dtype), weight)
         prediction = model(*inputs)
         value: Tensor = loss.value(prediction, target, weight)
         if value.shape != ():
             raise GraphError(f"the loss has shape {value.shape}, expected one number")
         if self.accumulate:
-            share, rows = ops.div(rows, self.numbers[-2]), self.numbers[-2]
-            value = ops.mul(value, share)
+            own, rows = rows, self.numbers[-2]
+            empty = None if weight is None else ops.equal(rows, 0.0)
+            value = ops.mul(value, ops.div(own, _unless(empty, rows, 1.0)))
+        else:
+            value = _unless(empty, value, 0.0)
         if penalty is None:
             return value, None
         with scope("penalty"):
+            rows = _unless(empty, rows, 1.0)
             term = penalty.term(rows)
             if not isinstance(term, Tensor):
                 term = ops.mul(ops.div(rows, rows), np.asarray(term, value.dtype))
+            term = _unless(empty, term, 0.0)
             if self.accumulate:
                 term = ops.mul(term, self.numbers[-1])
             return ops.add(value, term), term
@@ -310,6 +316,13 @@ def sized(model: Module, names: dict[int, str]) -> Iterator[None]:
             x.shape = shape
 
 
+def _unless(empty: Value, value: Any, otherwise: float) -> Any:
+    """Give a value, but another one in a batch without weight, if there may be one."""
+    if empty is None:
+        return value
+    return ops.where(empty, np.asarray(otherwise, value.dtype), value)
+
+
 def _norm(gradients: Sequence[Tensor]) -> Tensor:
     with scope("gradient norm"):
         squares = []
@@ -343,6 +356,7 @@ class Step:
         self.graph = graph
         self.program = graph.program(kind)
         self.threads = threads
+        self.failed = False
         self._order: Array | None = None
         n = len(graph.rows)
         self.batch_size = batch_size

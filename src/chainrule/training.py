@@ -12,25 +12,23 @@ An epoch: a step for every batch of the shuffled rows, then validation. All of i
 the seed alone; callbacks only hear about it.
 """
 
-import importlib.util
-import signal
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import islice
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
 from chainrule.averaging import Average
+from chainrule.checkpoint import Checkpoint, Keeper
 from chainrule.contract import Judged, check_contract, check_rows, diverged, judged
 from chainrule.data import Rows, epoch_order, split
-from chainrule.errors import ConfigError, need
+from chainrule.errors import ConfigError
 from chainrule.events import Callback, EpochEnd, Event, StepEnd, TrainEnd, TrainStart, as_callbacks
 from chainrule.graph import Array, value_of
 from chainrule.history import History
+from chainrule.interruption import TERMINATED, Interruption
 from chainrule.losses import Loss
 from chainrule.nn.module import Module
 from chainrule.optim import Updater, clip_by_norm, clip_by_value, global_norm
@@ -39,16 +37,14 @@ from chainrule.penalties import Penalized
 from chainrule.plan import Plan, compiling
 from chainrule.predicting import Prediction
 from chainrule.progress import Progress
+from chainrule.resuming import restore, state_of
 from chainrule.schedules import Schedule, get_schedule
-from chainrule.step import Step, StepGraph
-from chainrule.threads import blas_threads, usable_threads
-from chainrule.transforms.compile.executor import NumpyProgram
-from chainrule.transforms.compile.program import Program
+from chainrule.step import Step
+from chainrule.stepping import has_numba, make_step, training_mode
+from chainrule.tally import Steps, Tally
+from chainrule.threads import blas_threads
 from chainrule.transforms.compile.report import WORTH_SHARING
 from chainrule.transforms.reverse import reverse
-
-WORTH_COMPILING = 1.0
-"""Estimated seconds of training without a compiler from which on it is used."""
 
 
 def train(
@@ -101,7 +97,7 @@ def training_step(
     >>> [line.strip() for line in step.source.splitlines() if "tanh" in line][0]
     't3 = tanh(t2)'
     """
-    settings = Plan(**({"compile": "numba"} | plan))
+    settings = Plan(**({"compile": "numba"} | plan | {"checkpoint": None, "every": None}))
     training = Training(*judged(model, loss), as_rows(inputs, target, weight), None, settings)
     training.prepare()
     if training.compiled is None:
@@ -118,17 +114,6 @@ def as_rows(inputs: Any, target: Any, weight: Any = None) -> Rows:
                           "NetClassifier, which make them dense batch by batch")  # fmt: skip
     arrays = tuple(np.asarray(x) for x in parts)
     return Rows(arrays, np.asarray(target), None if weight is None else np.asarray(weight))
-
-
-class Steps(NamedTuple):
-    """Some steps that were done: the number of the first, and what each gave."""
-
-    first: int
-    losses: Any
-    norms: Any
-    rates: Any
-    counts: Any
-    penalties: Any = None
 
 
 class Training:
@@ -169,11 +154,18 @@ class Training:
         self.compiled: Step | None = None
         self.prediction: Prediction | None = None
         self.first_epoch = 0
+        self.epochs_done = 0
+        self.tally = Tally(self.steps_per_epoch, penalized=plan.penalty is not None)
+        self.seconds = 0.0
+        """How long the epoch took before the training was stopped in the middle of it."""
+        self.runs = self.predicts = ""
+        """How steps are run, and validation rows predicted; a checkpoint keeps to it."""
+        self.keeper: Keeper | None = None
         self._spare: list[Any] | None = None
         self.tensors = [*model.parameters(), *(b for _, b in model.named_buffers())]
         self.good = self._weights()
         self.average = Average(plan.average, self.parameters, plan.epochs)
-        self.interrupted = False
+        self.interruption = Interruption()
         self.callbacks = as_callbacks(plan.callbacks)
         if plan.progress:
             self.callbacks.append(Progress())
@@ -197,142 +189,127 @@ class Training:
         check_contract(self.model, self.loss, self.rows, self.batch_size)
         if self.validation is not None:
             check_rows(self.validation, "validation ")
-        self.first_epoch = self._resume()
-        self._compile()
+        self._resume()
+        self.first_epoch = self.epochs_done + 1
+        if not self.history.reason:
+            self.compiled = make_step(self)
+            if self.compiled is not None:
+                self.compiled.load(self.updater, self.average.mean)
+                work = self.compiled.operations
+                most = self.compiled.threads if work > WORTH_SHARING else 1
+                self.pace = Pace(most, large=work > 100 * WORTH_SHARING)
 
     def run(self) -> History:
         """Train until an end is reached, and restore the best weights."""
-        self.prepare()
-        first, rows = self.first_epoch, len(self.rows)
-        self._tell(TrainStart(self.given, self.plan.epochs, self.steps_per_epoch, rows, first))
-        self.history.reason = "epochs"
         try:
-            work = blas_threads(self.batch_size * _largest_matrix(self.parameters))
-            with work, self._interruptible(), _training_mode(self.model):
-                for epoch in range(first, self.plan.epochs + 1):
-                    if self._epoch(epoch):
-                        break
-        except Exception:
-            self.history.reason = "failed"
-            raise
+            self.prepare()
+            self._train()
         finally:
-            self._finish()
-        if self.interrupted:
+            if self.keeper is not None:
+                self.keeper.close()
+        if self.history.reason == "interrupted":
             warnings.warn("Training interrupted by user.", stacklevel=3)
         return self.history
 
-    def _compile(self) -> None:
-        """Make a program of the step: by Numba where that pays, else by NumPy.
+    def _train(self) -> None:
+        first, rows = self.first_epoch, len(self.rows)
+        self._tell(TrainStart(self.given, self.plan.epochs, self.steps_per_epoch, rows, first))
+        try:
+            work = blas_threads(self.batch_size * _largest_matrix(self.parameters))
+            with work, self.interruption.heard(), training_mode(self.model):
+                while not self.history.reason:
+                    self._epoch(self.epochs_done + 1)
+        except Exception:
+            self.history.reason = "failed"
+            raise
+        except KeyboardInterrupt:
+            self.history.reason = "interrupted"
+            raise
+        finally:
+            self._finish()
 
-        A model that cannot be traced is trained step by step as written.
-        """
-        wanted = compiling(self.plan.compile)
-        if wanted is False:
-            return
-        kinds: list[Any] = [NumpyProgram]
-        if wanted in (True, "numba"):
-            need("numba", extra="fast", why="to compile a training step")
-            kinds = [Program]
-        elif wanted == "auto" and importlib.util.find_spec("numba") is not None:
-            kinds = [NumpyProgram, Program]
-        for kind in kinds:
-            if kind is Program and self.compiled is not None and not self._pays(self.compiled):
-                break
-            try:
-                self.compiled = self._made(kind, check=kind is kinds[0])
-            except Exception as error:  # the step runs as written, or by NumPy
-                if wanted != "auto":
-                    raise
-                self.history.obstacle = f"{type(error).__name__}: {error}"
-                break
-        if self.compiled is not None:
-            self.compiled.load(self.updater, self.average.mean)
-            work = self.compiled.operations
-            most = self.compiled.threads if work > WORTH_SHARING else 1
-            self.pace = Pace(most, large=work > 100 * WORTH_SHARING)
-
-    def _made(self, kind: type[Program] | type[NumpyProgram], *, check: bool) -> Step:
-        graph = self.traced(flat=kind is NumpyProgram)
-        if check:
-            graph.check_indices()
-            with _training_mode(self.model):
-                graph.check_repeats(self.model, self.loss, self.penalty)
-        return Step(graph, self.batch_size, kind, usable_threads(self.plan.threads))
-
-    def traced(self, flat: bool) -> StepGraph:
-        """Trace a step; `flat` updates parameters of equal settings as one array."""
-        with _training_mode(self.model):
-            return StepGraph(
-                self.model,
-                self.loss,
-                self.updater,
-                self.rows,
-                penalty=self.penalty,
-                clip_value=self.plan.clip_value,
-                clip_norm=self.plan.clip_norm,
-                accumulate=self.plan.accumulate > 1,
-                average=self.average.beta is not None,
-                flat=flat,
-            )
-
-    def _pays(self, step: Step) -> bool:
-        """Whether so much is to be done that compiling it is worth the wait."""
-        assert isinstance(step.program, NumpyProgram)
-        seconds = step.program.seconds({"rows": len(self.rows), "batch": self.batch_size})
-        return seconds * self.batches * self.plan.epochs > WORTH_COMPILING
-
-    def _epoch(self, epoch: int) -> bool:
-        """Learn every batch once and validate; say whether to stop."""
-        started = time.perf_counter()
+    def _epoch(self, epoch: int) -> None:
+        """Learn every batch once, validate, and say in the history whether that was the end."""
+        started = time.perf_counter() - self.seconds
         order = self._order(epoch)
-        total, norms, terms, rows = 0.0, 0.0, 0.0, 0
-        candidate = self._kept_weights()
+        candidate = self.good if self.tally.done else self._kept_weights()
         for done in self._steps(epoch, order):
             if self.good is not candidate:  # the loss of these weights was finite
                 self.good, self._spare = candidate, self.good if epoch > self.first_epoch else None
+            self.tally.add(done)
+            self.seconds = time.perf_counter() - started
+            if self.tally.done < self.steps_per_epoch:
+                self._keep_if_due()
             self._tell_steps(done, epoch)
-            total += float(np.dot(done.losses, done.counts))
-            norms += float(np.sum(done.norms))
-            rows += int(np.sum(done.counts))
-            if done.penalties is not None:
-                terms += float(np.dot(done.penalties, done.counts))
-        row: dict[str, float] = {"epoch": epoch, "loss": total / rows}
-        if self.penalty is not None:
-            row["penalty"] = terms / rows
+        partial = self.interruption.asked
+        if partial:
+            self._keep()
+            self._terminate()
+        row: dict[str, float] = {"epoch": epoch, **self.tally.losses()}
         self.average.epoch(epoch)
         with self.average.shown(self.model, self.rows, self.batch_size):
-            row |= self._validate(epoch)
-            row["learning_rate"] = float(done.rates[-1])
-            row["gradient_norm"] = norms / self.steps_per_epoch
-            row["seconds"] = time.perf_counter() - started
+            row |= self._validate(epoch, partial)
+            row |= self.tally.rates() | {"seconds": time.perf_counter() - started}
             self.history.append(row)
-            stop = self._judge(epoch, row)
-        if self.plan.checkpoint and epoch % self.plan.checkpoint.every == 0:
+            ended = self._judge(epoch, row)
+        self.tally.clear()
+        self.seconds, self.epochs_done = 0.0, epoch
+        if not partial:
+            ended = ended or ("epochs" if epoch >= self.plan.epochs else "")
+            if ended or self.interruption.asked:
+                self._keep(ended)
+            else:
+                self._keep_if_due(epoch)
+            self._terminate()
+        if self.interruption.asked:
+            ended = ended if ended and not partial else "interrupted"
+        self.history.reason = ended
+
+    def _keep(self, ended: str = "") -> None:
+        """Write a checkpoint."""
+        if self.keeper is not None:
             if self.compiled is not None:
                 self.compiled.store(self.updater)
-            self.plan.checkpoint.write(self, epoch)
-        return stop
+            self.keeper.write(self.updater.t, *state_of(self, ended))
+
+    def _keep_if_due(self, epoch: int | None = None) -> None:
+        failed = self.compiled is not None and self.compiled.failed  # maybe within an update
+        if self.keeper and not failed and self.keeper.is_due(self.updater.t, epoch):
+            self._keep()
+
+    def _terminate(self) -> None:
+        """End the process if SIGTERM has come."""
+        if self.interruption.terminated:
+            self.history.reason = "terminated"
+            raise SystemExit(TERMINATED)
 
     def _steps(self, epoch: int, order: Array | None) -> Iterator[Steps]:
         """Learn batch after batch; several steps may be done at a time."""
         if self.compiled is not None:
             yield from self._run_program(self.compiled, epoch, order)
             return
-        batches = self.rows.batches(self.batch_size, order)
+        done = self.tally.done * self.plan.accumulate
+        batches = self.rows.batches(self.batch_size, order, first=done)
         while group := list(islice(batches, self.plan.accumulate)):
             yield self._step(group, epoch)
-            if self.interrupted:
+            if self.interruption.asked:
                 return
 
     def _run_program(self, step: Step, epoch: int, order: Array | None) -> Iterator[Steps]:
         """Run the program for a short time at once, so that Ctrl-C and progress are noticed."""
         step.order(order)
-        several, first = self.plan.accumulate, self.updater.t
+        several, told = self.plan.accumulate, self.tally.done
+        first = self.updater.t - told
         if several > 1:
             step.divide(several)
-        done = told = 0
-        while done < self.batches and not (told and self.interrupted and done % several == 0):
-            steps, threads = self.pace.next(self.batches - done)
+        done = min(told * several, self.batches)
+        while done < self.batches and not (
+            told and self.interruption.asked and done % several == 0
+        ):
+            left = self.batches - done
+            if self.keeper is not None:
+                left = min(left, (told + self.keeper.left(first + told)) * several - done)
+            steps, threads = self.pace.next(left)
             stop = min(-(-(done + steps) // several) * several, self.batches)
             self._tell_program(step, done, stop, first, epoch)
             started = time.perf_counter()
@@ -340,7 +317,8 @@ class Training:
             self.pace.tell((time.perf_counter() - started) * steps / (stop - done))
             done = end
             updates = self.steps_per_epoch if end == self.batches else end // several
-            if updates > told:
+            between = end % several == 0 or end == self.batches  # and not in an update
+            if updates > told and (between or step.failed):
                 self.updater.t = first + updates
                 yield self._done(step, told, updates, first)
                 told = updates
@@ -398,17 +376,18 @@ class Training:
         """Learn one batch, or several that make one update."""
         rate = self.plan.optimizer.lr * self._factor(epoch)
         sizes = [len(t) if w is None else float(np.sum(w, dtype=float)) for _, t, w in group]
+        total = sum(sizes)
         gradients: list[Array] = []
         value = term = 0.0
         with np.errstate(all="ignore"):  # what is not finite is found and named below
             for i, (inputs, target, weight) in enumerate(group):
-                if len(group) > 1 and not sizes[i]:  # without weight nothing counts
+                if not sizes[i]:  # without weight nothing counts
                     weight = np.ones_like(weight)
                 loss = self.loss.value(self.model(*inputs), target, weight)
-                if len(group) > 1:
-                    loss = loss * (sizes[i] / np.float64(sum(sizes))).item()
-                if self.penalty is not None and i == len(group) - 1:
-                    extra = self.penalty.term(sum(sizes))
+                if len(group) > 1 or not sizes[i]:
+                    loss = loss * (sizes[i] / (total or 1.0))
+                if self.penalty is not None and total and i == len(group) - 1:
+                    extra = self.penalty.term(total)
                     loss, term = loss + extra, float(value_of(extra))
                 value += float(value_of(loss))
                 if not np.isfinite(value):
@@ -442,9 +421,9 @@ class Training:
             return clip_by_norm(gradients, self.plan.clip_norm)
         return gradients, global_norm(gradients)
 
-    def _validate(self, epoch: int) -> dict[str, float]:
+    def _validate(self, epoch: int, partial: bool) -> dict[str, float]:
         due = epoch % self.plan.validate_every == 0 or epoch == self.plan.epochs
-        if self.validation is None or not (due or self.interrupted):
+        if self.validation is None or not (due or partial):
             return {}
         prediction = self._predicted(self.validation.inputs)
         with np.errstate(all="ignore"):
@@ -457,16 +436,18 @@ class Training:
     def _predicted(self, inputs: tuple[Array, ...]) -> Array:
         """Predict the validation rows, by a program if the step is one and that pays."""
         if self.prediction is None:
-            by_numba = self.compiled is not None and isinstance(self.compiled.program, Program)
-            times = -(-(self.plan.epochs - self.first_epoch + 1) // self.plan.validate_every)
+            machine = self.plan.compile if self.runs == "numba" and not self.predicts else False
+            if self.predicts == "numba" and has_numba():
+                machine = "numba"
             self.prediction = Prediction(
-                self.model, inputs, times=times, threads=self.plan.threads,
-                compile=self.plan.compile if by_numba else False,
+                self.model, inputs, times=-(-self.plan.epochs // self.plan.validate_every),
+                threads=self.plan.threads, compile=machine, repeatable=True,
             )  # fmt: skip
+            self.predicts = "numba" if self.prediction.program is not None else "as written"
         return self.prediction(inputs)
 
-    def _judge(self, epoch: int, row: dict[str, float]) -> bool:
-        """Keep the best weights, tell the callbacks, and say whether to stop."""
+    def _judge(self, epoch: int, row: dict[str, float]) -> str:
+        """Keep the best weights, tell the callbacks, and say why to stop, if so."""
         stop = False
         watched = self.watch is not None and (
             self.plan.validate_every == 1 or self.watch.rule.monitor in row
@@ -478,28 +459,20 @@ class Training:
                 self.history.best_epoch = epoch
         is_best = self.watch is not None and self.watch.best_epoch == epoch
         self._tell(EpochEnd(epoch, row, is_best, self.given))
-        if self.interrupted:
-            self.history.reason = "interrupted"
-            return True
         if stop and self.watch is not None:
-            if self.watch.ended:
-                self.history.reason = self.watch.ended
-                return True
-            return not self._lower_rate()
-        return False
+            return self.watch.ended or self._lower_rate()
+        return ""
 
-    def _lower_rate(self) -> bool:
-        """Lower the rate if there is a plateau rule that allows it; else the end has come."""
+    def _lower_rate(self) -> str:
+        """Lower the rate if there is a plateau rule that allows it; else say that it is over."""
         rule = self.plan.plateau
         if rule is None or self.watch is None:
-            self.history.reason = "early stopping"
-            return False
+            return "early stopping"
         if self.plan.optimizer.lr * self.rate_factor <= rule.minimum:
-            self.history.reason = "learning rate too small"
-            return False
+            return "learning rate too small"
         self.rate_factor *= rule.factor
         self.watch.waited = 0
-        return True
+        return ""
 
     def _finish(self) -> None:
         if self.compiled is not None:
@@ -529,10 +502,19 @@ class Training:
         for x, value in zip(self.tensors, values, strict=True):
             x.renew(value)
 
-    def _resume(self) -> int:
-        if self.plan.checkpoint is None:
-            return 1
-        return self.plan.checkpoint.read(self) + 1
+    def _resume(self) -> None:
+        """Hold the folder of the checkpoints, and go on from the newest if there is one."""
+        if not isinstance(self.plan.checkpoint, Checkpoint):
+            return
+        self.keeper = Keeper(self.plan.checkpoint)
+        found = self.keeper.newest()
+        if found is None:
+            return
+        self.history.reason = restore(self, *found)
+        self.keeper.tidy(self.updater.t)
+        if callable(self.plan.shuffle):  # it may go on from the last order that it gave
+            for epoch in range(1, self.epochs_done + 1):
+                self.plan.shuffle(epoch)
 
     def _tell_steps(self, done: Steps, epoch: int) -> None:
         if self.hears_steps:
@@ -551,35 +533,7 @@ class Training:
         for callback in self.callbacks:
             getattr(callback, hook)(event)
 
-    @contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """Let Ctrl-C end the training after the step; a second one interrupts at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = signal.getsignal(signal.SIGINT)
-
-        def on_interrupt(number: int, frame: Any) -> None:
-            if self.interrupted:
-                raise KeyboardInterrupt
-            self.interrupted = True
-
-        signal.signal(signal.SIGINT, on_interrupt)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
-
 
 def _largest_matrix(parameters: Sequence[Any]) -> int:
     """Give the number of elements of the largest matrix, or of one of a stack of matrices."""
     return max((p.shape[-1] * p.shape[-2] for p in parameters if p.ndim > 1), default=1)
-
-
-@contextmanager
-def _training_mode(model: Module) -> Iterator[None]:
-    model.train()
-    try:
-        yield
-    finally:
-        model.eval()

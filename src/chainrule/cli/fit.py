@@ -18,6 +18,7 @@ import numpy as np
 
 from chainrule import metrics
 from chainrule.advise import FRACTIONS, Task, check_class_rows, rank_of, recommend, task_of_cells
+from chainrule.checkpoint import Checkpoint, newest
 from chainrule.cli import scores, words
 from chainrule.cli.account import Account, noted, number
 from chainrule.cli.tables import (
@@ -67,6 +68,8 @@ class Options:
     epochs: int | None = None
     members: int | None = None
     seed: int = 0
+    checkpoint: Path | None = None
+    every: str | None = None
     on_bad_rows: str = "error"
     delimiter: str | None = None
     quiet: bool = False
@@ -80,6 +83,12 @@ class Options:
     def share(self) -> float:
         """Share of the table that is kept for the test."""
         return TEST_SHARE if self.test_share is None else self.test_share
+
+    @property
+    def kept(self) -> Checkpoint | None:
+        """Where the state of the training is kept, and how often."""
+        every = int(self.every) if self.every and self.every.isdigit() else self.every
+        return Checkpoint.of(self.checkpoint, every)
 
 
 @dataclass(frozen=True)
@@ -110,12 +119,14 @@ def fit(options: Options) -> None:
     started = time.perf_counter()
     account = Account(quiet=options.quiet)
     check_folder(options.folder)
+    if options.kept is not None:
+        check_folder(Path(options.kept.folder), "--checkpoint")
     with noted() as said:
         job = prepare(options)
         model = make_model(job, options)
         choices = chosen(job, model, options)
         tell_start(account, job, choices, options)
-        train_model(model, job)
+        train_model(model, job, options.kept)
         seconds = time.perf_counter() - started
         report = assess(job, model, choices, options, seconds)
     report = replace(report, notes=[*report.notes, *said])
@@ -123,20 +134,24 @@ def fit(options: Options) -> None:
     tell_end(account, report, options)
 
 
-def check_folder(folder: Path) -> None:
+def check_folder(folder: Path, option: str = "--out") -> None:
     """Refuse, before the work and not after it, a folder that cannot be written."""
     nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not nearest.is_dir():
-        raise ConfigError(f"--out: {nearest} is a file, expected a folder")
+        raise ConfigError(f"{option}: {nearest} is a file, expected a folder")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise ConfigError(f"--out: {nearest} cannot be written to")
+        raise ConfigError(f"{option}: {nearest} cannot be written to")
 
 
 def prepare(options: Options) -> Job:
     """Read the tables, find the task, and divide the rows."""
+    if options.task == "regression" and options.class_weight:
+        raise ConfigError("--class-weight: a regression has no classes")
     skip = options.on_bad_rows == "skip"
-    table, notes = read(options.table, options.delimiter, skip=skip)
     roles = Roles(options.target, options.weights, options.drop, options.kinds or {})
+    whole_numbers = [options.target] if options.task == "regression" else []
+    checked: dict[str, Any] = {"numbers": [*roles.numbers, *whole_numbers], "mixed": roles.mixed}
+    table, notes = read(options.table, options.delimiter, skip=skip, **checked)
     check_roles(table, roles, options.table)
     task, why = find_task(table, options)
     classes = task != "regression"
@@ -158,7 +173,7 @@ def prepare(options: Options) -> Job:
     for part, path in (("validation", options.validation), ("test", options.test)):
         if path is None:
             continue
-        other, more = read(path, options.delimiter, skip=skip, text=text)
+        other, more = read(path, options.delimiter, skip=skip, text=text, **checked)
         absent = [name for name in inputs if name not in other.column_names]
         if absent:
             raise DataError(f"{path}: it lacks columns {absent[:10]}")
@@ -179,8 +194,6 @@ def find_task(table: Any, options: Options) -> tuple[Task, str]:
         raise DataError(f"{options.table}: --target {options.target}: {error}") from error
     n = len(cells.distinct()[0])
     if options.task == "regression":
-        if options.class_weight:
-            raise ConfigError("--class-weight: a regression has no classes")
         return "regression", "asked for"
     if options.task == "classification":
         if why == FRACTIONS:
@@ -239,13 +252,24 @@ def set_by_rows(model: Any, rows: int) -> dict[str, Any]:
     return {name: value for name, value in own.items() if getattr(model, name) is None}
 
 
-def train_model(model: Any, job: Job) -> None:
+def train_model(model: Any, job: Job, kept: Checkpoint | None = None) -> None:
     """Fit; Ctrl-C ends it early, with the best weights so far."""
     train, held_out = job.parts["train"], job.parts.get("validation")
     validation = None if held_out is None else (held_out.X, held_out.y)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Training interrupted")  # a note says it, with the epoch
-        model.fit(train.X, train.y, sample_weight=train.weight, validation_data=validation)
+        try:
+            model.fit(
+                train.X,
+                train.y,
+                sample_weight=train.weight,
+                validation_data=validation,
+                checkpoint=kept,
+            )
+        except SystemExit:
+            if kept is not None:
+                print(f"terminated: the same command goes on from {kept.folder}", file=sys.stderr)
+            raise
 
 
 def compare(job: Job, model: Any) -> tuple[list[Any], dict[str, dict[str, scores.Scores]]]:
@@ -284,7 +308,7 @@ def assess(
         ],
         summary=words.summary(model.module_),
         drawing=draw(model, title=f"{type(model).__name__}, {_nets(model.module_.members)}").svg(),
-        notes=[*job.notes, *_interrupted(model), *warned],
+        notes=[*job.notes, *_interrupted(model, options.kept), *warned],
         versions=_versions(),
         command=_predict_command(options),
         snippet=_snippet(options),
@@ -339,11 +363,15 @@ def write_all(folder: Path, model: Any, report: Report) -> None:
 
 
 def tell_start(account: Account, job: Job, choices: list[words.Choice], options: Options) -> None:
-    """Print what is to be learned, from what, and how."""
+    """Print what is to be learned, from what, how, and from where it goes on."""
     account.line(f"{options.table.name}: predict {options.target}", "bold")
     account.facts(job.facts)
     account.gap()
     account.choices(choices)
+    found = None if options.kept is None else newest(Path(options.kept.folder))
+    if found is not None:
+        account.line(f"going on from {found[0]}, after epoch {found[1].config.get('epoch')}")
+        account.gap()
 
 
 def tell_end(account: Account, report: Report, options: Options) -> None:
@@ -372,12 +400,13 @@ def _more_facts(
     ]
 
 
-def _interrupted(model: Any) -> list[str]:
+def _interrupted(model: Any, kept: Checkpoint | None) -> list[str]:
     if model.history_.reason != "interrupted":
         return []
     best = model.history_.best_epoch
-    kept = f"the weights of epoch {best}, the best, are kept" if best else "its weights are kept"
-    return [f"training was interrupted in epoch {len(model.history_)}: {kept}"]
+    used = f"the weights of epoch {best}, the best, are kept" if best else "its weights are kept"
+    more = "" if kept is None else "; the same command goes on where it stopped"
+    return [f"training was interrupted in epoch {len(model.history_)}: {used}{more}"]
 
 
 def _nets(count: int) -> str:

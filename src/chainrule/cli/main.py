@@ -1,6 +1,6 @@
 r"""The commands and their options, and what becomes of an error: one line, and an exit code.
 
-0 is success, 1 a failure, 2 a wrong call, 130 an interruption.
+0 is success, 1 a failure, 2 a wrong call, 130 an interruption by Ctrl-C, 143 one by SIGTERM.
 
 >>> from click.testing import CliRunner
 >>> CliRunner().invoke(main, ["--version"]).output.split()[0]
@@ -38,11 +38,13 @@ from chainrule.cli.options import (
     TO_PYTHON,
     TUNE,
     bad_rows_option,
+    checkpoint_option,
     class_weight_option,
     debug_option,
     delimiter_option,
     drop_option,
     epochs_option,
+    every_option,
     kind_option,
     members_option,
     model_argument,
@@ -136,6 +138,8 @@ def main(context: click.Context) -> None:
 @epochs_option
 @members_option
 @seed_option
+@checkpoint_option
+@every_option
 @bad_rows_option
 @delimiter_option
 @quiet_option
@@ -145,9 +149,12 @@ def fit(**options: Any) -> None:
 
     The table is a .csv, .tsv or .parquet file. Kinds of columns, missing values, the model and
     its settings are chosen, and each choice is told with its reason. Ctrl-C stops early and keeps
-    the best weights so far.
+    the best weights so far. With --checkpoint, whatever stops the training, the same command goes
+    on, and ends as if nothing had stopped it.
     """
     _check_test(options)
+    if options["every"] is not None and options["checkpoint"] is None:
+        raise click.UsageError("--every says how often: give --checkpoint DIR too.")
     body = import_module("chainrule.cli.fit")
     body.fit(body.Options(**options))
 

@@ -96,6 +96,15 @@ class_weight_option = click.option(
 epochs_option = click.option(
     "--epochs", type=click.IntRange(1), metavar="N", help="Passes through the rows, at most."
 )
+checkpoint_option = click.option(
+    "--checkpoint",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Keep the state of the training there; the same command goes on from it.",
+)
+every_option = click.option(
+    "--every", metavar="INTERVAL", help="How often, such as '10 minutes' or '5 epochs'; 1 minute."
+)
 quiet_option = click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 
 
@@ -129,6 +138,7 @@ FIT = _examples(
     "fit penguins.csv --target species",
     "fit houses.parquet --target price --drop id --kind zip=category",
     "fit train.csv --target churn --test test.csv",
+    "fit train.csv --target churn --checkpoint runs/churn",
 )
 ADVISE = _examples(
     "advise penguins.csv --target species",

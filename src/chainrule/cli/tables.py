@@ -10,7 +10,7 @@
 import difflib
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,18 @@ class Roles:
         drop = [n for n in names if n not in {*inputs, self.target, self.weights}]
         return Roles(self.target, self.weights, tuple(drop), self.kinds)
 
+    @property
+    def numbers(self) -> list[str]:
+        """Give the columns that were said to be numbers."""
+        named = [name for name, kind in self.kinds.items() if kind == "number"]
+        return named if self.weights is None else [*named, self.weights]
+
+    @property
+    def mixed(self) -> list[str]:
+        """Give the columns whose cells may be anything."""
+        kinds = {name for name, kind in self.kinds.items() if kind in ("category", "drop")}
+        return sorted(kinds | set(self.drop))
+
     def inputs(self, names: Iterable[str]) -> list[str]:
         """Give the columns to learn from."""
         others = {self.target, self.weights, *self.drop}
@@ -66,13 +78,20 @@ class Sample:
 
 
 def read(
-    path: Path, delimiter: str | None = None, *, skip: bool = False, text: Iterable[str] = ()
+    path: Path,
+    delimiter: str | None = None,
+    *,
+    skip: bool = False,
+    text: Iterable[str] = (),
+    numbers: Iterable[str] = (),
+    mixed: Sequence[str] | bool = False,
 ) -> tuple[Any, list[str]]:
     """Read a table, and say which rows were skipped."""
+    columns: dict[str, Any] = {"text": list(text), "numbers": list(numbers), "mixed": mixed}
     try:
         if not skip:
-            return read_table(path, delimiter=delimiter, text=list(text)), []
-        table, bad = read_good_rows(path, delimiter=delimiter, text=list(text))
+            return read_table(path, delimiter=delimiter, **columns), []
+        table, bad = read_good_rows(path, delimiter=delimiter, **columns)
     except DataError as error:  # which tells the argument of a function
         raise DataError(in_shell(str(error))) from error
     if not bad:
@@ -205,6 +224,14 @@ def in_shell(message: str) -> str:
     message = message.replace("pass delimiter=", "use --delimiter ")
     message = message.replace("class_weight='balanced'", "--class-weight balanced")
     message = message.replace("task='classification'", "--task classification")
+    message = re.sub(
+        r"""take the column for text with mixed=\[(["'])(.+?)\1\]""",
+        lambda found: (
+            f"--kind {shlex.quote(f'{found[2]}=category')}, or leave out such rows with "
+            "--on-bad-rows skip"
+        ),
+        message,
+    )
     return re.sub(r"""kinds=\{(["'])(.+?)\1: '(\w+)'\}""", _kind_option, message)
 
 

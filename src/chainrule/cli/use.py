@@ -14,7 +14,7 @@ from chainrule.cli import scores, words
 from chainrule.cli.account import Account, number
 from chainrule.cli.fit import MODEL
 from chainrule.cli.tables import Roles, check_classes, check_roles, counted, read, take_sample
-from chainrule.columns import CategoryColumn
+from chainrule.columns import CategoryColumn, NumberColumn
 from chainrule.errors import ConfigError, DataError, FormatError
 from chainrule.estimators.tabular import TabularClassifier, TabularRegressor
 from chainrule.files import csv_lines, write_csv
@@ -131,13 +131,11 @@ def load_tabular(path: Path) -> Tabular:
 
 
 def read_for(model: Tabular, path: Path, delimiter: str | None, *more: str) -> Any:
-    """Read a table; what was text in training is read as text, also where it looks like numbers."""
-    text = [
-        column.name
-        for column in model.encoder_.columns
-        if isinstance(column, CategoryColumn) and _is_text(column.values)
-    ]
-    return read(path, delimiter, text=[*text, *more])[0]
+    """Read a table; what was text in training is read as text, and what were numbers has to be."""
+    columns = model.encoder_.columns
+    text = [c.name for c in columns if isinstance(c, CategoryColumn) and _is_text(c.values)]
+    numbers = [c.name for c in columns if isinstance(c, NumberColumn)]
+    return read(path, delimiter, text=[*text, *more], numbers=numbers, mixed=True)[0]
 
 
 def select_inputs(model: Tabular, table: Any, path: Path, besides: str | None = None) -> Any:

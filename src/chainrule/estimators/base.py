@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 from sklearn.metrics import r2_score
+from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from chainrule import ops
+from chainrule.checkpoint import Checkpoint
 from chainrule.errors import ConfigError, DataError
 from chainrule.graph import Array, Value, shape_of
 from chainrule.loss_checks import check_smoothing
@@ -228,6 +230,12 @@ def dense_rows(X: Any, dtype: Any = None) -> Any:
         return SparseRows(X, dtype or X.dtype)
     with np.errstate(over="ignore"):  # beyond float32 becomes infinite, which is refused by row
         return np.asarray(X, dtype=dtype)
+
+
+def seed_of(random_state: Any, checkpoint: Checkpoint | None) -> int:
+    """Give the seed of a training: where there is none, that of the checkpoint it goes on from."""
+    known = checkpoint.seed() if checkpoint is not None and random_state is None else None
+    return int(check_random_state(random_state).randint(2**31)) if known is None else known
 
 
 def pair(validation_data: Any) -> tuple[Any, Any]:

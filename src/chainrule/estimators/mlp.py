@@ -21,6 +21,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call
 
+from chainrule.checkpoint import Checkpoint
 from chainrule.errors import DataError
 from chainrule.estimators.base import (
     Targets,
@@ -146,10 +147,18 @@ class MLPClassifier(ForClasses, BaseMLP):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        validation_data: Any = None,
+        checkpoint: Any = None,
+        every: Any = None,
     ) -> Self:
         """Fit to rows X and their classes y, or a matrix y of 0 and 1 with a column per label."""
-        return self._fit(X, y, sample_weight, validation_data, incremental=False)
+        kept = Checkpoint.of(checkpoint, every)
+        return self._fit(X, y, sample_weight, validation_data, kept, incremental=False)
 
     @available_if(lambda self: self._can_fit_partially())
     @_fit_context(prefer_skip_nested_validation=True)
@@ -160,7 +169,7 @@ class MLPClassifier(ForClasses, BaseMLP):
             known = unique_labels(classes)
             self._targets = labels if labels.task == "multilabel" else Targets.of_classes(known)
             self.classes_ = self._targets.classes
-        return self._fit(X, y, sample_weight, None, incremental=True)
+        return self._fit(X, y, sample_weight, None, None, incremental=True)
 
     def _encoded(self, y: Any, first: bool, incremental: bool, dtype: Any) -> Array:
         targets = self._targets if incremental else Targets.of_labels(y)
@@ -269,16 +278,24 @@ class MLPRegressor(ForNumbers, BaseMLP):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        validation_data: Any = None,
+        checkpoint: Any = None,
+        every: Any = None,
     ) -> Self:
         """Fit to rows X and numbers y, of shape (rows,) or (rows, outputs)."""
-        return self._fit(X, y, sample_weight, validation_data, incremental=False)
+        kept = Checkpoint.of(checkpoint, every)
+        return self._fit(X, y, sample_weight, validation_data, kept, incremental=False)
 
     @available_if(lambda self: self._can_fit_partially())
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Make one pass over rows."""
-        return self._fit(X, y, sample_weight, None, incremental=True)
+        return self._fit(X, y, sample_weight, None, None, incremental=True)
 
     def _encoded(self, y: Any, first: bool, incremental: bool, dtype: Any) -> Array:
         self._set_outputs(y)

@@ -1,6 +1,7 @@
 """How the multi-layer perceptrons of `chainrule.estimators.mlp` are fitted, step by step."""
 
 import warnings
+from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -14,11 +15,13 @@ from sklearn.utils.validation import _check_sample_weight
 
 from chainrule import ops
 from chainrule.averaging import SWA
+from chainrule.checkpoint import Checkpoint
 from chainrule.data import Rows
 from chainrule.errors import ConfigError, DataError
 from chainrule.estimators.base import (
     dense_rows,
     pair,
+    seed_of,
 )
 from chainrule.estimators.inputs import validated, validated_rows
 from chainrule.estimators.lbfgs import minimize
@@ -36,6 +39,30 @@ from chainrule.plan import Plan
 from chainrule.predicting import predict
 from chainrule.stopping import EarlyStopping, ReduceOnPlateau
 from chainrule.training import Training
+
+
+@dataclass(frozen=True)
+class _Ridge:
+    """alpha / 2 * sum(W^2) / rows, scikit-learn's penalty."""
+
+    alpha: float
+    weights: list[Any] = field(repr=False)
+
+    def __call__(self, total_weight: Value) -> Value:
+        squares = sum(ops.sum(ops.mul(w, w)) for w in self.weights)
+        return ops.mul(squares, ops.div(0.5 * self.alpha, total_weight))
+
+
+@dataclass(frozen=True)
+class _InverseScaling:
+    """1 / (rows seen + 1)^power, scikit-learn's "invscaling"; earlier fits saw those `before`."""
+
+    power: float
+    rows: int
+    before: int
+
+    def __call__(self, epoch: float) -> float:
+        return float((self.before + self.rows * epoch + 1) ** -self.power) if epoch else 1.0
 
 
 class BaseMLP(OfRows, Saved, BaseEstimator):  # type: ignore[misc]
@@ -88,23 +115,38 @@ class BaseMLP(OfRows, Saved, BaseEstimator):  # type: ignore[misc]
     # Fitting, step by step.
 
     def _fit(
-        self, X: Any, y: Any, sample_weight: Any, validation_data: Any, incremental: bool
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        validation_data: Any,
+        kept: Checkpoint | None,
+        *,
+        incremental: bool,
     ) -> Self:
         hidden = self._hidden_sizes()
         first = not hasattr(self, "module_") or not (self.warm_start or incremental)
+        if kept is not None and (self._by_lbfgs() or not first):
+            what = "solver='lbfgs' keeps none" if first else "warm_start goes on from other weights"
+            raise ConfigError(f"checkpoint={str(kept.folder)!r}: {what}")
         X, y = validated(self, X, y, reset=first)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
         target = self._encoded(y, first, incremental, X.dtype)
         weight = self._weights(sample_weight, y, X.dtype)
-        self._random_state = check_random_state(self.random_state)
+        seed = self.random_state
+        self._seed = int(seed) if isinstance(seed, Integral) else None
+        if kept is not None and self.random_state is None:
+            self._seed = seed_of(None, kept)
+        given = self.random_state if self._seed is None else self._seed
+        self._random_state = check_random_state(given)
         if first:
             self._build([X.shape[1], *hidden, self.n_outputs_], X.dtype)
         rows = Rows((dense_rows(X, X.dtype),), target, weight)
         if self._by_lbfgs():
             self._fit_lbfgs(rows)
         else:
-            self._fit_stochastic(rows, y, validation_data, incremental)
+            self._fit_stochastic(rows, y, validation_data, kept, incremental)
         return self
 
     def _hidden_sizes(self) -> list[int]:
@@ -168,13 +210,9 @@ class BaseMLP(OfRows, Saved, BaseEstimator):  # type: ignore[misc]
     def _penalties(self) -> list[Any] | None:
         """Put alpha and the penalty together."""
         own = self.penalty if isinstance(self.penalty, list) else [self.penalty]
-        found = [self._penalty if self.alpha else None, *own]
+        ridge = _Ridge(float(self.alpha), [layer.weight for layer in self._linear()])
+        found = [ridge if self.alpha else None, *own]
         return [part for part in found if part is not None] or None
-
-    def _penalty(self, total_weight: Value) -> Value:
-        weights = [layer.weight for layer in self._linear()]
-        squares = sum(ops.sum(ops.mul(w, w)) for w in weights)
-        return ops.mul(squares, ops.div(0.5 * float(self.alpha), total_weight))
 
     def _fit_lbfgs(self, rows: Rows) -> None:
         given = self._penalties()
@@ -201,7 +239,9 @@ class BaseMLP(OfRows, Saved, BaseEstimator):  # type: ignore[misc]
                 stacklevel=4,
             )
 
-    def _fit_stochastic(self, rows: Rows, y: Any, validation_data: Any, incremental: bool) -> None:
+    def _fit_stochastic(
+        self, rows: Rows, y: Any, validation_data: Any, kept: Checkpoint | None, incremental: bool
+    ) -> None:
         if self.early_stopping and incremental:
             raise ValueError("partial_fit does not support early_stopping=True")
         if self.average is not None and incremental:
@@ -210,8 +250,8 @@ class BaseMLP(OfRows, Saved, BaseEstimator):  # type: ignore[misc]
         batch_size = self._batch_size(len(rows))
         updater = getattr(self, "_updater", None) if incremental else None
         training = Training(
-            self.module_, self._loss, rows, held_out, self._plan(rows, batch_size, incremental),
-            updater,
+            self.module_, self._loss, rows, held_out,
+            self._plan(rows, batch_size, kept, incremental), updater,
         )  # fmt: skip
         self._updater = training.updater
         try:
@@ -237,28 +277,28 @@ class BaseMLP(OfRows, Saved, BaseEstimator):  # type: ignore[misc]
             )
         return int(min(self.batch_size, n))
 
-    def _plan(self, rows: Rows, batch_size: int, incremental: bool) -> Plan:
-        n, first = len(rows), self.t_
+    def _plan(
+        self, rows: Rows, batch_size: int, kept: Checkpoint | None, incremental: bool
+    ) -> Plan:
+        n = len(rows)
         index = [np.arange(n)]
 
         def order(epoch: int) -> Array:
             index[0] = shuffle(index[0], random_state=self._random_state)
             return index[0]
 
-        def inverse_scaling(epoch: float) -> float:
-            return float((first + n * epoch + 1) ** -self.power_t) if epoch else 1.0
-
         plain = self.schedule is None and self.optimizer is None and self.solver == "sgd"
-        schedule = (
-            inverse_scaling if plain and self.learning_rate == "invscaling" else self.schedule
-        )
+        schedule = self.schedule
+        if plain and self.learning_rate == "invscaling":
+            schedule = _InverseScaling(self.power_t, n, self.t_)
         return Plan(
             optimizer=self._optimizer(),
             epochs=1 if incremental else self.max_iter,
             batch_size=batch_size,
             shuffle=order if self.shuffle else False,
+            seed=self._seed,
             schedule=schedule,
-            schedule_by="epoch" if schedule is inverse_scaling else "step",
+            schedule_by="epoch" if isinstance(schedule, _InverseScaling) else "step",
             clip_norm=self.clip_norm,
             penalty=self._penalties(),
             average=self.average,
@@ -270,6 +310,7 @@ class BaseMLP(OfRows, Saved, BaseEstimator):  # type: ignore[misc]
             ),
             plateau=ReduceOnPlateau() if plain and self.learning_rate == "adaptive" else None,
             score=self._raw_score,
+            checkpoint=kept,
             callbacks=self.callbacks or (),
             progress=bool(self.verbose),
             compile=self.compile,

@@ -17,9 +17,9 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
+from chainrule.checkpoint import Checkpoint
 from chainrule.data import Rows, split
 from chainrule.errors import ConfigError, ShapeError
 from chainrule.estimators.base import (
@@ -27,6 +27,7 @@ from chainrule.estimators.base import (
     dense_rows,
     pair,
     row_weights,
+    seed_of,
 )
 from chainrule.estimators.builders import HiddenLayers
 from chainrule.estimators.inputs import validated, validated_rows
@@ -49,14 +50,15 @@ class _Net(OfRows, Saved, BaseEstimator):  # type: ignore[misc]
         "_flat_target", "_row_shape",
     )  # fmt: skip
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, validation_data: Any) -> Self:
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, validation_data: Any, kept: Checkpoint | None
+    ) -> Self:
         X, y = validated(self, X, y, reset=True, allow_nd=True)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
         target = self._encoded(y, X.dtype)
         weight = row_weights(sample_weight, getattr(self, "class_weight", None), y, X.dtype)
-        rng = check_random_state(self.random_state)
-        seed = int(rng.randint(2**31))
+        seed = seed_of(self.random_state, kept)
         self._build(X, seed)
         rows, held_out = Rows((dense_rows(X, X.dtype),), target, weight), None
         if validation_data is not None:
@@ -67,7 +69,8 @@ class _Net(OfRows, Saved, BaseEstimator):  # type: ignore[misc]
             labels = y if getattr(self, "_task", "") in ("binary", "multiclass") else None
             keep, held = split(len(rows), self.validation_fraction, seed=seed, labels=labels)
             rows, held_out = rows.take(keep), rows.take(held)
-        training = Training(self.module_, self._loss, rows, held_out, self._plan(seed, len(rows)))
+        plan = self._plan(seed, len(rows), kept)
+        training = Training(self.module_, self._loss, rows, held_out, plan)
         try:
             training.run()
         finally:
@@ -101,7 +104,7 @@ class _Net(OfRows, Saved, BaseEstimator):  # type: ignore[misc]
                 f"(1, {self.n_outputs_})" + ": one logit tells two classes apart" * both
             )
 
-    def _plan(self, seed: int, rows: int) -> Plan:
+    def _plan(self, seed: int, rows: int, kept: Checkpoint | None) -> Plan:
         return Plan(
             optimizer=get_optimizer(
                 self.optimizer, **({"lr": self.lr} if isinstance(self.optimizer, str) else {})
@@ -116,6 +119,7 @@ class _Net(OfRows, Saved, BaseEstimator):  # type: ignore[misc]
             average=self.average,
             early_stopping=self.early_stopping,
             score=self._raw_score,
+            checkpoint=kept,
             callbacks=self.callbacks or (),
             progress=bool(self.verbose),
             compile=self.compile,
@@ -217,10 +221,18 @@ class NetClassifier(ForClasses, _Net):
         self.compile = compile
 
     def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        validation_data: Any = None,
+        checkpoint: Any = None,
+        every: Any = None,
     ) -> Self:
         """Fit to rows X and their classes y, or a matrix y of 0 and 1 with a column per label."""
-        return self._fit(X, y, sample_weight, validation_data)
+        kept = Checkpoint.of(checkpoint, every)
+        return self._fit(X, y, sample_weight, validation_data, kept)
 
     def _encoded(self, y: Any, dtype: Any) -> Array:
         self._set_targets(Targets.of_labels(y))
@@ -278,10 +290,18 @@ class NetRegressor(ForNumbers, _Net):
         self.compile = compile
 
     def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        validation_data: Any = None,
+        checkpoint: Any = None,
+        every: Any = None,
     ) -> Self:
         """Fit to rows X and numbers y, of shape (rows,) or (rows, outputs)."""
-        return self._fit(X, y, sample_weight, validation_data)
+        kept = Checkpoint.of(checkpoint, every)
+        return self._fit(X, y, sample_weight, validation_data, kept)
 
     def _encoded(self, y: Any, dtype: Any) -> Array:
         self._set_outputs(y)

@@ -20,7 +20,6 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from scipy.optimize import minimize_scalar
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import (
     _check_feature_names,
     _check_sample_weight,
@@ -30,10 +29,11 @@ from sklearn.utils.validation import (
 )
 
 from chainrule import losses, ops
+from chainrule.checkpoint import Checkpoint
 from chainrule.contract import check_weight
 from chainrule.data import Rows
 from chainrule.errors import ConfigError, DataError
-from chainrule.estimators.base import Targets, pair, row_weights
+from chainrule.estimators.base import Targets, pair, row_weights, seed_of
 from chainrule.estimators.defaults import Defaults, defaults
 from chainrule.estimators.inputs import as_array, refuse_masked
 from chainrule.estimators.persist import Saved
@@ -99,8 +99,10 @@ class _Tabular(Saved, BaseEstimator):  # type: ignore[misc]
             raise ConfigError("CHAINRULE_COMPILE=off: unset it, or set it to numba, for a step")
         return training.compiled
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, validation_data: Any) -> Self:
-        training = self._training(self._rows_of(X, y, sample_weight), validation_data)
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, validation_data: Any, kept: Checkpoint | None
+    ) -> Self:
+        training = self._training(self._rows_of(X, y, sample_weight), validation_data, kept)
         self.temperature_ = 1.0  # so that a callback may predict in the middle of it
         try:
             training.run()
@@ -164,9 +166,11 @@ class _Tabular(Saved, BaseEstimator):  # type: ignore[misc]
             _check_feature_names(self, X, reset=True)
         self._encoder_state = self.encoder_.to_state()
 
-    def _training(self, rows: Rows, validation_data: Any) -> Training:
+    def _training(
+        self, rows: Rows, validation_data: Any, kept: Checkpoint | None = None
+    ) -> Training:
         """Make the nets, and give the training of them."""
-        seed = int(check_random_state(self.random_state).randint(2**31))
+        seed = seed_of(self.random_state, kept)
         members, chosen = int(self.members), self._chosen(len(rows))
         self.module_ = TabularNet(
             rows.inputs[0].shape[1],
@@ -191,7 +195,7 @@ class _Tabular(Saved, BaseEstimator):  # type: ignore[misc]
             loss,
             self._stacked(rows, own[:, None] * share, members),
             held_out,
-            self._plan(len(rows), seed, held_out is not None, chosen),
+            self._plan(len(rows), seed, held_out is not None, chosen, kept),
         )
 
     def _stacked(self, rows: Rows, weight: Array, members: int) -> Rows:
@@ -214,7 +218,9 @@ class _Tabular(Saved, BaseEstimator):  # type: ignore[misc]
             lr=own.lr if self.lr is None else float(self.lr),
         )
 
-    def _plan(self, n: int, seed: int, validated: bool, chosen: Defaults) -> Plan:
+    def _plan(
+        self, n: int, seed: int, validated: bool, chosen: Defaults, kept: Checkpoint | None
+    ) -> Plan:
         rate, epochs = chosen.lr, chosen.epochs
         batch = int(np.clip(n // 16, 16, 256))
         batch = -(-n // max(round(n / batch), 1))
@@ -233,6 +239,7 @@ class _Tabular(Saved, BaseEstimator):  # type: ignore[misc]
             groups=groups,
             early_stopping=EarlyStopping(patience=epochs) if validated else None,
             validate_every=3,
+            checkpoint=kept,
             callbacks=self.callbacks or (),
             progress=bool(self.verbose),
             compile=self.compile,
@@ -257,7 +264,7 @@ class _Tabular(Saved, BaseEstimator):  # type: ignore[misc]
         members, n = int(self.members), len(table.numbers)
         rows = Rows(inputs, self._encoded_again(y))
         rows = self._stacked(rows, np.ones((n, members)), members)
-        plan = self._plan(n, 0, False, self._chosen(n))
+        plan = self._plan(n, 0, False, self._chosen(n), None)
         return explain(
             self.module_, self._loss(), rows.inputs, rows.target, weight=rows.weight,
             optimizer=plan.optimizer, groups=plan.groups, columns=columns,
@@ -351,10 +358,18 @@ class TabularClassifier(ClassifierMixin, _Tabular):  # type: ignore[misc]
         self.compile = compile
 
     def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        validation_data: Any = None,
+        checkpoint: Any = None,
+        every: Any = None,
     ) -> Self:
         """Fit to the rows of a table X and their classes y, or a matrix of 0 and 1 per label."""
-        return self._fit(X, y, sample_weight, validation_data)
+        kept = Checkpoint.of(checkpoint, every)
+        return self._fit(X, y, sample_weight, validation_data, kept)
 
     def _encoded(self, y: Any) -> Array:
         y = _as_labels(y)
@@ -466,10 +481,18 @@ class TabularRegressor(RegressorMixin, _Tabular):  # type: ignore[misc]
     _task = "regression"
 
     def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        validation_data: Any = None,
+        checkpoint: Any = None,
+        every: Any = None,
     ) -> Self:
         """Fit to the rows of a table X and numbers y."""
-        return self._fit(X, y, sample_weight, validation_data)
+        kept = Checkpoint.of(checkpoint, every)
+        return self._fit(X, y, sample_weight, validation_data, kept)
 
     def _encoded(self, y: Any) -> Array:
         self.scaler_ = TargetScaler.fit(_as_labels(y))

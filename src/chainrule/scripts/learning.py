@@ -23,6 +23,7 @@ from chainrule.scripts.script import (
     shapes_of,
 )
 from chainrule.step import StepGraph
+from chainrule.stepping import traced
 from chainrule.training import Training, as_rows
 from chainrule.transforms.python import converted, definition, finished, text
 from chainrule.transforms.python.function import Writer
@@ -42,7 +43,7 @@ def write_step(
         raise ConfigError("to_python with a loss: give inputs and targets, as to train")
     *inputs, target = (_example(x) for x in like)
     training = _training(model, loss, inputs, target, plan)
-    graph = training.traced(flat=False)
+    graph = traced(training, flat=False)
     batch = _cut(graph)
     writer = Writer(keys_of(training.model), labels_of(training.model))
     numbers = [writer.fresh(name) for name in ("t", "factor")]

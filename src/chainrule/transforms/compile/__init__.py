@@ -9,6 +9,7 @@ array([ 5., 50.])
 def loop_1(x0, x1, n0, first, last):
 """
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -33,6 +34,7 @@ class Compiled:
     """A function that was traced and compiled; calling it runs machine code.
 
     Parameters of a module that the function uses may change: a call takes their newest values.
+    Several threads may call it; one waits for the other, since they share its memory.
     With `plain` the generated source runs as it stands, without a compiler, which is slow.
     """
 
@@ -62,6 +64,7 @@ class Compiled:
         self._bound: dict[Any, Bound] = {}
         self._seen: dict[Any, int] = {}
         self._work = 0.0
+        self._alone = threading.Lock()
 
     def _is_rows(self, x: Tensor) -> bool:
         return bool(x.shape) and isinstance(x.shape[0], Dim) and x.shape[0] == Dim.of(self._rows)
@@ -108,7 +111,8 @@ class Compiled:
             else np.asarray(x, node.dtype, order="C")
             for x, node in zip(arrays, self.graph.inputs, strict=True)
         ]
-        results = self._by_blocks(given) if self._in_blocks else self._at_once(given)
+        with self._alone:
+            results = self._by_blocks(given) if self._in_blocks else self._at_once(given)
         return rebuild(self.graph.output, iter(results))
 
     def _sizes(self, arrays: Sequence[Array]) -> dict[str, int]:

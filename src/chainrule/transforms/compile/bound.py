@@ -4,6 +4,7 @@ import ctypes
 import functools
 import importlib
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -66,13 +67,14 @@ class Bound:
             end = self.call(start, stop, short, place, 0, 1)
             self._raise()
             return end
-        others = [
-            _workers(threads).submit(self.call, start, stop, short, place, thread, threads)
-            for thread in range(1, threads)
-        ]
-        end = self.call(start, stop, short, place, 0, threads)
-        for other in others:
-            other.result()
+        with _team:  # half of one program and half of another would wait for each other forever
+            others = [
+                _workers(threads).submit(self.call, start, stop, short, place, thread, threads)
+                for thread in range(1, threads)
+            ]
+            end = self.call(start, stop, short, place, 0, threads)
+            for other in others:
+                other.result()
         self._raise()
         return end
 
@@ -308,9 +310,14 @@ def _elements(bound: Bound, shape: Sequence[Any], sizes: Mapping[str, int]) -> i
     return int(np.prod([bound.number(n, sizes) for n in shape], dtype=np.int64))
 
 
+_team = threading.Lock()
+
+
 def _forget_workers() -> None:
-    """After a fork the threads are those of the other process."""
+    """After a fork the threads, and whoever holds the lock, are those of the other process."""
+    global _team
     _workers.cache_clear()
+    _team = threading.Lock()
 
 
 @functools.cache

@@ -20,8 +20,9 @@ from typing import Any
 import llvmlite
 import numba
 import numpy as np
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba import cfunc, extending, njit, types
+from numba.core.registry import cpu_target
 
 from chainrule.atomic import atomic_write
 from chainrule.errors import ConfigError
@@ -246,29 +247,27 @@ def _versions() -> str:
         digest.update(Path(str(module.__file__)).read_bytes())
     digest.update(f"{numba.__version__} {llvmlite.__version__} {np.__version__}".encode())
     digest.update(sys.version.encode())
+    digest.update(f"{binding.get_host_cpu_name()} {binding.get_host_cpu_features()}".encode())
     return digest.hexdigest()
 
 
 _VERSIONS = _versions()
 _loaded: dict[str, Callable[..., int]] = {}
-_programs: dict[str, Callable[..., int]] = {}
-_SOURCE, _SUM = "program.py", "sha256"
-_INNER = "INNER = True\n\n\n"
-"""How the source of a program begins that is called by others."""
+_SOURCE, _OBJECT, _ENTRY, _SUM = "program.py", "program.o", "entry", "sha256"
+_CALL = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 6)
 
 
 def machine_code(source: str) -> Callable[..., int]:
     """Compile a program, or read it from the disk if this or another process has compiled it."""
     key = _key(source)
     if key not in _loaded:
-        _loaded[key] = _from_disk(source, key) or _made(source, key)
+        _loaded[key] = _from_disk(key) or _made(source, key)
     return _loaded[key]
 
 
 def code_address(source: str) -> int:
     """Give the address of a program that other programs call; it holds in this process."""
-    inner: Any = machine_code(_INNER + source)
-    return int(inner.address)
+    return int(ctypes.cast(machine_code(source), ctypes.c_void_p).value or 0)  # type: ignore[arg-type]
 
 
 def is_compiled(source: str) -> bool:
@@ -282,14 +281,14 @@ def _key(source: str) -> str:
     return hashlib.sha256((_VERSIONS + bare).encode()).hexdigest()[:32]
 
 
-def _from_disk(source: str, key: str) -> Callable[..., int] | None:
+def _from_disk(key: str) -> Callable[..., int] | None:
     """Read a program whose files are as they were written; others are removed."""
     folder = cache_folder() / key
     if not folder.exists():
         return None
     try:
         if (folder / _SUM).read_text() == _sum(folder):
-            return _compiled(source, key, folder)
+            return _linked((folder / _OBJECT).read_bytes(), (folder / _ENTRY).read_text())
     except Exception:  # whatever is wrong with the files, they can be made anew
         pass
     shutil.rmtree(folder, ignore_errors=True)
@@ -298,19 +297,22 @@ def _from_disk(source: str, key: str) -> Callable[..., int] | None:
 
 def _made(source: str, key: str) -> Callable[..., int]:
     """Compile a program in a folder of its own, which gets its place when it is complete."""
+    global compilations
     whole = cache_folder()
     folder = Path(tempfile.mkdtemp(prefix="new-", dir=whole))
     try:
         with atomic_write(folder / _SOURCE) as file:
             file.write(source.encode())
-        program = _compiled(source, key, folder)
-        (folder / _SUM).write_text(_sum(folder))
-        os.rename(folder, whole / key)
-    except OSError:  # another process was faster, or the disk is full
+        code, entry = _compiled(source, key, folder)
+        compilations += 1
+        program = _linked(code, entry)
+        with contextlib.suppress(OSError):  # another process was faster, or the disk is full
+            (folder / _OBJECT).write_bytes(code)
+            (folder / _ENTRY).write_text(entry)
+            (folder / _SUM).write_text(_sum(folder))
+            os.rename(folder, whole / key)
+    finally:
         shutil.rmtree(folder, ignore_errors=True)
-        if key not in _programs:
-            raise
-        program = _programs[key]
     _tidy(whole)
     return program
 
@@ -324,22 +326,32 @@ def _sum(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _compiled(source: str, key: str, folder: Path) -> Callable[..., int]:
-    global compilations
-    path = folder / _SOURCE
-    module = language.module_of(source, f"chainrule_program_{key}", str(path), _WORDS)
+def _compiled(source: str, key: str, folder: Path) -> tuple[bytes, str]:
+    """Compile a program; give its machine code as an object file, and the name it is called by."""
+    name = f"chainrule_program_{key}"
+    module = language.module_of(source, name, str(folder / _SOURCE), _WORDS)
     for word, function in list(vars(module).items()):
         if word.startswith("loop_"):
             setattr(module, word, njit(**_KERNEL)(function))
     whole = types.int64
     signature = whole(whole, whole, whole, whole, whole, whole)
-    program: Any
-    if source.startswith(_INNER):
-        program = cfunc(signature, cache=True, **_OPTIONS)(module.program)
-        compilations += 1 - bool(program.cache_hits)
-    else:
-        program = njit(signature, cache=True, **_OPTIONS)(module.program)
-        compilations += sum(program.stats.cache_misses.values())
-    compiled: Callable[..., int] = program
-    _programs[key] = compiled
-    return compiled
+    program: Any = cfunc(signature, **_OPTIONS)(module.program)
+    return program._library._get_compiled_object(), program.native_name
+
+
+def _linked(code: bytes, entry: str) -> Callable[..., int]:
+    """Load machine code; what has just been compiled is loaded as what was on the disk.
+
+    Numba's own copy in this process would not do. It compiles each loop once by itself and once
+    as a part of the program, and calls the first where it is there, that is, in the process that
+    compiled it. LLVM may fuse other products with sums in the second, so that the same program
+    would give other bits in the next process.
+    """
+    _ = cpu_target.target_context  # lets LLVM know the functions of Numba that code may call
+    machine = binding.Target.from_default_triple().create_target_machine(jit=True)
+    engine = binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
+    engine.add_object_file(binding.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    program: Any = _CALL(engine.get_function_address(entry))
+    program.engine = engine  # which owns the code
+    return program  # type: ignore[no-any-return]
