@@ -5,7 +5,8 @@ PINNED ?= -c constraints.txt
 RUN := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(VENV)/bin/python
 SETUP := $(VENV)/.installed
 
-.PHONY: demo test nightly trust coverage supply fast bench lint types reference errata claims notes examples clean
+.PHONY: demo test nightly trust coverage supply fast bench lint types reference errata claims notes \
+	pictures examples clean
 
 demo: $(SETUP)
 	$(VENV)/bin/python examples/demo.py
@@ -45,6 +46,9 @@ errata: $(SETUP)
 
 notes: $(SETUP)
 	$(RUN) -m tools.coverage
+
+pictures: $(SETUP)
+	$(RUN) -m tools.pictures
 
 claims: $(SETUP)
 	$(RUN) benchmarks/claims/run.py

@@ -449,6 +449,20 @@ class LayerRow:
         return f"{self.name}-{self.label}" if self.label else self.name
 
 
+def onnx_net() -> nn.Module:
+    """A layer as ONNX says it, such as PyTorch writes it."""
+    form = {"dtype": "float32", "trained": True}
+    nodes = [
+        {"kind": "Gemm", "name": "fc", "inputs": ["x", "fc.weight", "fc.bias"], "outputs": ["h"],
+         "attributes": {"transB": 1}},
+        {"kind": "Tanh", "name": "", "inputs": ["h"], "outputs": ["y"], "attributes": {}},
+    ]  # fmt: skip
+    tensors = {"fc.weight": {"shape": [2, 3], **form}, "fc.bias": {"shape": [2], **form}}
+    inputs = [{"name": "x", "shape": ["rows", 3], "dtype": "float32"}]
+    weights = {"fc.weight": np.array([[0.5, -1.2, 0.3], [0.8, 0.1, -0.6]]), "fc.bias": [0.1, -0.2]}
+    return nn.OnnxNet(nodes, inputs, ["y"], tensors, 20).load_state_dict(weights)
+
+
 X = np.array([[0.7, -1.3, 2.1], [-0.4, 1.6, -2.2], [0.3, 0.9, 0.15], [1.2, -0.8, 0.55]])
 CODES = np.array([[0, 3], [4, 1], [2, 2], [3, 0]])
 
@@ -506,6 +520,7 @@ LAYER_ROWS = [
              34),
     LayerRow(lambda: nn.mlp([3, 4, 2], "relu", layer_norm=True, seed=0), (X,), (4, 2), 34,
              "layer-norm"),
+    LayerRow(lambda: onnx_net(), (X,), (4, 2), 8),
     LayerRow(lambda: nn.Residual(nn.Linear(3, 3, seed=0)), (X,), (4, 3), 12),
     LayerRow(lambda: StackedLinear(2, 3, 5).initialize(0), (np.stack([X, X + 1]),), (2, 4, 5), 40),
     LayerRow(lambda: TabularNet(3, [5, 4], outputs=2, members=2, hidden=(4,)).initialize(0),

@@ -18,8 +18,8 @@ FILES = sorted(SOURCE.rglob("*.py"))
 # Whoever stands further down may import those above; `same` means within one level.
 LEVELS = [
     ["errors"],
-    ["atomic", "dims", "interruption", "pace", "plain", "tree", "threads"],
-    ["save", "cells"],
+    ["atomic", "dims", "markup", "pace", "plain", "tree", "threads", "interruption"],
+    ["save", "cells", "picture", "scopes"],
     ["graph", "frames", "strays"],
     ["ops", "columns", "targets", "files"],
     ["transforms", "table", "metrics"],
@@ -40,20 +40,22 @@ LEVELS = [
         "tally",
     ],
     ["nn"],
-    ["testing", "contract", "progress", "loading", "restarts", "places"],
-    ["averaging", "checkpoint", "resuming", "step"],
+    ["testing", "contract", "progress", "loading", "restarts", "places", "drawing"],
+    ["averaging", "checkpoint", "step", "resuming"],
     ["plan"],
-    ["predicting", "stepping"],
+    ["predicting", "naming", "stepping"],
     ["training"],
-    ["advise", "range_test", "report"],
+    ["advise", "range_test", "report", "explaining", "textbook", "diagnose"],
+    ["plots"],
     ["estimators"],
-    ["search"],
+    ["search", "scripts"],
+    ["exchange"],
     ["cli"],
     ["__main__"],
 ]
 LEVEL = {name: i for i, names in enumerate(LEVELS) for name in names}
 THIRD_PARTY = {
-    "numpy", "safetensors", "click", "rich",  # the core
+    "numpy", "safetensors", "click", "rich", "latex2mathml",  # the core
     "sklearn", "scipy",  # estimators alone
     "numba", "llvmlite",  # the compiler of compiled steps alone
 }  # fmt: skip
@@ -153,7 +155,8 @@ def test_public_things_have_docstrings_and_files_stay_short(path):
     text = path.read_text()
     tree = ast.parse(text)
     assert ast.get_docstring(tree), f"{path.name} has no docstring"
-    assert len(text.splitlines()) <= 600, f"{path.name} does two things"
+    alone = path.name == "replay.py"  # one file, so that it can be copied and run by itself
+    assert len(text.splitlines()) <= (700 if alone else 600), f"{path.name} does two things"
 
 
 @pytest.mark.parametrize("path", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))],

@@ -29,6 +29,21 @@ NASTY = "<script>&\"'\u202e\x00\ud800😀" * 30
 VOID = {"meta", "br", "rect", "line", "circle", "path", "wbr"}
 
 
+def test_the_norm_of_the_gradients_has_a_curve():
+    rows = [{"loss": 1.0 / n, "gradient_norm": 0.5**n} for n in range(1, 20)]
+    page = render(report(history=rows))
+    assert "<h3>Gradient norm, logarithmic</h3>" in page
+    assert ">norm</text>" in page
+    assert "Gradient norm" not in render(report(history=[{"loss": row["loss"]} for row in rows]))
+
+
+def test_a_drawing_of_the_net_is_shown_beside_its_weights():
+    page = render(report(drawing="<svg><title>net</title></svg>", summary="weights"))
+    assert "<h3>The net</h3><svg><title>net</title></svg>" in page
+    assert "<h3>Weights</h3>" in page
+    assert "The net" not in render(report(summary="weights"))
+
+
 def report(**changes):
     parts = {
         "title": "Penguins",

@@ -19,6 +19,7 @@ from chainrule import (
     ops,
     optim,
     penalties,
+    plots,
     schedules,
     search,
     testing,
@@ -96,6 +97,8 @@ def page() -> str:
                   {name: getattr(search, name) for name in search.__all__}),
             table("Advice", "`cr.advise.name` ([how to](advice.md)):",
                   {name: getattr(advise, name) for name in advise.__all__}),
+            table("Plots", "`cr.plots.name` ([page](plots.md)):",
+                  {name: getattr(plots, name) for name in plots.__all__}),
             table("Testing", "`cr.testing.name`, for your own ops and layers:", public(testing)),
         ]
     )  # fmt: skip

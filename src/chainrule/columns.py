@@ -22,8 +22,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule import ops
 from chainrule.cells import Cells, CodedCells, Value, in_order, place, shown
-from chainrule.errors import DataError, FormatError
+from chainrule.errors import ConfigError, DataError, FormatError
 from chainrule.plain import entry, only, scalars
 
 KINDS = ("number", "boolean", "category", "drop")
@@ -35,16 +36,26 @@ UNKNOWN, MISSING, FIRST_KNOWN = 0, 1, 2
 """Codes of embedded categories."""
 
 
+SCALINGS = ("robust", "standard", "range")
+"""By median and quartiles; to mean 0 and standard deviation 1; from -1 at the least to 1."""
+
+UNLIMITED = 1e300
+"""The `clip` of a column that is not clipped."""
+
+
 @dataclass(frozen=True)
 class NumberColumn:
-    """Numbers, scaled robustly and clipped smoothly.
+    """Numbers, scaled and, if robustly, clipped smoothly.
 
     ``z = (x - median) / spread``, then ``z / sqrt(1 + (z / clip)**2)``, which stays within
     (-clip, clip). `spread` is the distance between the quartiles; where that is 0, half the
-    distance between minimum and maximum; where that is 0 too, every number becomes 0. A missing
-    number becomes 0, the place of the median; if more than `RARE` of the numbers were missing in
-    training, a second column tells where (fewer would be learned by heart). `from_text` says that
-    the numbers were written as text.
+    distance between minimum and maximum; where that is 0 too, every number becomes 0. Scaled
+    otherwise (`SCALINGS`), `median` is the number that becomes 0, `spread` the distance that
+    becomes 1, and nothing is clipped.
+
+    A missing number becomes 0; if more than `RARE` of the numbers were missing in training, a
+    second column tells where (fewer would be learned by heart). `from_text` says that the numbers
+    were written as text.
     """
 
     name: str
@@ -72,21 +83,26 @@ class NumberColumn:
         indicator = ", and a column tells where it is missing" if self.indicated else ""
         if self.spread == 0:
             return f"0, as training had only {self.median:g}{indicator}"
-        return f"(x - {self.median:g}) / {self.spread:g}, clipped to ±{self.clip:g}{indicator}"
+        limit = "" if self.clip == UNLIMITED else f", clipped to ±{self.clip:g}"
+        return f"(x - {self.median:g}) / {self.spread:g}{limit}{indicator}"
 
     def encode(self, cells: Cells) -> NDArray[np.float64]:
         """Return one row of numbers for each name in `number_names`."""
-        numbers = cells.numbers(text=self.from_text)
-        absent = np.isnan(numbers)
-        scaled = np.zeros_like(numbers)
+        with np.errstate(all="ignore"):
+            return np.stack(self.scaled(cells.numbers(text=self.from_text)))
+
+    def scaled(self, numbers: Any) -> list[Any]:
+        """Give a column of numbers for each name, of an array or a tensor with NaN for missing."""
+        absent = ops.not_equal(numbers, numbers)
+        z = ops.where(absent, self.median, numbers)
         if self.spread > 0:
-            with np.errstate(over="ignore", under="ignore"):
-                # Halves, because the distance of 1e308 from -1e308 is not a float64.
-                scaled = (numbers / 2 - self.median / 2) / (self.spread / 2)
-            scaled = np.clip(scaled, -1e300, 1e300)
-            scaled /= np.hypot(1, scaled / self.clip)
-        scaled[absent] = 0
-        return np.stack([scaled, absent]) if self.indicated else scaled[np.newaxis]
+            # Halves, because the distance of 1e308 from -1e308 is not a float64.
+            z = ops.div(ops.sub(ops.div(z, 2.0), self.median / 2), self.spread / 2)
+            z = ops.clip(z, -1e100, 1e100)
+            z = ops.div(z, ops.sqrt(ops.add(ops.square(ops.div(z, self.clip)), 1.0)))
+        else:
+            z = ops.mul(z, 0.0)
+        return [z, ops.cast(absent, dtype=np.dtype(float))] if self.indicated else [z]
 
     @property
     def state(self) -> dict[str, Any]:
@@ -178,16 +194,39 @@ class CategoryColumn:
 
     def encode(self, cells: Cells) -> NDArray[np.float64]:
         """Return one row of numbers for each name in `number_names`."""
-        size = len(self.values)
         if self.embedded:
             return np.zeros((0, len(cells.missing)))
+        return np.stack(self.spread_out(self.codes(cells)))
+
+    def spread_out(self, codes: Any) -> list[Any]:
+        """Give a column of numbers for each name, of an array or a tensor of codes."""
+        size = len(self.values)
         if size == 2:
-            numbers = np.array([[0.0, 0.0, -1.0, 1.0]])
+            table = np.array([[0.0, 0.0, -1.0, 1.0]])
         else:
-            numbers = np.zeros((len(self.number_names), FIRST_KNOWN + size))
-            numbers[:size, FIRST_KNOWN:] = np.eye(size)
-            numbers[size:, MISSING] = 1
-        return numbers[:, self.codes(cells)]
+            table = np.zeros((len(self.number_names), FIRST_KNOWN + size))
+            table[:size, FIRST_KNOWN:] = np.eye(size)
+            table[size:, MISSING] = 1
+        return [ops.take(row, codes) for row in table]
+
+    def codes_of_numbers(self, numbers: Any) -> Any:
+        """Give the codes of categories that are numbers or truth values, NaN for missing."""
+        known = np.array([float(value) for value in self.values])
+        same = ops.equal(ops.reshape(numbers, (-1, 1)), known)
+        places = np.arange(FIRST_KNOWN, FIRST_KNOWN + len(known))
+        codes = ops.sum(ops.where(same, places, 0), axis=1)
+        return ops.where(ops.not_equal(numbers, numbers), MISSING, codes)
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the categories are text, or numbers and truth values; not both."""
+        text = {isinstance(value, str) for value in self.values}
+        if len(text) > 1:
+            raise ConfigError(
+                f"column {self.name!r} has text and numbers for categories: it cannot leave "
+                "chainrule; make all of them text and fit again"
+            )
+        return text == {True}
 
     @property
     def state(self) -> dict[str, Any]:
@@ -235,7 +274,9 @@ class DroppedColumn:
 Column = NumberColumn | CategoryColumn | DroppedColumn
 
 
-def fit_column(cells: Cells, kind: str | None, one_hot: int, clip: float) -> Column:
+def fit_column(
+    cells: Cells, kind: str | None, one_hot: int, clip: float, scaling: str = "robust"
+) -> Column:
     """Learn from training rows how to encode a column.
 
     Without a `kind` it follows from the cells, and a column that tells nothing is dropped: one
@@ -256,11 +297,11 @@ def fit_column(cells: Cells, kind: str | None, one_hot: int, clip: float) -> Col
             f"out with kinds={{{cells.name!r}: 'drop'}}"
         )
     if (kind or cells.kind) == "number":
-        return _fit_numbers(cells, kind, clip)
+        return _fit_numbers(cells, kind, clip, scaling)
     return _fit_categories(cells, kind, one_hot)
 
 
-def _fit_numbers(cells: Cells, kind: str | None, clip: float) -> Column:
+def _fit_numbers(cells: Cells, kind: str | None, clip: float, scaling: str) -> Column:
     from_text = isinstance(cells, CodedCells) and any(isinstance(v, str) for v in cells.values)
     numbers = cells.numbers(text=from_text)
     present = ~np.isnan(numbers)
@@ -268,6 +309,12 @@ def _fit_numbers(cells: Cells, kind: str | None, clip: float) -> Column:
     halves = np.quantile(numbers[present] / 2, [0, 0.25, 0.5, 0.75, 1])
     low, first, median, third, high = halves.tolist()
     spread = third - first if third > first else (high - low) / 2
+    if scaling == "range":
+        median, spread = (low + high) / 2, (high - low) / 2
+    elif scaling == "standard":
+        half = numbers[present] / 2
+        with np.errstate(over="ignore"):
+            median, spread = float(half.mean()), float(half.std())
     if spread == 0 and kind is None and len(numbers) > 1 and present.all():
         return DroppedColumn(cells.name, f"it is {2 * median:g} in every row")
     return NumberColumn(
@@ -275,7 +322,7 @@ def _fit_numbers(cells: Cells, kind: str | None, clip: float) -> Column:
         missing=float(np.mean(~present)),
         median=2 * median,
         spread=min(2 * spread, float(np.finfo(np.float64).max)),
-        clip=clip,
+        clip=clip if scaling == "robust" else UNLIMITED,
         from_text=from_text,
     )
 

@@ -19,9 +19,7 @@ soon as nobody holds its result.
 """
 
 import itertools
-import threading
 from collections.abc import Callable, Container, Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any, Self, TypeAlias
 
 import numpy as np
@@ -29,6 +27,13 @@ import numpy.typing as npt
 
 from chainrule.dims import Dim, Shape, broadcast_shapes
 from chainrule.errors import DtypeError, GraphError, ShapeError
+from chainrule.scopes import Scope as Scope
+from chainrule.scopes import current_scope as current_scope
+from chainrule.scopes import no_grad as no_grad
+from chainrule.scopes import resumed as resumed
+from chainrule.scopes import scope as scope
+from chainrule.scopes import state
+from chainrule.scopes import tracing as tracing
 
 Array: TypeAlias = npt.NDArray[Any]
 Value: TypeAlias = Any  # a Tensor, an array or a Python number: what every op takes and returns
@@ -44,15 +49,6 @@ METHODS: dict[str, Callable[..., Any]] = {}
 """What methods of a tensor call: `ops` and `transforms` put their functions here."""
 
 
-class _State(threading.local):
-    """What the current thread is doing: recording or not, inside which trace and scope."""
-
-    recording = True
-    tracing: "dict[Tensor, Tensor] | None" = None
-    scope: "Scope | None" = None
-
-
-_state = _State()
 _births = itertools.count(1)
 
 
@@ -66,6 +62,14 @@ class Op:
     kind: str = "abstract"
     loops: tuple[Any, ...] = ()
     """How compiled code computes the op: facts of `chainrule.ops.loops`, the first that holds."""
+    notation: Any = None
+    """How a person writes the op: a fact of `chainrule.ops.notation`."""
+
+    in_onnx: Any = None
+    """How ONNX says the op: a fact of `chainrule.ops.opset`."""
+
+    in_numpy: Any = None
+    """How a script says the op: a `chainrule.ops.source.Written`, None where that follows."""
 
     def __init__(self, name: str, run: Callable[..., Any], infer: Callable[..., Any]) -> None:
         if name in OPS:
@@ -79,6 +83,11 @@ class Op:
     def looped(self, *loops: Any) -> Self:
         """Give the op its loop facts, and return it."""
         self.loops = loops
+        return self
+
+    def written(self, notation: Any) -> Self:
+        """Give the op its notation, and return it."""
+        self.notation = notation
         return self
 
     def __call__(self, *inputs: Value, **attrs: Any) -> Value:
@@ -105,26 +114,6 @@ class Op:
 
 def _op_named(name: str) -> Op:
     return OPS[name]
-
-
-class Scope:
-    """A named group of nodes, such as a layer or an activation, inside another or none."""
-
-    __slots__ = ("name", "owner", "parent")
-
-    def __init__(self, name: str, parent: "Scope | None", owner: object = None) -> None:
-        self.name = name
-        self.parent = parent
-        self.owner = owner
-
-    def path(self) -> str:
-        """Names from the outermost scope to this one, such as `Sequential/Linear`."""
-        names = []
-        scope: Scope | None = self
-        while scope is not None:
-            names.append(scope.name)
-            scope = scope.parent
-        return "/".join(reversed(names))
 
 
 class Tensor:
@@ -267,10 +256,10 @@ class Tensor:
         """
         if self.op is not None:
             raise GraphError("assign() is for leaves; this tensor was computed by " + self.op.name)
-        if self.requires_grad and _state.recording:
+        if self.requires_grad and state.recording:
             raise GraphError(_IN_PLACE)
-        if _state.tracing is not None:
-            _state.tracing[self] = value if isinstance(value, Tensor) else constant(value)
+        if state.tracing is not None:
+            state.tracing[self] = value if isinstance(value, Tensor) else constant(value)
             return
         if isinstance(value, Tensor):
             value = value._known()
@@ -281,7 +270,7 @@ class Tensor:
 
     def latest(self) -> "Tensor":
         """Give this leaf, or in a trace what was last assigned to it."""
-        return self if _state.tracing is None else _state.tracing.get(self, self)
+        return self if state.tracing is None else state.tracing.get(self, self)
 
     def renew(self, value: Array) -> None:
         """Replace the numbers of a leaf by an array of the same shape and dtype, unchecked."""
@@ -431,7 +420,7 @@ def apply(op: Op, *inputs: Value, **attrs: Any) -> Value:
     for x in inputs:
         if isinstance(x, Tensor):
             return _record(op, inputs, attrs)
-    if _state.tracing is not None and _named(attrs):
+    if state.tracing is not None and _named(attrs):
         return _record(op, inputs, attrs)
     result = op.run(*inputs, **attrs)
     return _as_number(result, inputs) if isinstance(result, np.generic) else result
@@ -448,7 +437,7 @@ def _record(op: Op, inputs: tuple[Value, ...], attrs: Attrs) -> Tensor:
     node.grad = None
     node.changed = 0
     values = [x.value for x in nodes]
-    if any(v is None for v in values) or (_state.tracing is not None and _named(attrs)):
+    if any(v is None for v in values) or (state.tracing is not None and _named(attrs)):
         node.value = None
         node.shape, node.dtype = op.infer(*nodes, **attrs)
         node.weak = all([x.weak for x in nodes])
@@ -462,15 +451,15 @@ def _record(op: Op, inputs: tuple[Value, ...], attrs: Attrs) -> Tensor:
         node.value = _as_number(value, values) if isinstance(value, np.generic) else value
         node.weak = type(node.value) in _NUMBERS
     needs = (
-        _state.recording
+        state.recording
         and node.dtype.kind == "f"
         and op.kind != "discrete"
         and any([x.requires_grad for x in nodes])
     )
     node.requires_grad = needs
-    if needs or _state.tracing is not None or node.value is None:
+    if needs or state.tracing is not None or node.value is None:
         node.op, node.inputs, node.attrs = op, nodes, attrs
-        node.scope = _state.scope
+        node.scope = state.scope
     else:
         node.op, node.inputs, node.attrs, node.scope = None, (), {}, None
     node.birth = next(_births)
@@ -488,52 +477,8 @@ def _named(attrs: Attrs) -> bool:
 
 def _explained(op: Op, nodes: tuple[Tensor, ...], error: Exception) -> ShapeError:
     given = ", ".join(f"{x.dtype}{list(x.shape)}" for x in nodes)
-    where = f" in {_state.scope.path()}" if _state.scope else ""
+    where = f" in {state.scope.path()}" if state.scope else ""
     return ShapeError(f"{op.name}{where} cannot take {given}: {error}")
-
-
-class no_grad:  # noqa: N801 (PyTorch's name)
-    """Compute without recording, inside a `with` block.
-
-    >>> w = tensor(3.0, requires_grad=True)
-    >>> with no_grad():
-    ...     (w * 2).requires_grad
-    False
-    """
-
-    def __enter__(self) -> None:
-        self._before = _state.recording
-        _state.recording = False
-
-    def __exit__(self, *exception: object) -> None:
-        _state.recording = self._before
-
-
-class scope:  # noqa: N801 (a context manager, as no_grad)
-    """Name the nodes that are made inside a `with` block."""
-
-    def __init__(self, name: str, owner: object = None) -> None:
-        self._name = name
-        self._owner = owner
-
-    def __enter__(self) -> None:
-        self._before = _state.scope
-        _state.scope = Scope(self._name, self._before, self._owner)
-
-    def __exit__(self, *exception: object) -> None:
-        _state.scope = self._before
-
-
-@contextmanager
-def tracing() -> "Iterator[dict[Tensor, Tensor]]":
-    """Record every op of the block, and collect what `assign` would change."""
-    before = _state.tracing
-    updates: dict[Tensor, Tensor] = {}
-    _state.tracing = updates
-    try:
-        yield updates
-    finally:
-        _state.tracing = before
 
 
 def placeholder(shape: Iterable[int | str | Dim], dtype: Any, *, weak: bool = False) -> Tensor:
@@ -564,6 +509,6 @@ def ancestors(outputs: Iterable[Tensor], known: Container[int] = ()) -> list[Ten
 
 __all__ = [
     "METHODS", "OPS", "Array", "Attrs", "Dim", "Op", "Scope", "Shape", "Tensor", "Value",
-    "ancestors", "apply", "broadcast_shapes", "constant", "dtype_of", "no_grad", "placeholder",
-    "scope", "shape_of", "tensor", "tracing", "value_of",
+    "ancestors", "apply", "broadcast_shapes", "constant", "current_scope", "dtype_of", "no_grad",
+    "placeholder", "resumed", "scope", "shape_of", "tensor", "tracing", "value_of",
 ]  # fmt: skip

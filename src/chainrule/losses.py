@@ -20,7 +20,7 @@ import numpy as np
 
 from chainrule import ops
 from chainrule.errors import ConfigError, ShapeError
-from chainrule.graph import Tensor, Value, shape_of, value_of
+from chainrule.graph import Tensor, Value, scope, shape_of, value_of
 from chainrule.loss_checks import check_classes, check_range, check_smoothing
 
 REDUCTIONS = ("mean", "sum", "none")
@@ -94,6 +94,10 @@ class Loss:
         self, prediction: Value, target: Value, weight: Value = None, reduction: str = "mean"
     ) -> Value:
         """Compute the loss without checks, as the training loop does after its first batch."""
+        with scope(self.name):
+            return self._reduced(prediction, target, weight, reduction)
+
+    def _reduced(self, prediction: Value, target: Value, weight: Value, reduction: str) -> Value:
         each = self.formula(prediction, target, **self.settings)
         if reduction == "none":
             return each if weight is None else ops.mul(each, _aligned(weight, each))

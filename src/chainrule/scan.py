@@ -21,6 +21,8 @@ from chainrule.errors import GraphError, ShapeError
 from chainrule.graph import Array, Attrs, Op, Tensor, Value, ancestors, dtype_of, shape_of
 from chainrule.ops.loops import Along, Steps
 from chainrule.ops.moving import shift
+from chainrule.ops.opset import in_onnx
+from chainrule.ops.source import Call, in_numpy
 from chainrule.transforms.forward import forward
 from chainrule.transforms.reverse import reverse as reverse_walk
 from chainrule.transforms.run import Graph, Spec, trace
@@ -385,8 +387,25 @@ def _run(*inputs: Array, body: Body, length: int, reverse: bool) -> Array:
     return result
 
 
+def _in_steps(step: Any, carry: Array, xs: Any, weights: Any, reverse: bool = False) -> Array:
+    """Apply carry = step(carry, *x, *weights) to each element of sequences; give all carries."""
+    result = np.empty((len(xs[0]), *carry.shape), carry.dtype)
+    for t in reversed(range(len(result))) if reverse else range(len(result)):
+        result[t] = carry = step(carry, *[x[t] for x in xs], *weights)
+    return result
+
+
+def _scan_in_numpy(call: Call) -> str:
+    body, (init, *given) = call.attrs["body"], call.inputs
+    xs, consts = ", ".join(given[: body.count]), ", ".join(given[body.count :])
+    words = [call.text(body), init, f"[{xs}]", f"[{consts}]"]
+    return f"in_steps({', '.join(words + ['reverse=True'] * call.attrs['reverse'])})"
+
+
 scan_op = Scan(
     "scan",
     _run,
     lambda init, *rest, body, length, reverse: ((length, *init.shape), init.dtype),
 ).looped(Steps())
+in_numpy(scan_op, _scan_in_numpy, _in_steps)
+in_onnx(scan_op, lambda use: use.steps(use.attrs["body"], use.attrs["reverse"]))

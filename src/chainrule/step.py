@@ -151,8 +151,7 @@ class StepGraph:
             if weight is not None:  # of a batch without weight nothing counts
                 weight = ops.where(empty, np.ones((), weight.dtype), weight)
         prediction = model(*inputs)
-        with scope(loss.name):
-            value: Tensor = loss.value(prediction, target, weight)
+        value: Tensor = loss.value(prediction, target, weight)
         if value.shape != ():
             raise GraphError(f"the loss has shape {value.shape}, expected one number")
         if self.accumulate:
@@ -175,9 +174,8 @@ class StepGraph:
 
     def _units(self, updater: Updater) -> list[Unit]:
         """Differentiate, and say what is updated at once."""
+        found = self._differentiated()
         with scope("gradient"):
-            one = np.ones((), self.loss.dtype)
-            found = reverse([self.loss], [one], self.parameters, create_graph=True)
             gradients = [
                 constant(np.zeros(p.shape, p.dtype)) if g is None else g
                 for g, p in zip(found, self.parameters, strict=True)
@@ -197,6 +195,10 @@ class StepGraph:
                     p = self.parameters[i]
                     units.append(Unit(p, gradients[i], self.names[p.birth], [p], b, place))
             return units
+
+    def _differentiated(self) -> list[Value]:
+        one = np.ones((), self.loss.dtype)
+        return reverse([self.loss], [one], self.parameters, create_graph=True)
 
     def _summed(self) -> dict[Tensor, Tensor]:
         """Add the gradients to sums, which the last batch of an update clears."""

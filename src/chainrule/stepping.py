@@ -87,7 +87,7 @@ def has_numba() -> bool:
 
 
 def _made(training: "Training", kind: type[Program] | type[NumpyProgram], *, check: bool) -> Step:
-    graph = _traced(training, flat=kind is NumpyProgram)
+    graph = traced(training, flat=kind is NumpyProgram)
     if check:
         graph.check_indices()
         with training_mode(training.model):
@@ -95,7 +95,8 @@ def _made(training: "Training", kind: type[Program] | type[NumpyProgram], *, che
     return Step(graph, training.batch_size, kind, usable_threads(training.plan.threads))
 
 
-def _traced(training: "Training", flat: bool) -> StepGraph:
+def traced(training: "Training", flat: bool) -> StepGraph:
+    """Trace a step; `flat` updates parameters of equal settings as one array."""
     with training_mode(training.model):
         return StepGraph(
             training.model,

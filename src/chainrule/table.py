@@ -13,18 +13,21 @@ saved with the model as plain data (`to_state`) and comes back exactly (`from_st
 
 import difflib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule import ops
 from chainrule.columns import (
     KINDS,
+    SCALINGS,
     CategoryColumn,
     Column,
     DroppedColumn,
+    NumberColumn,
     column_from_state,
     fit_column,
 )
@@ -37,6 +40,7 @@ from chainrule.errors import (
     ShapeError,
 )
 from chainrule.frames import Frame, read_frame
+from chainrule.graph import scope, shape_of
 from chainrule.plain import entry, items, only
 
 
@@ -75,7 +79,8 @@ class TableEncoder:
     text and data frame categories "category"; a column that tells nothing is "drop" (see
     `chainrule.columns`). `kinds` overrules this for columns by name. Categories up to `one_hot`
     become columns of 0 and 1, more become codes for an embedding. Scaled numbers stay within
-    ``(-clip, clip)``.
+    ``(-clip, clip)``; `scaling="standard"` gives mean 0 and standard deviation 1 instead, and
+    "range" numbers from -1 to 1, both without a limit for rows that come later.
 
     Source: Holzmüller, Grinsztajn, Steinwart (2024), "Better by default" (RealMLP).
 
@@ -89,8 +94,16 @@ class TableEncoder:
     """
 
     def __init__(
-        self, kinds: Mapping[str, str] | None = None, *, one_hot: int = 8, clip: float = 3.0
+        self,
+        kinds: Mapping[str, str] | None = None,
+        *,
+        one_hot: int = 8,
+        clip: float = 3.0,
+        scaling: str = "robust",
     ) -> None:
+        if scaling not in SCALINGS:
+            raise ConfigError(f"scaling={scaling!r}: expected one of {', '.join(SCALINGS)}")
+        self.scaling = scaling
         self.kinds = dict(kinds or {})
         self.one_hot = one_hot
         self.clip = clip
@@ -149,6 +162,31 @@ class TableEncoder:
             left += len(block)
         return EncodedTable(numbers, categories)
 
+    def encode(self, cells: Sequence[Any]) -> tuple[Any, Any]:
+        """Encode what `inputs` names, as arrays or tensors, where there are no tables.
+
+        Missing numbers are NaN. Gives numbers and categories as `transform` does.
+        """
+        numbers: list[Any] = []
+        codes: list[Any] = []
+        for column, x in zip(self.inputs, cells, strict=True):
+            with scope(f"column {column.name}"):
+                if isinstance(column, NumberColumn):
+                    numbers += column.scaled(x)
+                    continue
+                own = x if column.is_text else column.codes_of_numbers(x)
+                if column.embedded:
+                    codes.append(own)
+                else:
+                    numbers += column.spread_out(own)
+        rows = shape_of(cells[0])[0]
+        return _side_by_side(numbers, rows, np.float32), _side_by_side(codes, rows, np.int32)
+
+    @property
+    def inputs(self) -> list[NumberColumn | CategoryColumn]:
+        """The columns that are not dropped."""
+        return [x for x in self.columns if not isinstance(x, DroppedColumn)]
+
     @property
     def columns(self) -> list[Column]:
         """The columns of the training table, dropped ones too; `NotFittedError` before `fit`."""
@@ -192,7 +230,7 @@ class TableEncoder:
             "clip": float(self.clip),
             "named": self._named,
             "columns": [column.state for column in self.columns],
-        }
+        } | ({} if self.scaling == "robust" else {"scaling": self.scaling})
 
     @classmethod
     def from_state(cls, state: object) -> "TableEncoder":
@@ -204,13 +242,15 @@ class TableEncoder:
         >>> TableEncoder.from_state(json.loads(text)).columns == encoder.columns
         True
         """
-        only(state, ["kinds", "one_hot", "clip", "named", "columns"])
+        only(state, ["kinds", "one_hot", "clip", "named", "columns", "scaling"])
         kinds = entry(state, "kinds", dict)
+        scaling = entry(state, "scaling", str) if "scaling" in dict(state) else "robust"  # type: ignore[call-overload]
         try:
             encoder = cls(
                 {name: entry(kinds, name, str) for name in kinds},
                 one_hot=entry(state, "one_hot", int),
                 clip=entry(state, "clip", float),
+                scaling=scaling,
             )
         except ConfigError as error:
             raise FormatError(f"the state of a table encoder is wrong: {error}") from None
@@ -227,7 +267,9 @@ class TableEncoder:
         if kind == "drop":  # never read, whatever it holds
             return DroppedColumn(name, f"kinds={{{name!r}: 'drop'}}")
         try:
-            return fit_column(frame.column(position), kind, self.one_hot, float(self.clip))
+            return fit_column(
+                frame.column(position), kind, self.one_hot, float(self.clip), self.scaling
+            )
         except DtypeError as error:
             remedy = f"or leave it out with kinds={{{name!r}: 'drop'}}"
             raise DtypeError(f"{error}, {remedy}") from None
@@ -261,6 +303,12 @@ class TableEncoder:
             names = str(expected) if len(expected) <= 8 else "encoder.feature_names"
             remedy = "add or rename them" if missing else f"pass {frame.selection.format(names)}"
             raise DataError(f"the table {fault}: {remedy}")
+
+
+def _side_by_side(columns: list[Any], rows: Any, dtype: Any) -> Any:
+    if not columns:
+        return ops.broadcast_to(np.zeros((1, 0), dtype), (rows, 0))
+    return ops.cast(ops.stack(columns, axis=1), dtype=np.dtype(dtype))
 
 
 def _listed(names: list[str]) -> str:

@@ -32,8 +32,10 @@ from chainrule.cli.tables import (
     take_sample,
     target_cells,
 )
+from chainrule.drawing import draw
 from chainrule.errors import ConfigError, DataError
 from chainrule.estimators.defaults import defaults
+from chainrule.estimators.rows import take_rows
 from chainrule.estimators.tabular import (
     TabularClassifier,
     TabularRegressor,
@@ -305,11 +307,23 @@ def assess(
             for c in job.columns
         ],
         summary=words.summary(model.module_),
+        drawing=draw(model, title=f"{type(model).__name__}, {_nets(model.module_.members)}").svg(),
         notes=[*job.notes, *_interrupted(model, options.kept), *warned],
         versions=_versions(),
         command=_predict_command(options),
         snippet=_snippet(options),
         **look_closer(job, model, options),
+    )
+
+
+def explained(model: Any, X: Any) -> str:
+    """Derive the prediction for the first of some rows, in a folded part of the page."""
+    explanation = model.explain(take_rows(X, np.array([0])))
+    return (
+        "<p>The first row that the scores are of, followed along the largest output of one net. "
+        "In a terminal: <code>chainrule explain</code>.</p>"
+        f"<details><summary>Show it</summary>{explanation.fragment(level=(0, 1, 3), heading='h3')}"
+        "</details>"
     )
 
 
@@ -321,6 +335,7 @@ def look_closer(job: Job, model: Any, options: Options) -> dict[str, Any]:
     details: dict[str, Any] = {
         "importance": scores.importance(model, sample, used, classes, options.seed)
     }
+    details["explained"] = explained(model, sample.X)
     guess = scores.predicted(model, sample.X)
     if classes is None or guess.p is None:
         return details | {"actual": sample.y, "predicted": guess.y}
@@ -392,6 +407,10 @@ def _interrupted(model: Any, kept: Checkpoint | None) -> list[str]:
     used = f"the weights of epoch {best}, the best, are kept" if best else "its weights are kept"
     more = "" if kept is None else "; the same command goes on where it stopped"
     return [f"training was interrupted in epoch {len(model.history_)}: {used}{more}"]
+
+
+def _nets(count: int) -> str:
+    return "one net" if count == 1 else f"{count} nets side by side"
 
 
 def _predict_command(options: Options) -> str:

@@ -19,15 +19,47 @@ import traceback
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from chainrule import __version__
-from chainrule.columns import KINDS
+from chainrule.cli.options import (
+    ADVISE,
+    ALL,
+    DRAW,
+    EVALUATE,
+    EXPLAIN,
+    EXPORT,
+    FIT,
+    PREDICT,
+    PROFILE,
+    SHOW,
+    TO_PYTHON,
+    TUNE,
+    bad_rows_option,
+    checkpoint_option,
+    class_weight_option,
+    debug_option,
+    delimiter_option,
+    drop_option,
+    epochs_option,
+    every_option,
+    kind_option,
+    members_option,
+    model_argument,
+    out_option,
+    quiet_option,
+    seed_option,
+    shape_of_row_option,
+    table_argument,
+    target_option,
+    task_option,
+    test_option,
+    test_share_option,
+    weights_option,
+)
 from chainrule.errors import ChainruleError
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class CommandLine(click.Group):
@@ -75,151 +107,9 @@ def _say_error(message: str) -> None:
     click.echo(f"error: {shown}", err=True)
 
 
-def _set_debug(context: click.Context, parameter: click.Parameter, value: bool) -> None:
-    if value:
-        context.obj["debug"] = True
-
-
-_debug = click.option(
-    "--debug", is_flag=True, expose_value=False, callback=_set_debug, is_eager=True,
-    help="Show where an error comes from.",
-)  # fmt: skip
-_delimiter = click.option(
-    "--delimiter", metavar="LETTER", help="Between the cells of a row; for CSV a comma."
-)
-_table = click.argument("table", type=click.Path(path_type=Path))
-_model = click.argument("model", type=click.Path(path_type=Path))
-
-
-def _kinds(
-    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
-) -> dict[str, str]:
-    kinds = {}
-    for value in values:
-        column, equals, kind = value.rpartition("=")
-        if not equals or kind not in KINDS:
-            raise click.BadParameter(
-                f"{value!r} is not COLUMN=KIND, KIND one of {', '.join(KINDS)}."
-            )
-        kinds[column] = kind
-    return kinds
-
-
-_target = click.option("--target", required=True, metavar="COLUMN", help="The column to predict.")
-_task = click.option(
-    "--task",
-    type=click.Choice(["auto", "classification", "regression"]),
-    default="auto",
-    help="Found from the target column, unless given.",
-)
-_drop = click.option(
-    "--drop", multiple=True, metavar="COLUMN", help="Leave a column out; repeatable."
-)
-_kind = click.option(
-    "--kind",
-    "kinds",
-    multiple=True,
-    callback=_kinds,
-    metavar="COLUMN=KIND",
-    help=f"Take a column for a {', '.join(KINDS[:-1])} or {KINDS[-1]} it; repeatable.",
-)
-_weights = click.option("--weights", metavar="COLUMN", help="How much each row counts.")
-_members = click.option(
-    "--members", type=click.IntRange(1), metavar="N", help="Nets that are averaged."
-)
-_seed = click.option(
-    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, metavar="N", help="Decides chance; 0."
-)
-_bad_rows = click.option(
-    "--on-bad-rows",
-    type=click.Choice(["error", "skip"]),
-    default="error",
-    help="Rows of a CSV file with too many or too few cells.",
-)
-
-
-_out = click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Where model and report go; by default the name of the table with -model.",
-)
-_test = click.option(
-    "--test",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Rows to score at the end; by default a share of the table.",
-)
-_test_share = click.option(
-    "--test-share",
-    type=click.FloatRange(0, 1, max_open=True),
-    metavar="SHARE",
-    help="Share of the table that is only scored at the end: 0.2, unless given; 0 for none.",
-)
-_class_weight = click.option(
-    "--class-weight", type=click.Choice(["balanced"]), help="Let all classes count the same."
-)
-_epochs = click.option(
-    "--epochs", type=click.IntRange(1), metavar="N", help="Passes through the rows, at most."
-)
-_checkpoint = click.option(
-    "--checkpoint",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Keep the state of the training there; the same command goes on from it.",
-)
-_every = click.option(
-    "--every", metavar="INTERVAL", help="How often, such as '10 minutes' or '5 epochs'; 1 minute."
-)
-_quiet = click.option("--quiet", is_flag=True, help="Print nothing but errors.")
-
-
-def _examples(*lines: str) -> str:
-    """Make the end of a help text, which click is not to wrap."""
-    return "\n".join(["\b", "Examples:", *(f"  chainrule {line}" for line in lines)])
-
-
-_FIT = _examples(
-    "fit penguins.csv --target species",
-    "fit houses.parquet --target price --drop id --kind zip=category",
-    "fit train.csv --target churn --test test.csv",
-    "fit train.csv --target churn --checkpoint runs/churn",
-)
-_ADVISE = _examples(
-    "advise penguins.csv --target species",
-    "advise houses.csv --target price --drop id --kind zip=category",
-    "advise penguins.csv --target species --json > advice.json",
-)
-_PREDICT = _examples(
-    "predict penguins-model new.csv > predictions.csv",
-    "predict penguins-model new.csv --out p.csv --no-probabilities",
-)
-_EVALUATE = _examples("evaluate penguins-model labeled.csv --target species")
-_SHOW = _examples("show penguins-model")
-_PROFILE = _examples(
-    "profile penguins.csv --target species",
-    "profile penguins.csv --target species --plan",
-    "profile penguins.csv --target species --source > step.py",
-)
-_TUNE = _examples(
-    "tune penguins.csv --target species --trials 50 --jobs 2",
-    "tune houses.csv --target price --score mae --method random",
-    "tune penguins.csv --target species --space lr=log:1e-4..1e-2",
-)
-_ALL = _examples(
-    "fit penguins.csv --target species",
-    "predict penguins-model new.csv > predictions.csv",
-    "evaluate penguins-model labeled.csv --target species",
-    "show penguins-model",
-    "tune penguins.csv --target species --trials 50",
-    "profile penguins.csv --target species",
-    "advise penguins.csv --target species",
-)
-
-
-@click.group("chainrule", cls=CommandLine, invoke_without_command=True, epilog=_ALL)
+@click.group("chainrule", cls=CommandLine, invoke_without_command=True, epilog=ALL)
 @click.version_option(__version__, prog_name="chainrule", message="%(prog)s %(version)s")
-@_debug
+@debug_option
 @click.pass_context
 def main(context: click.Context) -> None:
     """Train neural networks on tables, and see through them."""
@@ -228,32 +118,32 @@ def main(context: click.Context) -> None:
         context.exit(2)
 
 
-@main.command(epilog=_FIT)
-@_table
-@_target
-@_out
-@_task
+@main.command(epilog=FIT)
+@table_argument
+@target_option
+@out_option
+@task_option
 @click.option(
     "--validation",
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="Rows that choose the best epoch; by default each net leaves some rows out for that.",
 )
-@_test
-@_test_share
-@_drop
-@_kind
-@_weights
-@_class_weight
-@_epochs
-@_members
-@_seed
-@_checkpoint
-@_every
-@_bad_rows
-@_delimiter
-@_quiet
-@_debug
+@test_option
+@test_share_option
+@drop_option
+@kind_option
+@weights_option
+@class_weight_option
+@epochs_option
+@members_option
+@seed_option
+@checkpoint_option
+@every_option
+@bad_rows_option
+@delimiter_option
+@quiet_option
+@debug_option
 def fit(**options: Any) -> None:
     """Train on a table, and write model and report.
 
@@ -274,9 +164,9 @@ def _check_test(options: dict[str, Any]) -> None:
         raise click.UsageError("--test and --test-share exclude each other.")
 
 
-@main.command(epilog=_TUNE)
-@_table
-@_target
+@main.command(epilog=TUNE)
+@table_argument
+@target_option
 @click.option(
     "--trials",
     type=click.IntRange(1),
@@ -313,21 +203,21 @@ def _check_test(options: dict[str, Any]) -> None:
     metavar="FILE",
     help="Where the trials are kept; by default beside the model.",
 )
-@_out
-@_task
-@_test
-@_test_share
-@_drop
-@_kind
-@_weights
-@_class_weight
-@_epochs
-@_members
-@_seed
-@_bad_rows
-@_delimiter
-@_quiet
-@_debug
+@out_option
+@task_option
+@test_option
+@test_share_option
+@drop_option
+@kind_option
+@weights_option
+@class_weight_option
+@epochs_option
+@members_option
+@seed_option
+@bad_rows_option
+@delimiter_option
+@quiet_option
+@debug_option
 @click.pass_context
 def tune(context: click.Context, /, **options: Any) -> None:
     """Search the settings of the model that fit trains, and write the best.
@@ -341,9 +231,9 @@ def tune(context: click.Context, /, **options: Any) -> None:
     context.exit(body.run(options, line))
 
 
-@main.command(epilog=_PREDICT)
-@_model
-@_table
+@main.command(epilog=PREDICT)
+@model_argument
+@table_argument
 @click.option(
     "--out", default="-", metavar="FILE|-", help="A CSV file; - is standard output, the default."
 )
@@ -352,8 +242,8 @@ def tune(context: click.Context, /, **options: Any) -> None:
     default=None,
     help="A column p(class) for each class; on, unless it is a regression.",
 )
-@_delimiter
-@_debug
+@delimiter_option
+@debug_option
 def predict(**options: Any) -> None:
     """Predict the rows of a table, as CSV in the same order.
 
@@ -363,40 +253,69 @@ def predict(**options: Any) -> None:
     import_module("chainrule.cli.use").predict(**options)
 
 
-@main.command(epilog=_EVALUATE)
-@_model
-@_table
+@main.command(epilog=EVALUATE)
+@model_argument
+@table_argument
 @click.option(
     "--target",
     metavar="COLUMN",
     help="The column with the truth; by default the only one that the model does not take.",
 )
-@_delimiter
-@_debug
+@delimiter_option
+@debug_option
 def evaluate(**options: Any) -> None:
     """Score a model on a table that has the truth."""
     import_module("chainrule.cli.use").evaluate(**options)
 
 
-@main.command(epilog=_SHOW)
-@_model
-@_debug
+@main.command(epilog=SHOW)
+@model_argument
+@debug_option
 def show(**options: Any) -> None:
     """Show what is in a model file: columns, layers, training."""
     import_module("chainrule.cli.use").show(**options)
 
 
-@main.command(epilog=_PROFILE)
-@_table
-@_target
-@_task
-@_drop
-@_kind
-@_weights
-@_members
-@_seed
-@_bad_rows
-@_delimiter
+@main.command(epilog=DRAW)
+@model_argument
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A .svg, .html, .dot, .mmd (Mermaid) or .txt file; by default text is printed.",
+)
+@click.option(
+    "--level",
+    default="1",
+    metavar="N|ops",
+    help="0 for the whole net as a box, 1 for layers, 2 for what is in them, ops for all; 1.",
+)
+@click.option("--neurons", is_flag=True, help="Draw units as circles, and each weight as a line.")
+@shape_of_row_option
+@debug_option
+def draw(**options: Any) -> None:
+    """Draw the net of a model file.
+
+    MODEL is a file, or a folder that `chainrule fit` wrote. The picture needs no other program, and
+    tells the shapes between layers and their parameters.
+    """
+    level = options["level"]
+    if level != "ops" and not level.isdecimal():
+        raise click.UsageError(f"--level {level}: expected 0, 1, 2, ... or ops.")
+    import_module("chainrule.cli.draw").draw(**options)
+
+
+@main.command(epilog=PROFILE)
+@table_argument
+@target_option
+@task_option
+@drop_option
+@kind_option
+@weights_option
+@members_option
+@seed_option
+@bad_rows_option
+@delimiter_option
 @click.option(
     "--seconds",
     type=click.FloatRange(0, min_open=True),
@@ -406,7 +325,7 @@ def show(**options: Any) -> None:
 )
 @click.option("--source", is_flag=True, help="Print the generated Python, and measure nothing.")
 @click.option("--plan", is_flag=True, help="Print operations and memory, and measure nothing.")
-@_debug
+@debug_option
 def profile(seconds: float, source: bool, plan: bool, **options: Any) -> None:
     """Show where the time of a training step goes.
 
@@ -419,17 +338,17 @@ def profile(seconds: float, source: bool, plan: bool, **options: Any) -> None:
     body.profile(body.Options(**options, quiet=True), seconds=seconds, source=source, plan=plan)
 
 
-@main.command(epilog=_ADVISE)
-@_table
-@_target
-@_task
-@_drop
-@_kind
-@_seed
-@_bad_rows
-@_delimiter
+@main.command(epilog=ADVISE)
+@table_argument
+@target_option
+@task_option
+@drop_option
+@kind_option
+@seed_option
+@bad_rows_option
+@delimiter_option
 @click.option("--json", "as_json", is_flag=True, help="Print all that was found, as JSON.")
-@_debug
+@debug_option
 def advise(**options: Any) -> None:
     """Look at a table before a net is trained on it.
 
@@ -440,3 +359,94 @@ def advise(**options: Any) -> None:
     """
     body = import_module("chainrule.cli.advise")
     body.advise(body.Options(**options))
+
+
+@main.command("to-python", epilog=TO_PYTHON)
+@model_argument
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), metavar="FILE", help="The script."
+)
+@shape_of_row_option
+@click.option(
+    "--inline/--no-inline",
+    default=None,
+    help="Weights in the script, or in a .npz file beside it; by default if they are few.",
+)
+@debug_option
+def to_python(**options: Any) -> None:
+    """Write a model as a script that needs NumPy alone.
+
+    The script has a function predict, with plain NumPy for each layer, and reads a CSV file when
+    it is run. MODEL is a file, or a folder that `chainrule fit` wrote.
+    """
+    import_module("chainrule.cli.leave").to_python(**options)
+
+
+@main.command(epilog=EXPORT)
+@model_argument
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), metavar="FILE", help="The ONNX model."
+)
+@shape_of_row_option
+@debug_option
+def export(**options: Any) -> None:
+    """Write a model as ONNX, with the encoding of the table.
+
+    The model takes any number of rows. MODEL is a file, or a folder that `chainrule fit` wrote.
+    """
+    import_module("chainrule.cli.leave").export(**options)
+
+
+@main.command(epilog=EXPLAIN)
+@click.argument("model", type=click.Path(path_type=Path), required=False)
+@click.argument("table", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--example",
+    type=click.Choice(["worked", "xor", "mazur", "cs231n", "perceptron-and"]),
+    help="Instead of a model: a net that is worked by hand in a book.",
+)
+@click.option("--row", type=int, default=0, metavar="N", help="The row, counted from 0.")
+@click.option(
+    "--target", metavar="COLUMN", help="Explain a step of training towards this column's value."
+)
+@click.option(
+    "--level",
+    type=click.IntRange(0, 6),
+    multiple=True,
+    metavar="L",
+    help="0 a sentence, 1 every number, 2 in symbols, 3 the layers, 4 the update, 5 the loss, "
+    "6 checks; repeatable. All, unless given.",
+)
+@click.option(
+    "--weight", "opened", metavar="NAME", help="The weight or unit to follow, such as W1[3,2]."
+)
+@click.option(
+    "--digits", type=click.IntRange(2, 17), default=4, metavar="N", help="Digits that are shown; 4."
+)
+@click.option("--html", metavar="FILE", help="Write a page for the browser.")
+@click.option("--latex", metavar="FILE", help="Write a LaTeX document.")
+@click.option("--json", metavar="FILE", help="Write all numbers, in full precision.")
+@delimiter_option
+@debug_option
+@click.pass_context
+def explain(
+    context: click.Context,
+    /,
+    model: Path | None,
+    table: Path | None,
+    example: str | None,
+    row: int,
+    target: str | None,
+    **options: Any,
+) -> None:
+    """Derive every number of a prediction, or of a step of training, and check it.
+
+    A model is followed along its largest output, or along the weight or unit that --weight names.
+    Every number is computed again by a second evaluator, and every printed line is read back.
+    """
+    if (example is None) == (model is None or table is None):
+        raise click.UsageError("Give a MODEL and a TABLE, or --example.")
+    body = import_module("chainrule.cli.explain")
+    if example is not None:
+        context.exit(body.explain_example(example, options))
+    context.exit(body.explain_row(model, table, target, row, options))

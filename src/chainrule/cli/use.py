@@ -39,7 +39,7 @@ def predict(
         sys.stdout.buffer.flush()
     else:
         write_csv(out, columns)
-        _note(f"{out}: {counted(inputs.num_rows, 'row')} predicted")
+        note(f"{out}: {counted(inputs.num_rows, 'row')} predicted")
 
 
 def evaluate(model: Path, table: Path, target: str | None, delimiter: str | None) -> None:
@@ -58,8 +58,8 @@ def evaluate(model: Path, table: Path, target: str | None, delimiter: str | None
         sample = take_sample(full, roles, classes=classes is not None, inputs=inputs.column_names)
         if classes is not None:
             check_classes(sample, classes, target, table)
-        for note in sample.notes:
-            _note(note)
+        for text in sample.notes:
+            note(text)
         guess = scores.predicted(fitted, sample.X)
         found = scores.scores_of(guess, sample, classes)
         baseline = scores.guessing(sample, classes)
@@ -150,7 +150,7 @@ def select_inputs(model: Tabular, table: Any, path: Path, besides: str | None = 
     ignored = [name for name in table.column_names if name not in {*wanted, besides}]
     if ignored:
         more = f" and {len(ignored) - 10} more" if len(ignored) > 10 else ""
-        _note(f"not an input of the model, ignored: {', '.join(ignored[:10])}{more}")
+        note(f"not an input of the model, ignored: {', '.join(ignored[:10])}{more}")
     return table.select(wanted)
 
 
@@ -178,7 +178,7 @@ def _only_other(model: Tabular, table: Any, path: Path) -> str:
     if not known or len(others) != 1:
         listed = f" of {others[:10]}" if others else ""
         raise ConfigError(f"{path}: which column{listed} is the truth? Say it with --target")
-    _note(f"the target is {others[0]!r}, the only column that the model does not take")
+    note(f"the target is {others[0]!r}, the only column that the model does not take")
     return str(others[0])
 
 
@@ -186,7 +186,8 @@ def _is_text(values: Iterable[Any]) -> bool:
     return any(isinstance(value, str) for value in values)
 
 
-def _note(text: str) -> None:
+def note(text: str) -> None:
+    """Print a line about what was done, beside the output."""
     print(f"note: {' '.join(text.split())}", file=sys.stderr)
 
 
@@ -197,4 +198,4 @@ def _noting() -> Iterator[None]:
         warnings.simplefilter("always")
         yield
     for text in dict.fromkeys(str(w.message) for w in caught if w.category is UserWarning):
-        _note(text)
+        note(text)

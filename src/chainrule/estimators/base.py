@@ -18,7 +18,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from chainrule import ops
 from chainrule.checkpoint import Checkpoint
 from chainrule.errors import ConfigError, DataError
-from chainrule.graph import Array, Value
+from chainrule.graph import Array, Value, shape_of
 from chainrule.loss_checks import check_smoothing
 from chainrule.losses import LOSSES, Loss, get_loss
 from chainrule.nn.module import Module
@@ -66,7 +66,8 @@ class Targets:
     def probabilities(self, raw: Array, loss: Loss) -> Array:
         """Turn what the model gives into a probability per class, or per label."""
         if self.task == "one":
-            return np.ones((len(raw), 1), raw.dtype)
+            one: Array = ops.broadcast_to(np.ones((), raw.dtype), (shape_of(raw)[0], 1))
+            return one
         if loss.output in ("margins", "scores"):
             raise AttributeError(
                 f"loss {loss.name} gives scores and no probabilities; use loss='log_loss' for "
@@ -76,7 +77,8 @@ class Targets:
             several: Array = ops.softmax(raw) if loss.output == "logits" else raw
             return several
         p: Array = ops.sigmoid(raw) if loss.output == "binary logits" else raw
-        return p if self.task == "multilabel" else np.concatenate([1 - p, p], axis=1)
+        both: Array = p if self.task == "multilabel" else ops.concat([1 - p, p], axis=1)
+        return both
 
     def accuracy(self, raw: Array, target: Array, loss: Loss) -> float:
         """Give the share of rows whose labels are right; NaN where an output is not finite."""
@@ -94,12 +96,18 @@ class Targets:
 
     def decide(self, raw: Array, loss: Loss) -> Array:
         """Turn what the model gives into labels."""
-        if self.task == "one":
-            return np.repeat(self.classes, len(raw))
+        found = self.positions(raw, loss)
+        labels: Array = found if self.task == "multilabel" else self.classes[found]
+        return labels
+
+    def positions(self, raw: Value, loss: Loss) -> Value:
+        """Turn what the model gives into places of classes, or into 0 and 1 for each label."""
         if loss.output in ("logits", "probabilities", "scores"):
-            return self.classes[raw.argmax(axis=1)]  # type: ignore[no-any-return]
-        yes = raw > self._threshold(loss)
-        return yes.astype(int) if self.task == "multilabel" else self.classes[yes[:, 0].astype(int)]
+            return ops.argmax(raw, axis=1)
+        yes = ops.cast(ops.less(self._threshold(loss), raw), dtype=np.dtype(int))
+        if self.task == "multilabel":
+            return yes
+        return ops.mul(yes[:, 0], 0) if self.task == "one" else yes[:, 0]
 
 
 def unique_labels(y: Any) -> Array:
@@ -179,9 +187,9 @@ class _SumOfOutputs:
         return ops.sum(each, axis=-1) if len(each.shape) > 1 else each
 
 
-def inverse_link(raw: Array, loss: Loss) -> Array:
+def inverse_link(raw: Value, loss: Loss) -> Any:
     """Turn what the model gives into the number that is predicted."""
-    return np.exp(raw) if loss.output == "log rates" else raw
+    return ops.exp(raw) if loss.output == "log rates" else raw
 
 
 def row_weights(

@@ -22,7 +22,7 @@ from chainrule.estimators.base import (
     r_squared,
     regression_loss,
 )
-from chainrule.graph import Array
+from chainrule.graph import Array, Value
 
 
 class ForClasses(ClassifierMixin):  # type: ignore[misc]
@@ -56,6 +56,12 @@ class ForClasses(ClassifierMixin):  # type: ignore[misc]
         """Give the probability of each class or label: shape (rows, classes)."""
         check_is_fitted(self)
         return self._targets.probabilities(self._raw(X), self._loss)
+
+    def _outputs(self, raw: Value) -> dict[str, Value]:
+        found = {"label": self._targets.positions(raw, self._loss)}
+        if self._loss.output not in ("margins", "scores"):
+            found["probabilities"] = self._targets.probabilities(raw, self._loss)
+        return found
 
     def predict_log_proba(self, X: Any) -> Array:
         """Give the logarithm of the probabilities."""
@@ -95,5 +101,9 @@ class ForNumbers(RegressorMixin):  # type: ignore[misc]
     def predict(self, X: Any) -> Array:
         """Give the predicted number or numbers of each row."""
         check_is_fitted(self)
-        prediction = inverse_link(self._raw(X), self._loss)
-        return prediction[:, 0] if self._flat_target else prediction
+        prediction: Array = self._outputs(self._raw(X))["prediction"]
+        return prediction
+
+    def _outputs(self, raw: Value) -> dict[str, Value]:
+        values = inverse_link(raw, self._loss)
+        return {"prediction": values[:, 0] if self._flat_target else values}

@@ -26,6 +26,7 @@ from chainrule.estimators.base import (
 from chainrule.estimators.inputs import validated, validated_rows
 from chainrule.estimators.lbfgs import minimize
 from chainrule.estimators.persist import Saved
+from chainrule.estimators.whole import OfRows
 from chainrule.functional import ACTIVATIONS
 from chainrule.graph import Array, Value, no_grad
 from chainrule.history import History
@@ -64,7 +65,7 @@ class _InverseScaling:
         return float((self.before + self.rows * epoch + 1) ** -self.power) if epoch else 1.0
 
 
-class BaseMLP(Saved, BaseEstimator):  # type: ignore[misc]
+class BaseMLP(OfRows, Saved, BaseEstimator):  # type: ignore[misc]
     """What the classifier and the regressor share."""
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {

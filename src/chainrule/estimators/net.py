@@ -33,6 +33,7 @@ from chainrule.estimators.builders import HiddenLayers
 from chainrule.estimators.inputs import validated, validated_rows
 from chainrule.estimators.kinds import ForClasses, ForNumbers
 from chainrule.estimators.persist import Saved
+from chainrule.estimators.whole import OfRows
 from chainrule.graph import Array, shape_of, value_of
 from chainrule.nn.module import Module
 from chainrule.optim import get_optimizer
@@ -41,7 +42,7 @@ from chainrule.predicting import predict
 from chainrule.training import Training
 
 
-class _Net(Saved, BaseEstimator):  # type: ignore[misc]
+class _Net(OfRows, Saved, BaseEstimator):  # type: ignore[misc]
     """What the classifier and the regressor share."""
 
     saved_attributes: ClassVar[tuple[str, ...]] = (

@@ -13,7 +13,7 @@ array(['yes', 'no', 'no'], dtype='<U3')
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Self
 
@@ -44,7 +44,9 @@ from chainrule.estimators.rows import (
     repeated,
     take_rows,
 )
-from chainrule.graph import Array
+from chainrule.estimators.whole import Whole, columns_of
+from chainrule.explaining import explain
+from chainrule.graph import Array, Value
 from chainrule.losses import Loss
 from chainrule.nn.tabular import TabularNet
 from chainrule.optim import AdamW
@@ -56,6 +58,8 @@ from chainrule.stopping import EarlyStopping
 from chainrule.table import TableEncoder
 from chainrule.targets import TargetScaler
 from chainrule.training import Training
+from chainrule.transforms.explain import Explanation
+from chainrule.transforms.run import trace
 
 _MOST_GIB = 4  # of a sparse matrix that is written out
 _TOO_FEW = 24  # rows; with fewer, every member sees all of them
@@ -68,6 +72,8 @@ class _Tabular(Saved, BaseEstimator):  # type: ignore[misc]
         "classes_", "n_features_in_", "feature_names_in_", "n_outputs_", "n_iter_",
         "temperature_", "_task", "_encoder_state", "_scaler_state",
     )  # fmt: skip
+
+    _outputs: Callable[[Value], dict[str, Value]]
 
     def training_step(self, X: Any, y: Any, sample_weight: Any = None) -> Step:
         """Compile the step that `fit` would run on these rows, without training.
@@ -239,11 +245,50 @@ class _Tabular(Saved, BaseEstimator):  # type: ignore[misc]
             compile=self.compile,
         )
 
+    def explain(self, X: Any, y: Any = None) -> Explanation:
+        """Explain what is predicted for some rows or, given y, a step of training on them.
+
+        All members are in it. The step starts from the weights as they are, with the optimizer of
+        `fit` at its full rate.
+
+        >>> X = np.linspace(-1, 1, 60).reshape(-1, 1)
+        >>> net = TabularClassifier(epochs=2, members=1, hidden=[4], random_state=0)
+        >>> net.fit(X, X[:, 0] > 0).explain(X[:1]).verify().ok
+        True
+        """
+        check_is_fitted(self)
+        table = self.encoder_.transform(_dense(X))
+        inputs, columns = (table.numbers, table.categories), [self.encoder_.number_names]
+        if y is None:
+            return explain(self.module_, None, inputs, columns=columns)
+        members, n = int(self.members), len(table.numbers)
+        rows = Rows(inputs, self._encoded_again(y))
+        rows = self._stacked(rows, np.ones((n, members)), members)
+        plan = self._plan(n, 0, False, self._chosen(n), None)
+        return explain(
+            self.module_, self._loss(), rows.inputs, rows.target, weight=rows.weight,
+            optimizer=plan.optimizer, groups=plan.groups, columns=columns,
+        )  # fmt: skip
+
     def _raw(self, X: Any) -> Array:
         """Give what the members say about each row: (rows, members, outputs)."""
         table = self.encoder_.transform(_dense(X))
         # In float64 the answer for a row does not depend on the rows it is asked together with.
         return predict(self.module_, (table.numbers.astype(np.float64), table.categories))
+
+    def whole(self) -> Whole:
+        """Give all that `predict` does as one graph: cells in, predictions out."""
+        check_is_fitted(self)
+        columns = columns_of(self.encoder_)
+
+        def f(*cells: Value) -> dict[str, Value]:
+            numbers, categories = self.encoder_.encode(cells)
+            # In float64, as `_raw` does.
+            raw = self.module_.evaluating()(ops.cast(numbers, dtype=np.dtype(float)), categories)
+            return self._outputs(raw)
+
+        graph = trace(f, *[column.spec for column in columns])
+        return Whole(graph, columns, getattr(self, "classes_", None), self._task)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "module_")
@@ -362,14 +407,25 @@ class TabularClassifier(ClassifierMixin, _Tabular):  # type: ignore[misc]
     def predict_proba(self, X: Any) -> Array:
         """Give the probability of each class, or of each label: shape (rows, classes)."""
         check_is_fitted(self)
-        raw = self._raw(X).astype(np.float64) / self.temperature_
+        p: Array = self._probabilities(self._raw(X).astype(np.float64))
+        return p
+
+    def _probabilities(self, raw: Value) -> Value:
+        """Turn what the members say into a probability per class, or per label."""
+        logits = ops.div(raw, self.temperature_)
+        each = ops.softmax(logits) if self._task == "multiclass" else ops.sigmoid(logits)
+        p = ops.mean(each, axis=1)
         if self._task == "one":
-            return np.ones((len(raw), 1))
-        if self._task == "multiclass":
-            p: Array = ops.softmax(raw).mean(axis=1)
-            return p
-        p = ops.sigmoid(raw).mean(axis=1)
-        return p if self._task == "multilabel" else np.concatenate([1 - p, p], axis=1)
+            return ops.add(ops.mul(p, 0.0), 1.0)
+        return ops.concat([1 - p, p], axis=1) if self._task == "binary" else p
+
+    def _outputs(self, raw: Value) -> dict[str, Value]:
+        p = self._probabilities(raw)
+        several = self._task == "multilabel"
+        return {
+            "label": ops.cast(ops.less(0.5, p), dtype=np.dtype(int)) if several else ops.argmax(p),
+            "probabilities": p,
+        }
 
     def predict(self, X: Any) -> Array:
         """Give the most probable class of each row, or the labels that are more likely than not."""
@@ -465,6 +521,11 @@ class TabularRegressor(RegressorMixin, _Tabular):  # type: ignore[misc]
         """Give the predicted number or numbers of each row."""
         check_is_fitted(self)
         return self.scaler_.inverse(self._raw(X).mean(axis=1, dtype=np.float64))
+
+    def _outputs(self, raw: Value) -> dict[str, Value]:
+        scaler = self.scaler_
+        values = ops.add(ops.mul(ops.mean(raw, axis=1), scaler.scale), scaler.mean)
+        return {"prediction": values[:, 0] if scaler.one_vector else values}
 
 
 def _dense(X: Any) -> Any:

@@ -34,6 +34,7 @@ from chainrule.nn.normalization import BatchNorm2d as BatchNorm2d
 from chainrule.nn.normalization import GroupNorm as GroupNorm
 from chainrule.nn.normalization import LayerNorm as LayerNorm
 from chainrule.nn.normalization import update_bn as update_bn
+from chainrule.nn.onnx.net import OnnxNet as OnnxNet
 from chainrule.nn.pooling import AdaptiveAvgPool1d as AdaptiveAvgPool1d
 from chainrule.nn.pooling import AdaptiveAvgPool2d as AdaptiveAvgPool2d
 from chainrule.nn.pooling import AdaptiveMaxPool1d as AdaptiveMaxPool1d

@@ -25,6 +25,8 @@ _MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 class _Conv(Module):
     """What convolutions along any number of axes have in common."""
 
+    symbol: ClassVar[str] = "z"
+
     axes: ClassVar[int]
 
     def __init__(

@@ -10,7 +10,7 @@ tensor([[2., 2., 2.],
 """
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -29,6 +29,8 @@ class Dropout(Module):
     Elements along the axes `shared` are dropped together: of x (rows, time, features), -1 drops
     whole times, and 1 the same features at all times (Gal and Ghahramani, 2016).
     """
+
+    symbol: ClassVar[str] = "d"
 
     def __init__(
         self, p: float = 0.5, *, shared: int | Sequence[int] = (), seed: Any = None

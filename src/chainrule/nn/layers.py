@@ -7,7 +7,7 @@
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -31,6 +31,8 @@ class Linear(Module):
     >>> Linear(2, 1)(np.ones((3, 2))).shape
     (3, 1)
     """
+
+    symbol: ClassVar[str] = "z"
 
     def __init__(
         self,
@@ -96,6 +98,8 @@ class Activation(Module):
     >>> Activation("logistic", beta=2.0, trainable=["beta"]).count_parameters()
     1
     """
+
+    symbol: ClassVar[str] = "a"
 
     def __init__(
         self,
@@ -195,6 +199,8 @@ class Maxout(Module):
 class PReLU(Module):
     """ReLU whose slope below 0 is learned, one for all or one per channel (He et al., 2015)."""
 
+    symbol: ClassVar[str] = "a"
+
     def __init__(self, num_parameters: int = 1, init: float = 0.25) -> None:
         self.weight = Parameter(np.full(num_parameters, init))
         self.init = init
@@ -222,6 +228,8 @@ class PReLU(Module):
 @register
 class Embedding(Module):
     """A learned vector for each whole number from 0 to num_embeddings - 1."""
+
+    symbol: ClassVar[str] = "e"
 
     def __init__(
         self, num_embeddings: int, embedding_dim: int, *, std: float = 1.0, seed: Any = None

@@ -18,7 +18,7 @@ tuple or dictionary of these belongs to the module, under its name.
 import copy
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -86,6 +86,8 @@ class Module:
     """A function with parameters; a subclass writes `__init__` and `forward`."""
 
     training: bool = True
+    symbol: ClassVar[str] = "h"
+    """The letter for its result in explanations."""
 
     def forward(self, *inputs: Value, **settings: Any) -> Any:
         """Compute the output of the module."""

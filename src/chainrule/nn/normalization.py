@@ -21,6 +21,8 @@ from chainrule.nn.module import Buffer, Module, Parameter, register
 class _BatchNorm(Module):
     """What batch normalization of rows and of images have in common."""
 
+    symbol: ClassVar[str] = "u"
+
     places: ClassVar[tuple[str, ...]]
 
     def __init__(
@@ -134,6 +136,8 @@ class GroupNorm(Module):
     (3, 4, 5)
     """
 
+    symbol: ClassVar[str] = "u"
+
     def __init__(
         self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True
     ) -> None:
@@ -187,6 +191,8 @@ class GroupNorm(Module):
 @register
 class LayerNorm(Module):
     """Normalize each row by its own mean and variance (Ba et al., 2016)."""
+
+    symbol: ClassVar[str] = "u"
 
     def __init__(
         self,

@@ -18,6 +18,7 @@ from chainrule.ops.windows import per_axis
 class _Pool(Module):
     """What layers over windows have in common."""
 
+    symbol: ClassVar[str] = "p"
     axes: ClassVar[int]
     names: ClassVar[tuple[str, ...]]
 
@@ -187,6 +188,8 @@ class AdaptiveMaxPool2d(_AdaptiveMaxPool):
 @register
 class Flatten(Module):
     """Join the axes from `start_dim` to `end_dim` into one; by default all but the rows."""
+
+    symbol: ClassVar[str] = "f"
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         self.start_dim, self.end_dim = start_dim, end_dim

@@ -9,12 +9,12 @@ side by side in one array, so a step costs little more than that of one net of t
 """
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from chainrule import functional, ops
-from chainrule.graph import Value, no_grad
+from chainrule.graph import Value, no_grad, scope
 from chainrule.nn.checks import check_memory
 from chainrule.nn.init import generator
 from chainrule.nn.layers import Embedding
@@ -24,6 +24,8 @@ from chainrule.nn.module import Module, Parameter, register
 @register
 class StackedLinear(Module):
     """As many linear layers as there are members: (members, rows, in) to (members, rows, out)."""
+
+    symbol: ClassVar[str] = "z"
 
     def __init__(self, members: int, in_features: int, out_features: int) -> None:
         check_memory(members * out_features * in_features)
@@ -106,9 +108,12 @@ class TabularNet(Module):
 
     def forward(self, numbers: Value, categories: Value) -> Value:
         """Give the output of every member for every row."""
-        x = self._inputs(numbers, categories)
+        with scope("inputs"):
+            x = self._inputs(numbers, categories)
         for layer in self.layers[:-1]:
-            x = self.function(layer(x))
+            x = layer(x)
+            with scope(self.activation):
+                x = self.function(x)
         return ops.transpose(self.layers[-1](x), (1, 0, 2))
 
     def _inputs(self, numbers: Value, categories: Value) -> Value:

@@ -16,14 +16,28 @@ transposes too, so that gradients of any order are made of these three.
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from chainrule.dims import Shape, product
 from chainrule.errors import ShapeError
-from chainrule.graph import Value, dtype_of, shape_of
+from chainrule.graph import Array, Value, dtype_of, shape_of
 from chainrule.ops.kinds import Multilinear
 from chainrule.ops.linear import matmul, reshape, sum_op
 from chainrule.ops.loops import Parts
 from chainrule.ops.moving import slice_op
-from chainrule.ops.windows import Sizes, count_windows, fold_op, pad, per_axis, windows_op
+from chainrule.ops.notation import PRODUCT, Form, Notation
+from chainrule.ops.opset import Use, in_float32, in_onnx
+from chainrule.ops.source import call_in_numpy
+from chainrule.ops.windows import (
+    Sizes,
+    _run_fold,
+    _run_windows,
+    count_windows,
+    fold_op,
+    pad,
+    per_axis,
+    windows_op,
+)
 
 Pads = tuple[tuple[int, int], ...]
 """Zeros before and after each axis."""
@@ -146,6 +160,85 @@ conv_kernel = Multilinear(
         lambda v, x, g, size, **attrs: conv_op(x, v, **attrs),
     ],
 ).looped(Parts(_conv_kernel))
+
+
+# How they are written.
+
+
+def _weighed(words: str, mark: str, latex: str) -> Notation:
+    return Notation(
+        words,
+        Form(f"{{0}} {mark} {{1}}", PRODUCT, tight=(0, 1)),
+        Form(f"{{0}} {latex} {{1}}", PRODUCT, tight=(0, 1)),
+        elements="linear",
+    )
+
+
+conv_op.written(_weighed("the windows of {0}, weighed by {1}", "∗", r"\ast"))
+conv_input.written(_weighed("{0}, sent back through the kernel {1}", "∗ᵀ", r"\mathbin{\ast^\top}"))
+conv_kernel.written(_weighed("the windows of {0}, weighed by {1}", "∗ₖ", r"\mathbin{\ast_k}"))
+
+
+# In scripts.
+
+
+def _run_columns(x: Array, size: Sizes, stride: Sizes, padding: Pads, dilation: Sizes) -> Array:
+    """Give the windows of x with zeros around it: (rows, channels, *size, *counts)."""
+    return _run_windows(np.pad(x, ((0, 0), (0, 0), *padding)), size, stride, dilation)
+
+
+def _run_conv(
+    x: Array, w: Array, stride: Sizes, padding: Pads, dilation: Sizes, groups: int
+) -> Array:
+    """Weigh the windows of x: (rows, channels, *places) becomes (rows, units, *counts)."""
+    parts = _run_columns(x, w.shape[2:], stride, padding, dilation)
+    counts = parts.shape[w.ndim :]
+    parts = parts.reshape(len(x), groups, int(np.prod(w.shape[1:])), int(np.prod(counts)))
+    y: Array = w.reshape(groups, len(w) // groups, -1) @ parts
+    return y.reshape(len(x), len(w), *counts)
+
+
+def _run_conv_input(
+    g: Array, w: Array, shape: Sizes, stride: Sizes, padding: Pads, dilation: Sizes, groups: int
+) -> Array:
+    """Give the gradient of the input of conv, whose last axes have this shape."""
+    size, counts, n = w.shape[2:], g.shape[2:], len(g)
+    kernels = w.reshape(groups, len(w) // groups, -1)
+    results = g.reshape(n, groups, len(w) // groups, int(np.prod(counts)))
+    parts = (np.swapaxes(kernels, -1, -2) @ results).reshape(n, groups * w.shape[1], *size, *counts)
+    whole = tuple(k + a + b for k, (a, b) in zip(shape, padding))  # noqa: B905 (short in scripts)
+    inside = [slice(a, a + k) for k, (a, b) in zip(shape, padding)]  # noqa: B905
+    return _run_fold(parts, whole, size, stride, dilation)[(slice(None), slice(None), *inside)]
+
+
+def _run_conv_kernel(
+    x: Array, g: Array, size: Sizes, stride: Sizes, padding: Pads, dilation: Sizes, groups: int
+) -> Array:
+    """Give the gradient of the weights of conv, whose last axes have this size."""
+    parts = _run_columns(x, size, stride, padding, dilation)
+    n, units, channels, places = len(x), g.shape[1], x.shape[1] // groups, int(np.prod(g.shape[2:]))
+    parts = parts.reshape(n, groups, channels * int(np.prod(size)), places)
+    results = g.reshape(n, groups, units // groups, places)
+    w: Array = (results @ np.swapaxes(parts, -1, -2)).sum(axis=0)
+    return w.reshape(units, channels, *size)
+
+
+call_in_numpy(conv_op, _run_conv)
+call_in_numpy(conv_input, _run_conv_input)
+call_in_numpy(conv_kernel, _run_conv_kernel)
+
+
+# In ONNX; the transposes are exported as their parts.
+
+
+def _conv_in_onnx(use: Use) -> str:
+    a = use.attrs
+    pads = [*[before for before, _ in a["padding"]], *[after for _, after in a["padding"]]]
+    settings = {"strides": list(a["stride"]), "pads": pads, "dilations": list(a["dilation"])}
+    return in_float32(use, lambda given: use.node("Conv", *given, **settings, group=a["groups"]))
+
+
+in_onnx(conv_op, _conv_in_onnx)
 
 
 # What people call.

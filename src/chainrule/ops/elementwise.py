@@ -11,15 +11,32 @@ tensor([1.        , 2.71828183])
 """
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from chainrule.dims import Shape, broadcast_shapes
 from chainrule.graph import Array, Attrs, Tensor, Value, apply, dtype_of
+from chainrule.ops import helpers
 from chainrule.ops.kinds import Discrete, Elementwise, Multilinear
 from chainrule.ops.loops import Element, Map
 from chainrule.ops.normal import normal_cdf
+from chainrule.ops.notation import (
+    ATOM,
+    POWER,
+    PRODUCT,
+    SIGN,
+    SUM,
+    Form,
+    Notation,
+    bracket,
+    function,
+    silent,
+)
+from chainrule.ops.notation import sign as between
+from chainrule.ops.opset import Use, in_float32, in_onnx
+from chainrule.ops.source import Call, call_in_numpy, in_numpy
 
 
 def _sigmoid(x: Any) -> Any:
@@ -213,6 +230,154 @@ cast = Multilinear(
 identity = Multilinear(
     "identity", np.positive, lambda x: (x.shape, x.dtype), [lambda g, x: g]
 ).looped(Element(order=True))
+
+# How they are written.
+# fmt: off
+add.written(between("the sum of {0} and {1}", "+", "+", SUM, joins=True, neutral=0.0,
+                    repeated="mul"))
+sub.written(between("{0} minus {1}", "−", "-", SUM, tight=(1,), neutral=0.0))
+mul.written(Notation("the product of {0} and {1}", Form("{0}·{1}", PRODUCT),
+                     Form(r"{0} \cdot {1}", PRODUCT), joins=True, neutral=1.0, repeated="pow",
+                     arrays=(Form("{0} ⊙ {1}", PRODUCT), Form(r"{0} \odot {1}", PRODUCT))))
+div.written(Notation("{0} divided by {1}", Form("{0}/{1}", PRODUCT, tight=(1,)),
+                     Form(r"\frac{{0}}{{1}}", ATOM), neutral=1.0))
+pow.written(Notation("{0} to the power {1}", Form("{0}^{1}", POWER, tight=(0, 1)),
+                     Form("{{0}}^{{1}}", POWER, tight=(0,), open=(1,))))
+neg.written(Notation("minus {0}", Form("−{0}", SIGN, tight=(0,)), Form("-{0}", SIGN, tight=(0,))))
+maximum.written(Notation("the larger of {0} and {1}", Form("max({0}, {1})"),
+                         Form(r"\max\left({0}, {1}\right)")))
+minimum.written(Notation("the smaller of {0} and {1}", Form("min({0}, {1})"),
+                         Form(r"\min\left({0}, {1}\right)")))
+abs.written(Notation("the absolute value of {0}", Form("|{0}|"), Form(r"\left|{0}\right|")))
+exp.written(function("the exponential", "exp", r"\exp"))
+expm1.written(Notation("the exponential of {0}, minus 1", Form("(exp({0}) − 1)"),
+                       Form(r"\left(\exp\left({0}\right) - 1\right)")))
+log.written(function("the natural logarithm", "log", r"\log"))
+log1p.written(Notation("the natural logarithm of 1 plus {0}", Form("log(1 + {0})"),
+                       Form(r"\log\left(1 + {0}\right)")))
+sqrt.written(Notation("the square root of {0}", Form("√({0})"), Form(r"\sqrt{{0}}")))
+sin.written(function("the sine", "sin", r"\sin"))
+cos.written(function("the cosine", "cos", r"\cos"))
+tanh.written(function("the hyperbolic tangent", "tanh", r"\tanh"))
+sigmoid.written(replace(function("the logistic function", "σ", r"\sigma"),
+                        mirrored=lambda out: sub(1.0, out)))
+softplus.written(function("the softplus", "softplus"))
+silu.written(function("the SiLU", "silu"))
+ndtr.written(function("the normal distribution function", "Φ", r"\Phi"))
+less.written(bracket("whether {0} is less than {1}", "{0} < {1}", "{0} < {1}"))
+less_equal.written(bracket("whether {0} is at most {1}", "{0} ≤ {1}", r"{0} \le {1}"))
+equal.written(bracket("whether {0} equals {1}", "{0} = {1}", "{0} = {1}"))
+not_equal.written(bracket("whether {0} differs from {1}", "{0} ≠ {1}", r"{0} \ne {1}"))
+logical_and.written(bracket("whether {0} and {1}", "{0} and {1}", r"{0} \wedge {1}"))
+logical_or.written(bracket("whether {0} or {1}", "{0} or {1}", r"{0} \vee {1}"))
+logical_not.written(bracket("whether not {0}", "not {0}", r"\neg {0}"))
+is_finite.written(function("whether finite, 1 or 0,", "finite"))
+sign.written(function("the sign", "sign"))
+floor.written(Notation("{0} rounded down", Form("⌊{0}⌋"),
+                       Form(r"\left\lfloor {0} \right\rfloor")))
+stop_gradient.written(silent("{0}, taken as a constant", elements="same"))
+where.written(Notation("{1} where {0}, else {2}", Form("({1} if {0} else {2})"),
+                       Form(r"\begin{cases} {1} & {0} \\ {2} & \text{else} \end{cases}"),
+                       elements="choice"))
+cast.written(silent("{0}", elements="same"))
+identity.written(silent("{0}", elements="same"))
+# fmt: on
+
+
+def _cast_in_numpy(call: Call) -> str:
+    same = call.dtypes[0] == call.attrs["dtype"] and not call.weak[0]
+    return (
+        call.inputs[0]
+        if same
+        else f"np.asarray({call.inputs[0]}, {call.text(call.attrs['dtype'])})"
+    )
+
+
+in_numpy(cast, _cast_in_numpy)
+in_numpy(identity, "{0}")
+in_numpy(stop_gradient, "{0}")
+in_numpy(where, "np.where({0}, {1}, {2})")
+in_numpy(pow, "{0} ** {1}")
+call_in_numpy(sigmoid, helpers.sigmoid)
+call_in_numpy(silu, helpers.silu)
+call_in_numpy(softplus, helpers.softplus)
+call_in_numpy(ndtr, helpers.ndtr)
+
+
+# In ONNX.
+
+
+def _expm1_in_onnx(use: Use) -> str:
+    return use.node("Sub", use.node("Exp", use.aligned()[0]), use.constant(1, use.dtype))
+
+
+def _log1p_in_onnx(use: Use) -> str:
+    return use.node("Log", use.node("Add", use.aligned()[0], use.constant(1, use.dtype)))
+
+
+def _softplus_in_onnx(use: Use) -> str:
+    (x,) = use.aligned()
+    if use.dtype == np.float32:
+        return use.node("Softplus", x)
+    e = use.node("Exp", use.node("Neg", use.node("Abs", x)))
+    low = use.node("Log", use.node("Add", e, use.constant(1, use.dtype)))
+    return use.node("Add", use.node("Max", x, use.constant(0, use.dtype)), low)
+
+
+def _silu_in_onnx(use: Use) -> str:
+    (x,) = use.aligned()
+    return use.node("Mul", x, use.node("Sigmoid", x))
+
+
+def _ndtr_in_onnx(use: Use) -> str:
+    def both(inputs: list[str]) -> str:
+        half, one = use.constant(0.5, np.float32), use.constant(1, np.float32)
+        z = use.node("Mul", inputs[0], use.constant(math.sqrt(0.5), np.float32))
+        return use.node("Mul", use.node("Add", use.node("Erf", z), one), half)
+
+    return in_float32(use, both)
+
+
+def _truth_in_onnx(kind: str) -> Any:
+    def fact(use: Use) -> str:
+        return use.node(kind, *[use.input(k, np.bool_) for k in range(use.count)])
+
+    return fact
+
+
+def _where_in_onnx(use: Use) -> str:
+    branches = [use.input(k, use.dtype) for k in (1, 2)]
+    return use.node("Where", use.input(0, np.bool_), *branches)
+
+
+def _is_finite_in_onnx(use: Use) -> str:
+    if use.input_dtype(0).kind != "f":
+        return use.node("Equal", *[use.input(0)] * 2)
+    lost = [use.node(kind, use.input(0)) for kind in ("IsNaN", "IsInf")]
+    return use.node("Not", use.node("Or", *lost))
+
+
+# fmt: off
+for _op, _kind in ((add, "Add"), (sub, "Sub"), (mul, "Mul"), (div, "Div"), (pow, "Pow"),
+                   (neg, "Neg"), (maximum, "Max"), (minimum, "Min"), (abs, "Abs"), (exp, "Exp"),
+                   (log, "Log"), (sqrt, "Sqrt"), (sin, "Sin"), (cos, "Cos"), (tanh, "Tanh"),
+                   (sigmoid, "Sigmoid"), (less, "Less"), (less_equal, "LessOrEqual"),
+                   (equal, "Equal"), (sign, "Sign"), (floor, "Floor"), (identity, "Identity"),
+                   (stop_gradient, "Identity")):
+    in_onnx(_op, _kind)
+# fmt: on
+in_onnx(expm1, _expm1_in_onnx)
+in_onnx(log1p, _log1p_in_onnx)
+in_onnx(softplus, _softplus_in_onnx)
+in_onnx(silu, _silu_in_onnx)
+in_onnx(ndtr, _ndtr_in_onnx)
+in_onnx(not_equal, lambda use: use.node("Not", use.node("Equal", *use.aligned())))
+in_onnx(logical_and, _truth_in_onnx("And"))
+in_onnx(logical_or, _truth_in_onnx("Or"))
+in_onnx(logical_not, _truth_in_onnx("Not"))
+in_onnx(is_finite, _is_finite_in_onnx)
+in_onnx(where, _where_in_onnx)
+in_onnx(cast, lambda use: use.input(0, use.dtype))
 
 
 def square(x: Value) -> Value:

@@ -7,6 +7,7 @@ array([2., 4.])
 np.float64(1000.6931471805599)
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from chainrule.dims import Dim, Shape, product
 from chainrule.errors import ShapeError
 from chainrule.graph import Array, Tensor, Value, shape_of
 from chainrule.ops import elementwise as e
+from chainrule.ops import helpers
 from chainrule.ops.kinds import Discrete, General
 from chainrule.ops.linear import (
     all_axes,
@@ -26,6 +28,9 @@ from chainrule.ops.linear import (
 )
 from chainrule.ops.loops import Along, Element, Parts, Reduce
 from chainrule.ops.moving import put_along, take_along, take_along_op
+from chainrule.ops.notation import Form, Notation, function, given
+from chainrule.ops.opset import Use, in_onnx, without_onnx
+from chainrule.ops.source import Call, call_in_numpy, in_numpy
 
 
 def _infer_arg(x: Tensor, axis: int, keepdims: bool) -> tuple[Shape, Any]:
@@ -153,6 +158,82 @@ size_op = Discrete(
 uniform_op = Discrete(
     "uniform", _run_uniform, lambda key, shape: (shape, np.dtype(np.float64))
 ).looped(Element(lambda p: f"uniform({p.read(0, [])}, {p.flat()})", costly=True))
+
+
+# How they are written.
+
+
+def _log_softmax_opened(x: Value, axis: int) -> Value:
+    """Write log softmax as it is defined; it overflows where the op does not."""
+    return e.sub(x, e.log(sum_op(e.exp(x), axis=(axis,), keepdims=True)))
+
+
+max_op.written(
+    Notation("the largest of {0}", Form("max({*})"), Form(r"\max\left({*}\right)"), elements="line")
+)
+log_softmax_op.written(
+    replace(
+        function("the logarithm of the softmax", "log softmax", r"\log\,\mathrm{softmax}"),
+        elements="given",
+        letter="logp",
+        opened=_log_softmax_opened,
+    )
+)
+argmax_op.written(given("the place of the largest", "argmax", "i"))
+argsort_op.written(given("the order of the elements", "order", "i"))
+size_op.written(given("the number of elements", "count", "n"))
+uniform_op.written(given("random numbers from 0 to 1", "random", "u"))
+
+
+def _along_in_numpy(name: str) -> Any:
+    def source(call: Call) -> str:
+        keep = ", keepdims=True" * call.attrs["keepdims"]
+        return f"{name}({call.inputs[0]}, axis={call.text(call.attrs['axis'])}{keep})"
+
+    return source
+
+
+in_numpy(max_op, _along_in_numpy("np.max"))
+in_numpy(argmax_op, _along_in_numpy("np.argmax"))
+in_numpy(argsort_op, 'np.argsort({0}, axis={axis}, kind="stable")')
+in_numpy(size_op, lambda call: f"np.float64({call.text(product(call.attrs['dims']))})")
+call_in_numpy(log_softmax_op, helpers.log_softmax)
+
+
+# In ONNX.
+
+
+def _max_in_onnx(use: Use) -> str:
+    axis = use.attrs["axis"]
+    axes = use.constant(axis if isinstance(axis, tuple) else [axis], np.int64)
+    return use.node("ReduceMax", use.input(0), axes, keepdims=int(use.attrs["keepdims"]))
+
+
+def _argmax_in_onnx(use: Use) -> str:
+    x = use.input(0, np.int32 if use.input_dtype(0).kind == "b" else None)
+    keep = int(use.attrs["keepdims"])
+    return use.node("ArgMax", x, axis=use.attrs["axis"], keepdims=keep)
+
+
+def _argsort_in_onnx(use: Use) -> str:
+    axis = use.attrs["axis"]
+    x = use.input(0, np.int32 if use.input_dtype(0).kind == "b" else None)
+    k = use.sizes([use.shape[axis]])
+    return use.node("TopK", x, k, outputs=2, axis=axis, largest=0, sorted=1)
+
+
+def _size_in_onnx(use: Use) -> str:
+    sizes = use.sizes(use.attrs["dims"])
+    total = use.node("ReduceProd", sizes, use.constant([0], np.int64), keepdims=0)
+    return use.node("Cast", total, to=use.dtype)
+
+
+in_onnx(max_op, _max_in_onnx)
+in_onnx(log_softmax_op, lambda use: use.node("LogSoftmax", use.input(0), axis=use.attrs["axis"]))
+in_onnx(argmax_op, _argmax_in_onnx)
+in_onnx(argsort_op, _argsort_in_onnx)
+in_onnx(size_op, _size_in_onnx)
+in_onnx(uniform_op, without_onnx("it draws random numbers, and ONNX has other ones"))
 
 
 def max(x: Value, axis: Any = None, keepdims: bool = False) -> Value:  # noqa: A001

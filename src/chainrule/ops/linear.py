@@ -9,6 +9,7 @@ array([[1., 3.],
        [2., 4.]])
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,9 @@ from chainrule.graph import Tensor, Value, dtype_of, shape_of
 from chainrule.ops.elementwise import cast
 from chainrule.ops.kinds import Multilinear
 from chainrule.ops.loops import Along, Element, Parts, Place, Product, Reduce
+from chainrule.ops.notation import POWER, PRODUCT, Form, Notation, moved, silent
+from chainrule.ops.opset import Use, in_onnx, transposed
+from chainrule.ops.source import Call, in_numpy
 
 Axes = tuple[int, ...]
 
@@ -151,6 +155,157 @@ cumsum_op = Multilinear(
     lambda x, axis, reverse: (x.shape, _sum_dtype(x.dtype)),
     [lambda g, x, axis, reverse: cumsum_op(g, axis=axis, reverse=not reverse)],
 ).looped(Along(lambda attrs: "cumsum_reversed" if attrs["reverse"] else "cumsum"))
+
+
+# How they are written.
+
+_LOW = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+
+
+def _turned(between: str, turned: str) -> Callable[[dict[str, Any]], str]:
+    """Give a product of matrices, those that are transposed being written as `turned`."""
+
+    def template(attrs: dict[str, Any]) -> str:
+        marks = (attrs.get("transpose_a"), attrs.get("transpose_b"))
+        places = [f"{{{k}}}" for k in range(2)]
+        return between.join(
+            turned.replace("{0}", place) if mark else place
+            for place, mark in zip(places, marks, strict=True)
+        )
+
+    return template
+
+
+matmul_op.written(
+    Notation(
+        "the matrix product of {0} and {1}",
+        Form(_turned(" ", "{0}ᵀ"), PRODUCT, tight=(0, 1)),
+        Form(_turned(r" \, ", r"{{0}}^\top"), PRODUCT, tight=(0, 1)),
+        elements="linear",
+    )
+)
+sum_op.written(
+    moved(
+        "the sum of {0} over axis {axis}",
+        lambda attrs: f"Σ{_axes(attrs).translate(_LOW)}({{0}})",
+        lambda attrs: rf"\sum\nolimits_{{\mathrm{{axis}}\,{_axes(attrs)}}} \left({{0}}\right)",
+    )
+)
+spread.written(silent("{0}, repeated"))
+reshape_op.written(silent("{0}, in another shape"))
+transpose_op.written(
+    Notation(
+        "{0}, its axes exchanged",
+        Form("{0}ᵀ", POWER, tight=(0,)),
+        Form(r"{{0}}^\top", POWER, tight=(0,)),
+        elements="linear",
+    )
+)
+cumsum_op.written(
+    moved("the running sum of {0}", "cumsum({0})", r"\mathrm{cumsum}\left({0}\right)")
+)
+
+
+def _axes(attrs: dict[str, Any]) -> str:
+    return "".join(str(axis) for axis in attrs["axis"])
+
+
+def _product_in_numpy(call: Call) -> str:
+    return " @ ".join(
+        _turned_in_numpy(call, k) if call.attrs.get(f"transpose_{'ab'[k]}") else call.inputs[k]
+        for k in range(2)
+    )
+
+
+def _turned_in_numpy(call: Call, k: int) -> str:
+    x = call.inputs[k]
+    return f"{x}.T" if call.ndim(k) == 2 else f"np.swapaxes({x}, -1, -2)"
+
+
+def _sum_in_numpy(call: Call) -> str:
+    axes = call.attrs["axis"]
+    words = [call.inputs[0]]
+    if len(axes) != call.ndim(0) or not axes:
+        words.append(f"axis={call.text(axes[0] if len(axes) == 1 else axes)}")
+    return f"np.sum({', '.join(words + ['keepdims=True'] * call.attrs['keepdims'])})"
+
+
+def _spread_in_numpy(call: Call) -> str:
+    axes, x = call.attrs["axis"], call.inputs[0]
+    if not call.attrs["keepdims"] and axes != tuple(range(len(axes))):
+        x = f"np.expand_dims({x}, {call.text(axes)})"
+    return f"np.broadcast_to({x}, {call.text(call.attrs['shape'])})"
+
+
+def _transpose_in_numpy(call: Call) -> str:
+    axes, x = call.attrs["axes"], call.inputs[0]
+    return f"{x}.T" if axes == (1, 0) else f"np.transpose({x}, {call.text(axes)})"
+
+
+def _cumsum_in_numpy(call: Call) -> str:
+    axis, x = call.attrs["axis"], call.inputs[0]
+    if not call.attrs["reverse"]:
+        return f"np.cumsum({x}, axis={axis})"
+    return f"np.flip(np.cumsum(np.flip({x}, {axis}), axis={axis}), {axis})"
+
+
+in_numpy(matmul_op, _product_in_numpy)
+in_numpy(sum_op, _sum_in_numpy)
+in_numpy(spread, _spread_in_numpy)
+in_numpy(reshape_op, "np.reshape({0}, {shape})")
+in_numpy(transpose_op, _transpose_in_numpy)
+in_numpy(cumsum_op, _cumsum_in_numpy)
+
+
+# In ONNX.
+
+
+def _product_in_onnx(use: Use) -> str:
+    parts = []
+    for k, turned in enumerate(("transpose_a", "transpose_b")):
+        x, ndim = use.input(k, use.dtype), len(use.input_shape(k))
+        if use.attrs.get(turned):
+            perm = [*range(ndim - 2), ndim - 1, ndim - 2]
+            x = transposed(use, x, perm)
+        parts.append(x)
+    return use.node("MatMul", *parts)
+
+
+def _sum_in_onnx(use: Use) -> str:
+    x, axes = use.input(0, use.dtype), use.attrs["axis"]
+    if not axes:
+        return x
+    keep = int(use.attrs["keepdims"])
+    return use.node("ReduceSum", x, use.constant(axes, np.int64), keepdims=keep)
+
+
+def _spread_in_onnx(use: Use) -> str:
+    x = use.input(0)
+    if not use.attrs["keepdims"] and use.attrs["axis"]:
+        x = use.node("Unsqueeze", x, use.constant(use.attrs["axis"], np.int64))
+    return use.node("Expand", x, use.sizes(use.attrs["shape"]))
+
+
+def _reshape_in_onnx(use: Use) -> str:
+    shape = use.attrs["shape"]
+    unknown = [i for i, n in enumerate(shape) if not isinstance(n, int)]
+    if len(unknown) == 1 and all(n for n in shape):
+        sizes = use.constant([n if isinstance(n, int) else -1 for n in shape], np.int64)
+        return use.node("Reshape", use.input(0), sizes)
+    return use.node("Reshape", use.input(0), use.sizes(shape), allowzero=1)
+
+
+def _cumsum_in_onnx(use: Use) -> str:
+    axis = use.constant(use.attrs["axis"], np.int64)
+    return use.node("CumSum", use.input(0, use.dtype), axis, reverse=int(use.attrs["reverse"]))
+
+
+in_onnx(matmul_op, _product_in_onnx)
+in_onnx(sum_op, _sum_in_onnx)
+in_onnx(spread, _spread_in_onnx)
+in_onnx(reshape_op, _reshape_in_onnx)
+in_onnx(transpose_op, lambda use: transposed(use, use.input(0), use.attrs["axes"]))
+in_onnx(cumsum_op, _cumsum_in_onnx)
 
 
 def one_axis(axis: int, ndim: int, name: str) -> int:

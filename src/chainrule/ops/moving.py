@@ -16,6 +16,9 @@ from chainrule.ops.elementwise import mul
 from chainrule.ops.kinds import General, Multilinear
 from chainrule.ops.linear import one_axis, reshape, reshape_op, spread
 from chainrule.ops.loops import Element, Index, Place, Scatter
+from chainrule.ops.notation import moved
+from chainrule.ops.opset import Use, gathered, in_onnx, transposed, zeros
+from chainrule.ops.source import Call, in_numpy
 
 Slices = tuple[tuple[int | None, int | None, int], ...]  # start, stop, step of each axis
 
@@ -245,6 +248,168 @@ shift: General = General(
     _shift_jvp,
 ).looped(Element(_shifted))
 """Each element of x moved one place along the first axis, after `start`; back with `reverse`."""
+
+# How they are written.
+
+
+def _cut(attrs: dict[str, Any]) -> str:
+    """Write slices as Python does, those of a single element as its number."""
+    return ",".join(_cut_of_axis(*s) for s in attrs["slices"])
+
+
+def _cut_of_axis(start: int | None, stop: int | None, step: int) -> str:
+    if start is not None and stop == start + 1:
+        return str(start)
+    ends = ["" if n is None else str(n) for n in (start, stop)]
+    return ":".join([*ends, *([str(step)] if step != 1 else [])])
+
+
+# fmt: off
+slice_op.written(moved("a part of {0}", lambda attrs: f"{{0}}[{_cut(attrs)}]",
+                       lambda attrs: rf"{{0}}\left[{_cut(attrs)}\right]"))
+place.written(moved("{0} among zeros", lambda attrs: f"placed({{0}} at [{_cut(attrs)}])",
+                    lambda attrs: rf"\mathrm{{placed}}\left({{0}}, [{_cut(attrs)}]\right)"))
+take_op.written(moved("entries of {0} by the numbers {1}", "{0}[{1}]", r"{0}\left[{1}\right]"))
+scatter_add.written(moved("{0} added up at the places {1}", "added({0} at {1})",
+                          r"\mathrm{added}\left({0}, {1}\right)"))
+take_along_op.written(moved("the entry of each line of {0} that {1} names", "{0}[{1}]",
+                            r"{0}\left[{1}\right]"))
+put_along.written(moved("{0} at the place of each line that {1} names", "placed({0} at {1})",
+                        r"\mathrm{placed}\left({0}, {1}\right)"))
+concat_op.written(moved("what is joined of {0} and the others", "[{*}]", r"\left[{*}\right]"))
+shift.written(moved("the element before each of {0}", "before({0}; {1})",
+                    r"\mathrm{before}\left({0}; {1}\right)"))
+# fmt: on
+
+
+def _slice_in_numpy(call: Call) -> str:
+    parts = []
+    for n, (start, stop, step) in zip(call.shapes[0], call.attrs["slices"], strict=True):
+        ends = [
+            "" if i is None or (step > 0 and i == edge) else str(int(i))
+            for i, edge in ((start, 0), (stop, n))
+        ]
+        parts.append(":".join(ends + ([] if step == 1 else [str(int(step))])))
+    while parts and parts[-1] == ":":
+        parts.pop()
+    return f"{call.inputs[0]}[{', '.join(parts)}]" if parts else call.inputs[0]
+
+
+def _concat_in_numpy(call: Call) -> str:
+    if len(call.inputs) == 1:
+        return call.inputs[0]
+    return f"np.concatenate([{', '.join(call.inputs)}], axis={call.attrs['axis']})"
+
+
+def _take_in_numpy(call: Call) -> str:
+    x, i = call.inputs
+    return f"np.take({x}, {i}, axis={call.attrs['axis']})" if call.attrs["axis"] else f"{x}[{i}]"
+
+
+in_numpy(slice_op, _slice_in_numpy)
+in_numpy(take_op, _take_in_numpy)
+in_numpy(take_along_op, "np.take_along_axis({0}, {1}, {axis})")
+in_numpy(concat_op, _concat_in_numpy)
+
+
+# In ONNX.
+
+
+def _slice_in_onnx(use: Use) -> str:
+    far = 2**31 - 1
+    ends: list[list[int]] = [[], [], [], []]
+    for axis, (start, stop, step) in enumerate(use.attrs["slices"]):
+        if (start, stop, step) == (None, None, 1):
+            continue
+        first = (0 if step > 0 else far) if start is None else start
+        last = (far if step > 0 else -far) if stop is None else stop
+        for each, n in zip(ends, (first, last, axis, step), strict=True):
+            each.append(int(n))
+    if not ends[0]:
+        return use.input(0)
+    return use.node("Slice", use.input(0), *[use.constant(each, np.int64) for each in ends])
+
+
+def _place_in_onnx(use: Use) -> str:
+    """Put zeros behind each axis that is cut, and pick from it the elements or a zero."""
+    x = use.input(0)
+    for axis, (cut, n) in enumerate(zip(use.attrs["slices"], use.attrs["shape"], strict=True)):
+        if cut == (None, None, 1):
+            continue
+        places = range(*slice(*cut).indices(n))
+        if places.step == 1 and len(places):
+            before, after = places.start, n - places.stop
+            pads = [before, after]
+            x = use.node("Pad", x, use.constant(pads, np.int64), "", use.constant([axis], np.int64))
+            continue
+        index = np.full(n, len(places))
+        index[list(places)] = np.arange(len(places))
+        pads = [0, 1]
+        x = use.node("Pad", x, use.constant(pads, np.int64), "", use.constant([axis], np.int64))
+        x = gathered(use, x, index, axis)
+    return x
+
+
+def _take_along_in_onnx(use: Use) -> str:
+    x, index, axis = use.input(0), use.input(1, np.int64), use.attrs["axis"]
+    if tuple(use.input_shape(1)) != tuple(use.shape):
+        index = use.node("Expand", index, use.sizes(use.shape))
+    whole = list(use.shape)
+    whole[axis] = use.input_shape(0)[axis]
+    if tuple(use.input_shape(0)) != tuple(whole):
+        x = use.node("Expand", x, use.sizes(whole))
+    return use.node("GatherElements", x, index, axis=axis)
+
+
+def _put_along_in_onnx(use: Use) -> str:
+    shape = list(use.shape)
+    shape[use.attrs["axis"]] = use.input_shape(1)[use.attrs["axis"]]
+    x, index = use.input(0), use.input(1, np.int64)
+    if tuple(use.input_shape(0)) != tuple(shape):
+        x = use.node("Expand", x, use.sizes(shape))
+    kind = {"axis": use.attrs["axis"], "reduction": "add"}
+    return use.node("ScatterElements", zeros(use, use.shape), index, x, **kind)
+
+
+def _scatter_in_onnx(use: Use) -> str:
+    """Add along the first axis, to which the others are moved and back."""
+    axis, ndim, more = use.attrs["axis"], len(use.shape), len(use.input_shape(1))
+    x, size = use.input(0), use.attrs["size"]
+    first = [*range(axis, axis + more), *range(axis), *range(axis + more, ndim - 1 + more)]
+    x = transposed(use, x, first)
+    rest = [*use.shape[:axis], *use.shape[axis + 1 :]]
+    index = use.node("Unsqueeze", use.input(1, np.int64), use.constant([more], np.int64))
+    total = use.node("ScatterND", zeros(use, [size, *rest]), index, x, reduction="add")
+    return transposed(use, total, [*range(1, axis + 1), 0, *range(axis + 1, ndim)])
+
+
+def _concat_in_onnx(use: Use) -> str:
+    parts = [use.input(k, use.dtype) for k in range(use.count)]
+    return use.node("Concat", *parts, axis=use.attrs["axis"])
+
+
+def _shift_in_onnx(use: Use) -> str:
+    ends = ([1], [2**31 - 1]) if use.attrs["reverse"] else ([0], [-1])
+    cut = [use.constant(n, np.int64) for n in (*ends, [0])]
+    most = use.node("Slice", use.input(0, use.dtype), *cut)
+    start = use.node("Unsqueeze", use.input(1, use.dtype), use.constant([0], np.int64))
+    start = use.node("Expand", start, use.sizes([1, *use.shape[1:]]))
+    parts = (most, start) if use.attrs["reverse"] else (start, most)
+    return use.node("Concat", *parts, axis=0)
+
+
+def _take_in_onnx(use: Use) -> str:
+    return use.node("Gather", use.input(0), use.input(1, np.int64), axis=use.attrs["axis"])
+
+
+in_onnx(slice_op, _slice_in_onnx)
+in_onnx(place, _place_in_onnx)
+in_onnx(take_op, _take_in_onnx)
+in_onnx(take_along_op, _take_along_in_onnx)
+in_onnx(put_along, _put_along_in_onnx)
+in_onnx(scatter_add, _scatter_in_onnx)
+in_onnx(concat_op, _concat_in_onnx)
+in_onnx(shift, _shift_in_onnx)
 
 
 def concat(parts: Any, axis: int = 0) -> Value:

@@ -20,6 +20,8 @@ from chainrule.ops.kinds import Discrete, General, Multilinear
 from chainrule.ops.linear import reshape
 from chainrule.ops.loops import Element, Index, Parts, Place, Scatter
 from chainrule.ops.moving import place, put_along, take_along_op
+from chainrule.ops.notation import Form, Notation, given, moved
+from chainrule.ops.opset import Use, gathered, in_onnx, transposed, zeros
 
 Sizes = tuple[int, ...]
 # Transposes name ops that come later.
@@ -204,6 +206,86 @@ window_argmax = Discrete(
 window_max_op = General(
     "window_max", _run_window_max, _infer_window_max, _window_max_vjp, _window_max_jvp
 ).looped(Parts(_max_in_parts))
+
+
+# How they are written.
+
+windows_op.written(moved("the windows of {0}", "windows({0})", r"\mathrm{windows}\left({0}\right)"))
+fold_op.written(
+    moved("the windows {0}, laid back and added up", "fold({0})", r"\mathrm{fold}\left({0}\right)")
+)
+window_places.written(given("the places of a window", "places", "i"))
+window_argmax.written(given("the place of the largest of each window", "argmax", "i"))
+window_max_op.written(
+    Notation(
+        "the largest element of each window of {0}",
+        Form("window max({0})"),
+        Form(r"\mathrm{window\,max}\left({0}\right)"),
+        elements="given",
+        opened=_max_in_parts,
+    )
+)
+
+
+# In ONNX.
+
+
+def _places_of_windows(n: int, size: int, stride: int, dilation: int) -> Array:
+    """Give the places of the elements of windows on an axis of n: (size, count)."""
+    count = count_windows(n, size, stride, dilation)
+    places: Array = np.arange(count) * stride + np.arange(size)[:, None] * dilation
+    return places
+
+
+def _windows_in_onnx(use: Use) -> str:
+    """Pick the windows of one axis after the other, then put the axes within windows first."""
+    a, x, shape = use.attrs, use.input(0), use.input_shape(0)
+    axes = len(a["size"])
+    lead = len(shape) - axes
+    for i in reversed(range(axes)):
+        each = (shape[lead + i], a["size"][i], a["stride"][i], a["dilation"][i])
+        x = gathered(use, x, _places_of_windows(*each), lead + i)
+    within = [lead + 2 * i for i in range(axes)]
+    return transposed(use, x, [*range(lead), *within, *[i + 1 for i in within]])
+
+
+def _fold_in_onnx(use: Use) -> str:
+    """Add the elements of windows, as rows, to those of the whole, and turn rows back."""
+    a, shape = use.attrs, use.input_shape(0)
+    size, whole = a["size"], a["shape"]
+    lead = shape[: len(shape) - 2 * len(size)]
+    grid = np.arange(int(np.prod(whole))).reshape(whole)
+    places = _run_windows(grid, size, a["stride"], a["dilation"]).reshape(-1, 1)
+    rows = use.node("Reshape", use.input(0), use.sizes([product(lead), len(places)]))
+    rows = transposed(use, rows, [1, 0])
+    start = zeros(use, [grid.size, product(lead)])
+    index = use.constant(places, np.int64)
+    total = use.node("ScatterND", start, index, rows, reduction="add")
+    total = transposed(use, total, [1, 0])
+    return use.node("Reshape", total, use.sizes([*lead, *whole]))
+
+
+def _window_max_in_onnx(use: Use) -> str:
+    a, shape = use.attrs, use.input_shape(0)
+    lead = shape[: len(shape) - len(a["size"])]
+    images = [product(lead), 1, *shape[len(lead) :]]
+    x = use.node("Reshape", use.input(0), use.sizes(images))
+    settings = {"strides": list(a["stride"]), "dilations": list(a["dilation"])}
+    y = use.node("MaxPool", x, kernel_shape=list(a["size"]), **settings)
+    return use.node("Reshape", y, use.sizes(use.shape))
+
+
+def _window_places_in_onnx(use: Use) -> str:
+    a, shape = use.attrs, use.input_shape(0)
+    spatial = tuple(int(n) for n in shape[len(shape) - len(a["size"]) :])
+    grid = np.arange(int(np.prod(spatial)), dtype=np.int32).reshape(spatial)
+    return use.constant(_run_windows(grid, a["size"], a["stride"], a["dilation"]), np.int32)
+
+
+in_onnx(windows_op, _windows_in_onnx)
+in_onnx(fold_op, _fold_in_onnx)
+in_onnx(window_max_op, _window_max_in_onnx)
+in_onnx(window_places, _window_places_in_onnx)
 
 
 # What people call.

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chainrule.report.markup import Markup, coordinate, element, join, shorten, shorten_inside
+from chainrule.markup import Markup, coordinate, element, join, shorten, shorten_inside
 from chainrule.report.scale import labels
 
 WIDTH, HEIGHT, TALL = 400.0, 230.0, 330.0

@@ -15,13 +15,17 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from chainrule.markup import Markup, coordinate, element, join, shorten_inside
 from chainrule.report.axes import LETTER, TALL, WIDTH, Axes, chart, text
-from chainrule.report.markup import Markup, coordinate, element, join, shorten_inside
 from chainrule.report.scale import labels, log_ticks, number, percent, score, ticks
 
 MOST_POINTS = 1000  # of a scatter
 MOST_BARS = 20
 MOST_BUCKETS = 200  # of a line: each keeps its lowest and highest point
+FORMS = (  # of the marks of classes: circle, square, triangle, diamond, cross, bar
+    "m-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0z", "m-3.5-3.5h7v7h-7z", "m0-4.5l4.5 8h-9z",
+    "m0-5l5 5-5 5-5-5z", "m-4.5-1.5h3v-3h3v3h3v3h-3v3h-3v-3h-3z", "m-5-1.5h10v3h-10z",
+)  # fmt: skip
 LARGEST = 1e300  # numbers beyond are drawn there, so that their distances stay finite
 
 Floats = NDArray[np.float64]
@@ -42,8 +46,9 @@ def line_chart(
     about: str,
     mark: float | None = None,
     log: bool = False,
+    x_label: str = "epoch",
 ) -> Markup:
-    """Lines over epochs, named at their ends, with a mark at the best epoch.
+    """Lines over epochs or another axis, named at their ends, with a mark at the best epoch.
 
     Values that are not finite leave a gap; on a logarithmic axis, those not above zero too.
     """
@@ -56,11 +61,12 @@ def line_chart(
     first, last = float(epochs.min()), float(epochs.max())
     last = last if last > first else first + 1.0
     span = float(values.min()), float(values.max())
-    x_ticks = [tick for tick in ticks(first, last, whole=True) if first <= tick <= last]
+    whole = x_label == "epoch"
+    x_ticks = [tick for tick in ticks(first, last, whole=whole) if first <= tick <= last]
     y_ticks = log_ticks(*span, most=5) if log else ticks(*span, most=5)
     room = 16 + LETTER * max(len(shorten_inside(line.name, 12)) for line, _, _ in lines)
     axes = Axes(x_ticks or [first, last], y_ticks, (first, last), log, right=room)
-    parts = [axes.grid("epoch")]
+    parts = [axes.grid(x_label)]
     if mark is not None and first <= mark <= last:
         parts.append(_mark(axes, mark))
     for line, x, y in lines:
@@ -192,6 +198,67 @@ def calibration_chart(points: Sequence[tuple[float, float, float]], about: str) 
     equal = element("line", class_="equal", x1=axes.x(0), x2=axes.x(1), y1=axes.y(0), y2=axes.y(1))
     label = text(axes.left, 12, "share that was right", class_="axis")
     return chart(about, axes.grid("confidence"), equal, *dots, label, height=TALL)
+
+
+def region_chart(
+    edges: Sequence[Floats],
+    regions: NDArray[np.integer],
+    rows: Floats,
+    target: NDArray[np.integer],
+    names: Sequence[str],
+    about: str,
+) -> Markup:
+    """Regions of the plane by class, and rows as marks whose form and color tell their class.
+
+    ``edges`` are those of the cells along both axes, ``regions`` the classes (up, right) of cells.
+    """
+    (left, right), (low, high) = ((float(e[0]), float(e[-1])) for e in edges)
+    axes = Axes([left, right], [low, high], (left, right), height=TALL)
+    parts = [_cells(axes, edges, regions == k, k) for k in range(len(names))]
+    marks = [
+        text(axes.x(x), axes.y(low) + 17, label, "middle") for x, label in _within(left, right)
+    ]
+    marks += [text(axes.left - 6, axes.y(y) + 4, label, "end") for y, label in _within(low, high)]
+    spots = [
+        element("path", element("title", f"{names[k]}: {number(x)}, {number(y)}"),
+                class_=f"spot class-{k % len(FORMS)}",
+                d=f"M{axes.x(x):.1f} {axes.y(y):.1f}{FORMS[k % len(FORMS)]}")
+        for (x, y), k in zip(rows[_sample(len(rows))], target[_sample(len(rows))], strict=True)
+    ]  # fmt: skip
+    return chart(about, *parts, *spots, *marks, _class_names(axes, names), height=TALL)
+
+
+def _within(low: float, high: float) -> list[tuple[float, str]]:
+    """Give the ticks between two numbers, with their labels."""
+    every = ticks(low, high, most=5)
+    return [(x, label) for x, label in zip(every, labels(every), strict=True) if low <= x <= high]
+
+
+def _cells(
+    axes: Axes, edges: Sequence[Floats], mine: NDArray[np.bool_], number_of_class: int
+) -> Markup:
+    """Fill the cells of a class, those beside one another at once."""
+    found = []
+    for j, row in enumerate(mine):
+        steps = np.flatnonzero(np.diff(np.concatenate([[0], row.astype(np.int8), [0]])))
+        y0, y1 = axes.y(edges[1][j]), axes.y(edges[1][j + 1])
+        for start, stop in steps.reshape(-1, 2).tolist():
+            x0, x1 = axes.x(edges[0][start]), axes.x(edges[0][stop])
+            found.append(f"M{x0:.1f} {y0:.2f}H{x1:.1f}V{y1:.2f}H{x0:.1f}Z")
+    look = f"region class-{number_of_class % len(FORMS)}"
+    return element("path", class_=look, d="".join(found)) if found else Markup()
+
+
+def _class_names(axes: Axes, names: Sequence[str]) -> Markup:
+    """Tell the marks of the classes, below the chart."""
+    x, parts = axes.left, []
+    for k, name in enumerate(names[: len(FORMS)]):
+        form = f"M{x + 5:.1f} {axes.height - 10:.1f}{FORMS[k]}"
+        parts.append(element("path", class_=f"spot class-{k}", d=form))
+        shown = shorten_inside(name, 14)
+        parts.append(text(x + 14, axes.height - 6, shown, class_="axis"))
+        x += 30 + LETTER * len(shown)
+    return join(*parts)
 
 
 def _finite(x: ArrayLike, y: ArrayLike, positive: bool) -> tuple[Floats, Floats]:

@@ -52,12 +52,14 @@ class Report:
     """A fit, as ``render`` shows it. A part that is left out has no section on the page.
 
     ``history`` has one mapping per epoch: ``loss``, ``validation_loss``, ``train_score``,
-    ``validation_score`` and ``learning_rate`` are drawn, ``epoch`` counts from 1 if absent.
+    ``validation_score``, ``learning_rate`` and ``gradient_norm`` are drawn, ``epoch`` counts from 1
+    if absent.
     ``columns`` has ``name``, ``kind``, ``encoding`` and ``missing`` (a share). ``importance`` is
     (column, mean drop in score, standard deviation). ``confusion`` counts rows by true (row) and
     predicted (column) class, in the order of ``classes``. ``actual`` and ``predicted`` are the
     targets of a regression. ``calibration`` is (mean confidence, share that was right, rows) of
-    each bin. ``command`` and ``snippet`` show how to use the model, in a shell and in Python.
+    each bin. ``drawing`` is SVG of the net, ``explained`` markup that derives one prediction.
+    ``command`` and ``snippet`` show how to use the model, in a shell and in Python.
     """
 
     title: str
@@ -72,6 +74,7 @@ class Report:
     choices: Sequence[tuple[str, str, str]] = ()
     columns: Sequence[Mapping[str, object]] = ()
     summary: str = ""
+    drawing: str = ""
     importance: Sequence[tuple[str, float, float]] = ()
     classes: Sequence[object] = ()
     confusion: Sequence[Sequence[float]] | NDArray[np.generic] | None = None
@@ -79,6 +82,7 @@ class Report:
     actual: Numbers = ()
     predicted: Numbers = ()
     calibration: Sequence[tuple[float, float, float]] = ()
+    explained: str = ""
     notes: Sequence[str] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     command: str = ""

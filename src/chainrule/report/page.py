@@ -11,8 +11,8 @@ import os
 from collections.abc import Sequence
 
 from chainrule.atomic import atomic_write
+from chainrule.markup import Markup, element, join, name, shorten
 from chainrule.report.content import Report, ScoreRow
-from chainrule.report.markup import Markup, element, join, name, shorten
 from chainrule.report.scale import score
 from chainrule.report.sections import MOST_ROWS, TEXT, Section, sections
 from chainrule.report.tables import more, share_bar, table

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.markup import Markup, element, join, name, shorten
 from chainrule.report.charts import (
     MOST_BARS,
     MOST_POINTS,
@@ -24,7 +25,6 @@ from chainrule.report.charts import (
     scatter_chart,
 )
 from chainrule.report.content import Report
-from chainrule.report.markup import Markup, element, join, name, shorten
 from chainrule.report.scale import number, percent
 from chainrule.report.tables import (
     MOST_CLASSES,
@@ -65,7 +65,8 @@ def sections(report: Report) -> list[Section]:
         _inside(report),
         Section("choices", "What was chosen, and why", _choices(report)),
         Section("columns", "Columns", _columns(report)),
-        Section("model", "Model", _code(report.summary, "Summary of the model")),
+        Section("model", "Model", _model(report)),
+        Section("explained", "One prediction, every number", Markup(report.explained)),
         Section("use", "How to use it", _use(report)),
         Section("notes", "Notes", _notes(report)),
     ]
@@ -83,6 +84,8 @@ def _learning(report: Report) -> Markup:
     rates = _history(report, "learning_rate")
     if len(np.unique(rates[np.isfinite(rates)])) > 1:
         figures.append(_curve(report, "Learning rate", "learning_rate", ""))
+    if np.isfinite(_history(report, "gradient_norm")).any():
+        figures.append(_curve(report, "Gradient norm", "gradient_norm", ""))
     best = "" if report.best_epoch is None else f"; the best was epoch {report.best_epoch:,}"
     return _figures(figures, f"{len(report.history):,} epochs{best}.")
 
@@ -98,7 +101,7 @@ def _curve(report: Report, title: str, train: str, validation: str) -> Markup:
         Series("validation", epochs[looked], theirs, "validation"),
     ]
     if not validation:
-        series = [Series("rate", epochs, ours, "other")]
+        series = [Series(title.split()[-1], epochs, ours, "other")]
     log = validation != "validation_score" and _wide_range(np.concatenate([ours, theirs]))
     about = curve_words(title, ours.tolist(), theirs.tolist())
     return _figure(
@@ -222,6 +225,13 @@ def _columns(report: Report) -> Markup:
 
 def _missing(share: object) -> str:
     return percent(share) if isinstance(share, (int, float)) else number(None)
+
+
+def _model(report: Report) -> Markup:
+    weights = _code(report.summary, "Summary of the model")
+    if not report.drawing:
+        return weights
+    return _figures([_figure("The net", Markup(report.drawing)), _figure("Weights", weights)])
 
 
 def _use(report: Report) -> Markup:

@@ -9,8 +9,8 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from chainrule.markup import Markup, element, join, name
 from chainrule.report.content import ClassRow
-from chainrule.report.markup import Markup, element, join, name
 from chainrule.report.scale import number, percent, score
 
 MOST_CLASSES = 20  # in a heat map or a table

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from chainrule.markup import Markup, element, join, name
 from chainrule.report.content import Report, ScoreRow
-from chainrule.report.markup import Markup, element, join, name
 from chainrule.report.scale import number, percent, score
 
 _SHARES = ("accuracy", "R²", "r2")  # scores that are read as percent

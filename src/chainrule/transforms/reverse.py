@@ -12,6 +12,7 @@ np.float64(12.0)
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,13 @@ from chainrule.graph import (
     METHODS,
     OPS,
     Op,
+    Scope,
     Tensor,
     Value,
     ancestors,
     constant,
+    current_scope,
+    resumed,
     shape_of,
     value_of,
 )
@@ -45,22 +49,30 @@ def reverse(
     wrt: Sequence[Tensor],
     *,
     create_graph: bool = False,
+    cotangents_of: dict[int, Value] | None = None,
 ) -> list[Value]:
     """Give the cotangent of each tensor of `wrt`, or None where no output depends on it.
 
-    Cotangents are arrays; with `create_graph`, or in a trace, they are tensors of a new graph.
+    Cotangents are arrays; with `create_graph`, or in a trace, they are tensors of a new graph:
+    its scopes mirror those that the walk goes back through.
+    `cotangents_of` receives that of every node on the way, by its birth number.
     """
     nodes = ancestors(outputs)
     needed = _between(nodes, wrt)
     found: dict[int, Value] = {}
+    scopes: dict[int, Scope | None] = {}
     for out, g in zip(outputs, cotangents, strict=True):
         _accumulate(found, out, g)
     wanted_later = {x.birth for x in wrt}
     for node in reversed(nodes):
         if node.birth not in found or node.op is None or node.birth not in needed:
             continue
+        if node.op.kind == "discrete":  # asked for itself, and nothing before it has a gradient
+            continue
         keep = node.birth in wanted_later
         g = found[node.birth] if keep else found.pop(node.birth)
+        if cotangents_of is not None:
+            cotangents_of[node.birth] = g
         for x in node.inputs:
             if x.changed > node.birth:
                 raise GraphError(_stale(node.op))
@@ -68,10 +80,28 @@ def reverse(
         inputs = list(node.inputs) if symbolic else [x.value for x in node.inputs]
         wanted = [x.birth in needed for x in node.inputs]
         out = node if symbolic else node.value
-        for x, c in zip(node.inputs, node.op.vjp(g, out, inputs, node.attrs, wanted), strict=True):
-            if c is not None and x.birth in needed:
-                _accumulate(found, x, c)
+        with resumed(_mirrored(node.scope, scopes)) if symbolic else nullcontext():
+            given = node.op.vjp(g, out, inputs, node.attrs, wanted)
+            for x, c in zip(node.inputs, given, strict=True):
+                if c is not None and x.birth in needed:
+                    _accumulate(found, x, c)
     return [found.get(x.birth) for x in wrt]
+
+
+def _mirrored(group: Scope | None, known: dict[int, Scope | None]) -> Scope | None:
+    """Give the scope of what is computed backwards through a scope: ∂Linear through Linear.
+
+    `known` keeps those of one walk; the outermost are inside the current scope.
+    """
+    chain = []
+    while group is not None and id(group) not in known:
+        chain.append(group)
+        group = group.parent
+    found = current_scope() if group is None else known[id(group)]
+    for inner in reversed(chain):
+        found = known[id(inner)] = Scope(f"∂{inner.name}", found)
+        found.through = inner
+    return found
 
 
 def _between(nodes: list[Tensor], wrt: Sequence[Tensor]) -> set[int]:

@@ -88,10 +88,26 @@ def trace(f: Callable[..., Any], *specs: Any) -> Graph:
 
 def run(graph: Graph, *arrays: Any) -> tuple[Any, dict[Tensor, Array]]:
     """Evaluate a graph: give its output, and the new value of each buffer that it updates."""
+    results = [*flatten(graph.output), *graph.updates.values()]
+    values = _values(graph, arrays, {node.birth for node in results})
+    output = rebuild(graph.output, iter([values[x.birth] for x in flatten(graph.output)]))
+    return output, {buffer: values[new.birth] for buffer, new in graph.updates.items()}
+
+
+def evaluate(graph: Graph, *arrays: Any) -> dict[int, Any]:
+    """Give the value of every node of a graph, by its birth.
+
+    >>> graph = trace(lambda x: x * x + 1.0, Spec((), float))
+    >>> list(evaluate(graph, 3.0).values())
+    [array(3.), np.float64(9.0), 1.0, np.float64(10.0)]
+    """
+    return _values(graph, arrays, {node.birth for node in graph.nodes})
+
+
+def _values(graph: Graph, arrays: tuple[Any, ...], keep: set[int]) -> dict[int, Any]:
+    """Compute all nodes; what is not kept is forgotten after its last reader."""
     values, sizes = _bind(graph, arrays)
     last_reader = {x.birth: node.birth for node in graph.nodes for x in node.inputs}
-    results = [*flatten(graph.output), *graph.updates.values()]
-    keep = {node.birth for node in results}
     for node in graph.nodes:
         if node.birth in values:
             continue
@@ -103,8 +119,7 @@ def run(graph: Graph, *arrays: Any) -> tuple[Any, dict[Tensor, Array]]:
         for x in node.inputs:
             if last_reader[x.birth] == node.birth and x.birth not in keep:
                 values.pop(x.birth, None)
-    output = rebuild(graph.output, iter([values[x.birth] for x in flatten(graph.output)]))
-    return output, {buffer: values[new.birth] for buffer, new in graph.updates.items()}
+    return values
 
 
 def _bind(graph: Graph, arrays: tuple[Any, ...]) -> tuple[dict[int, Any], dict[str, int]]:

@@ -14,7 +14,7 @@ _UNSHOWABLE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\u202a-\u202e\u2066-\u2069]"
 )
 _BREAK = re.compile(r"([_./-])(?=\w)")
-_VOID = {"meta", "br", "rect", "line", "circle", "path"}
+_VOID = {"meta", "br", "input", "rect", "line", "circle", "ellipse", "path", "stop"}
 SHOWN_CHARACTERS = 40  # of a name; more of it is in the tooltip
 TOOLTIP_CHARACTERS = 80
 

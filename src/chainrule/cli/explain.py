@@ -1,0 +1,130 @@
+"""`chainrule explain`: every number of a prediction, or of a step of training."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chainrule.cli.account import Account
+from chainrule.cli.tables import read
+from chainrule.cli.use import MOST_CLASSES, Tabular, model_file, read_for, select_inputs
+from chainrule.errors import ConfigError, DataError
+from chainrule.estimators.rows import take_rows
+from chainrule.estimators.tabular import TabularClassifier
+from chainrule.explaining import explain
+from chainrule.loading import load
+from chainrule.nn.module import Module
+from chainrule.textbook import EXAMPLES, Example
+from chainrule.transforms.explain import Explanation
+
+
+def explain_example(name: str, options: dict[str, Any]) -> int:
+    """Explain an example from a book, and compare with what is printed there."""
+    example = EXAMPLES[name]()
+    explanation = example.explain()
+    text = explanation.text(**_settings(options))
+    account = Account()
+    account.line(f"{name}: {example.title}", "bold")
+    code = _show(explanation, text, account, options)
+    if example.quoted:
+        _compare(example, explanation, account)
+    return code
+
+
+def _compare(example: Example, explanation: Explanation, account: Account) -> None:
+    rows = example.comparison(explanation)
+    wrong = sum(bool(remark) for *_, remark in rows)
+    account.line(
+        f"Beside {example.source}: {len(rows) - wrong} of {len(rows)} numbers agree", "bold"
+    )
+    account.table(("number", "there", "here", "remark"), rows)
+    for remark in example.remarks:
+        account.bullet(remark)
+
+
+def explain_row(
+    model: Path, table: Path, target: str | None, row: int, options: dict[str, Any]
+) -> int:
+    """Explain what a model predicts for a row of a table, or with a target, a step on this row."""
+    loaded = load(model_file(model))
+    delimiter = options.pop("delimiter")
+    if not isinstance(loaded, Tabular):
+        return _explain_numbers(loaded, read(table, delimiter)[0], table, target, row, options)
+    full = read_for(loaded, table, delimiter)
+    if target is not None and target not in full.column_names:
+        raise ConfigError(f"--target {target}: {table} has no such column")
+    inputs = select_inputs(loaded, full, table, besides=target)
+    _check_row(row, inputs.num_rows, table)
+    chosen = take_rows(inputs, np.array([row]))
+    truth = None if target is None else [full.column(target)[row].as_py()]
+    explanation = loaded.explain(chosen, truth)
+    text = explanation.text(**_settings(options))
+    account = Account()
+    account.line(f"{table.name}, row {row}: predicted {loaded.predict(chosen)[0]}", "bold")
+    if isinstance(loaded, TabularClassifier) and len(loaded.classes_) <= MOST_CLASSES:
+        p = loaded.predict_proba(chosen)[0]
+        classes = [str(name) for name in loaded.classes_.tolist()]
+        account.table(
+            ("class", "probability"),
+            [(name, f"{x:.4f}") for name, x in zip(classes, p, strict=False)],
+        )
+    return _show(explanation, text, account, options)
+
+
+def _explain_numbers(
+    loaded: Any, full: Any, table: Path, target: str | None, row: int, options: dict[str, Any]
+) -> int:
+    """Explain what a module, or an estimator that takes numbers, makes of a row of them."""
+    if target is not None:
+        raise ConfigError(
+            f"--target is for models of tables; for a {type(loaded).__name__}, in Python: "
+            "chainrule.explain(model, loss, x, y)"
+        )
+    _check_row(row, full.num_rows, table)
+    module = loaded if isinstance(loaded, Module) else loaded.module_
+    cells = [full.column(name)[row].as_py() for name in full.column_names]
+    wrong = [name for name, x in zip(full.column_names, cells, strict=True)
+             if not isinstance(x, int | float)]  # fmt: skip
+    if wrong:
+        raise DataError(f"{table}, row {row}: column {wrong[0]!r} is no number, which a "
+                        f"{type(loaded).__name__} takes")  # fmt: skip
+    x = np.array([cells], module.parameters()[0].dtype)
+    explanation = explain(module, None, x, columns=[full.column_names])
+    text = explanation.text(**_settings(options))
+    account = Account()
+    account.line(f"{table.name}, row {row}", "bold")
+    return _show(explanation, text, account, options)
+
+
+def _check_row(row: int, rows: int, table: Path) -> None:
+    if not 0 <= row < rows:
+        raise ConfigError(f"--row {row}: expected a number from 0 to {rows - 1}; {table} has "
+                          f"{rows:,} rows, counted from 0")  # fmt: skip
+
+
+def _settings(options: dict[str, Any]) -> dict[str, Any]:
+    """Give what all ways to show an explanation take."""
+    return {
+        "level": options["level"] or None, "opened": options["opened"], "digits": options["digits"],
+    }  # fmt: skip
+
+
+def _show(explanation: Explanation, text: str, account: Account, options: dict[str, Any]) -> int:
+    """Print an explanation, write what was asked for, and check it; 1 if something is wrong."""
+    written = [path for path in (options["html"], options["latex"], options["json"]) if path]
+    if not written:
+        account.gap()
+        account.unbroken(text)
+        account.gap()
+    if options["html"]:
+        explanation.html(options["html"], **_settings(options))
+    if options["latex"]:
+        explanation.write(options["latex"], explanation.latex(**_settings(options)))
+    if options["json"]:
+        explanation.json(options["json"])
+    for path in written:
+        account.line(f"written: {path}")
+    verdict = explanation.verify()
+    account.line(f"Checked: {verdict}", "" if verdict.ok else "bold red")
+    account.gap()
+    return 0 if verdict.ok else 1

@@ -1,0 +1,1 @@
+"""Modules that consist of ONNX nodes: what `chainrule.from_onnx` gives."""
