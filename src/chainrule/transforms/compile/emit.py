@@ -249,20 +249,23 @@ def scatter_kernel(node: Node, memory: set[int], shares: dict[int, Node]) -> Ker
         for k in x.loop.parts(len(x.inputs))
     ]
     share = node.shape[0] if node.shape and all(nest.keeps_first for nest in nests) else None
-    zeros = f"range({frame.size(product_of(node.shape))})"
-    if share is not None:
-        rest = frame.size(product_of(node.shape[1:]))
-        zeros = f"range(first * {rest}, last * {rest})"
-    zero = assignment(f"{out}[k]", literal(0, node.dtype), node.dtype)
     lines = list(frame.lines[TOP])
+    inside = 0 if share is None else 1  # the nests go on inside of the loop that they share
+    if inside:
+        lines.append("for i0 in range(first, last):")
     if not covered:
-        lines += [f"for k in {zeros}:", _INDENT + zero]
+        rest = frame.size(product_of(node.shape[inside:]))
+        span = f"range(i0 * {rest}, i0 * {rest} + {rest})" if inside else f"range({rest})"
+        zero = assignment(f"{out}[k]", literal(0, node.dtype), node.dtype)
+        lines += [_INDENT * inside + f"for k in {span}:", _INDENT * (inside + 1) + zero]
     for nest in nests:
-        for depth, (name, n) in enumerate(nest.loops):
+        loops = nest.loops[inside:]
+        if not loops:
+            lines += [_INDENT * inside + line for line in nest.before]
+        for depth, (name, n) in enumerate(loops, start=inside):
             if depth == len(nest.loops) - 1:
                 lines += [_INDENT * depth + line for line in nest.before]
-            span = "first, last" if depth == 0 and share is not None else frame.size(n)
-            lines.append(_INDENT * depth + f"for {name} in range({span}):")
+            lines.append(_INDENT * depth + f"for {name} in range({frame.size(n)}):")
         lines += [_INDENT * len(nest.loops) + line for line in nest.body]
     roots = [Root(node, [], [], nest.target, [], []) for nest in nests]
     work = [(list(node.shape), 1), *[([n for _, n in x.loops], len(x.body)) for x in nests]]
