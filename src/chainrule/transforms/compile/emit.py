@@ -4,6 +4,8 @@ A kernel is a Python function on pieces of memory and whole numbers. Sizes are a
 same text serves layers of every width, and kernels with the same text are one function.
 """
 
+import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -27,6 +29,8 @@ from chainrule.transforms.compile.simplify import Node, Scatters, same_shape
 from chainrule.transforms.compile.structure import product_of
 
 _INDENT = "    "
+_FEW = 32
+"""Elements of a window that are taken in one by one, without a loop."""
 
 
 @dataclass
@@ -198,37 +202,60 @@ def _columns(root: Root, memory: set[int], shares: dict[int, Node]) -> Kernel:
     """Write a reduction whose results lie side by side in the innermost loop."""
     frame = Frame(memory)
     frame.shares = shares
-    node = root.node
-    value = write(root, frame, memory)
-    loop = node.loop
-    start = lowest(node.dtype) if loop.start == "lowest" else literal(0, node.dtype)
-    place = f"{frame.pointer(node)}[{frame.address(node.shape, root.home)}]"
-    step = assignment(place, loop.step.format(place, x=value), node.dtype)
-    sizes = [frame.size(n) for n in root.inner]
-    columns = "first, last" if not root.outer else sizes[-1]
+    turns = root.inner[:-1]
+    few = all(isinstance(n, Constant) for n in turns) and math.prod(map(int, turns)) <= _FEW
+    nest = _few_turns(root, frame) if few else _many_turns(root, frame)
     lines = list(frame.lines[TOP])
+    if few:
+        lines.insert(0, "narrow()")
     for depth, n in enumerate(root.outer):
         span = "first, last" if depth == 0 else frame.size(n)
         lines.append(_INDENT * depth + f"for i{depth} in range({span}):")
-    spans = list(zip(root.inner_names[:-1], sizes[:-1], strict=True))
-    if all(isinstance(n, Constant) for n in root.inner[:-1]):  # a few turns, written out by LLVM
-        step = assignment("s", loop.step.format("s", x=value), node.dtype)
-        body = [*frame.lines[OUTER], f"for j in range({columns}):", _INDENT + f"s = {start}"]
-        for depth, (name, span) in enumerate(spans, start=1):
-            body.append(_INDENT * depth + f"for {name} in range({span}):")
-        body += [_INDENT * (len(spans) + 1) + line for line in [*frame.lines[INNER], step]]
-        body.append(_INDENT + assignment(place, "s", node.dtype))
-    else:
-        body = [*frame.lines[OUTER], f"for j in range({columns}):", _INDENT + f"{place} = {start}"]
-        spans.append(("j", columns))
-        for depth, (name, span) in enumerate(spans):
-            body.append(_INDENT * depth + f"for {name} in range({span}):")
-        body += [_INDENT * len(spans) + line for line in [*frame.lines[INNER], step]]
-    lines += [_INDENT * len(root.outer) + line for line in body]
+    lines += [_INDENT * len(root.outer) + line for line in [*frame.lines[OUTER], *nest]]
     share = root.outer[0] if root.outer else root.inner[-1]
     work = [([*root.outer, *root.inner], len(frame.lines[INNER]) + 1)]
     split = "i0" if root.outer else "j"
     return _finished(frame, lines, share, [root], memory, work, split)
+
+
+def _many_turns(root: Root, frame: Frame) -> list[str]:
+    """Start a line of results, and take in one line of elements after the other."""
+    node = root.node
+    value = write(root, frame, frame.stored)
+    place, start = _line_of(root, frame)
+    step = assignment(place, node.loop.step.format(place, x=value), node.dtype)
+    sizes = [frame.size(n) for n in root.inner]
+    columns = sizes[-1] if root.outer else "first, last"
+    lines = [f"for j in range({columns}):", _INDENT + f"{place} = {start}"]
+    spans = [*zip(root.inner_names[:-1], sizes[:-1], strict=True), ("j", columns)]
+    for depth, (name, span) in enumerate(spans):
+        lines.append(_INDENT * depth + f"for {name} in range({span}):")
+    return lines + [_INDENT * len(spans) + line for line in [*frame.lines[INNER], step]]
+
+
+def _few_turns(root: Root, frame: Frame) -> list[str]:
+    """Take in all elements of one result after the other, written out."""
+    for name, span in zip(root.outer_names, root.outer, strict=True):
+        frame.loop(name, OUTER, span)
+    frame.loop(root.inner_names[-1], INNER, root.inner[-1])
+    node, dtype = root.node, None if root.node.loop.position else root.node.dtype
+    place, state = _line_of(root, frame)
+    for turn in itertools.product(*[range(int(n)) for n in root.inner[:-1]]):
+        at = dict(zip(root.inner_names, map(str, turn), strict=False))
+        value = frame.read(node.inputs[0], [at.get(i, i) for i in root.index], dtype)
+        state = frame.put(node.loop.step.format(state, x=value), INNER)
+    columns = frame.size(root.inner[-1]) if root.outer else "first, last"
+    store = assignment(place, state, node.dtype)
+    lines = [*frame.lines[INNER], store]
+    return [f"for j in range({columns}):", *[_INDENT + line for line in lines]]
+
+
+def _line_of(root: Root, frame: Frame) -> tuple[str, str]:
+    """Give the place of a result of a line, and the number it starts with."""
+    node = root.node
+    place = f"{frame.pointer(node)}[{frame.address(node.shape, root.home)}]"
+    start = lowest(node.dtype) if node.loop.start == "lowest" else literal(0, node.dtype)
+    return place, start
 
 
 def scatter_kernel(node: Node, memory: set[int], shares: dict[int, Node]) -> Kernel:
