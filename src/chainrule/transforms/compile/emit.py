@@ -401,7 +401,7 @@ def _finished(
     touched = [(x, at) for x, at in frame.loads]
     touched += [(root.node, root.home) for root in roots if root.node.order in memory]
     apart = {frame.shares.get(base(x).order, base(x)).order for x, at in touched
-             if not _starts_with(x, at, split) or base(x) is not x}  # fmt: skip
+             if not _starts_with(x, at, split)}  # fmt: skip
     return Kernel(
         [f"({', '.join(names)}):", _INDENT + "apart()", *[_INDENT + line for line in lines]],
         pointers,
@@ -416,6 +416,7 @@ def _finished(
 
 
 def _starts_with(x: Node, at: Sequence[str], split: str) -> bool:
-    """Whether the first axis of a load is the one that threads share."""
+    """Whether the first axis of a load is the one that threads share, in its memory too."""
     places = [i for n, i in zip(x.shape, at, strict=True) if not is_one(n)]
-    return bool(places) and places[0] == split
+    first, of_memory = squeezed(x.shape)[:1], squeezed(base(x).shape)[:1]
+    return bool(places) and places[0] == split and same_shape(first, of_memory)

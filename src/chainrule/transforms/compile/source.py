@@ -18,6 +18,7 @@ from chainrule.transforms.compile.calls import (
     Inner,
     Products,
     comment,
+    runs,
     set_meetings,
     set_owners,
 )
@@ -39,7 +40,7 @@ HEAD = 5
 
 _RESERVED = {
     *language.WORDS, "clocks", "first", "last", "meeting", "numbers", "range", "row", "scratch",
-    "short", "start", "step", "stop", "table", "thread", "threads",
+    "short", "start", "step", "stop", "table", "thread", "threads", "turn",
 }  # fmt: skip
 
 
@@ -74,6 +75,7 @@ class Text:
         self._size_names: list[str] = []
         self._known_sizes: dict[str, str] = {}
         self._taken: set[str] = set(_RESERVED)
+        self._by_turns = False
         self.calls, self.check_at = self._calls()
         set_owners(self.calls)
         set_meetings(self.calls, self.check_at)
@@ -208,15 +210,26 @@ class Text:
     def _program(self, kernels: dict[str, str]) -> str:
         steps: list[str] = []
         shared: dict[str, None] = {}
-        for i, call in enumerate(self.calls):
+        i = 0
+        for run in runs(self.calls, self.check_at):
             if i == self.check_at:
                 steps += self._check()
-            if call.meets:
+            if run[0].meets:
                 steps += _MEET
-            steps.append(f"# {comment(call)}")
-            steps += self._statement(call, shared)
-            if self.timed:
-                steps.append(f"tick(clocks, {i}, {len(self.calls)})")
+            self._by_turns = len(run) > 1
+            body: list[str] = []
+            for call in run:
+                body.append(f"# {comment(call)}")
+                body += self._statement(call, shared)
+                if self.timed:
+                    body.append(f"tick(clocks, {i}, {len(self.calls)})")
+                i += 1
+            if self._by_turns:
+                self._by_turns = False
+                first, last = self._part(run[0].share, 1, shared)
+                steps.append(f"for turn in range({first}, {last}):")
+                body = ["    " + line for line in body]
+            steps += body
         if self.check_at >= len(self.calls):
             steps += self._check()
         if self._meets:
@@ -344,7 +357,10 @@ class Text:
         return f"{self._size(product_of(x.shape[axis:]))} * {x.dtype.itemsize}"
 
     def _part(self, n: Any, stride: Any, shared: dict[str, None]) -> list[str]:
-        """Source of the first and the last of what a thread does of n."""
+        """Source of the first and the last of what a thread does of n, or a turn of a loop."""
+        if self._by_turns:
+            times = "" if isinstance(stride, int) and stride == 1 else f" * {self._size(stride)}"
+            return [f"turn{times}", f"(turn + 1){times}" if times else "turn + 1"]
         name = self._size(n)
         if name.isdigit():
             return [f"share({name}, thread, threads)", f"share({name}, thread + 1, threads)"]
@@ -385,20 +401,22 @@ class Text:
             which = self._which(x.shape[:-2], node.shape[:-2])
             step = self._size(product_of(x.shape[-2:]))
             places.append(f"at({name}, {which} * {step})" if which else name)
+        lines = self._multiply(how, m, n, k, places[0], lda, places[1], ldb, places[2], n, scratch)
+        if self._by_turns:
+            return lines
         first, last = self._part(product_of(node.shape[:-2]), 1, shared)
-        line = self._multiply(how, m, n, k, places[0], lda, places[1], ldb, places[2], n, scratch)
-        return [f"for stack in range({first}, {last}):", f"    {line[0]}"]
+        return [f"for turn in range({first}, {last}):", *["    " + line for line in lines]]
 
     def _which(self, own: Sequence[Any], whole: Sequence[Any]) -> str:
         """Source of the number of a matrix among those of an operand, whose stack broadcasts."""
         if same_shape(squeezed(own), squeezed(whole)):
-            return "stack" if squeezed(own) else ""
+            return "turn" if squeezed(own) else ""
         terms = []
         for k, n in enumerate(own):
             if not is_one(n):
                 after = self._size(product_of(whole[len(whole) - len(own) + k + 1 :]))
                 inside = self._size(product_of(own[k + 1 :]))
-                terms.append(f"stack // {after} % {self._size(n)} * {inside}")
+                terms.append(f"turn // {after} % {self._size(n)} * {inside}")
         return f"({' + '.join(terms)})" if terms else ""
 
     @staticmethod
