@@ -122,6 +122,17 @@ def _in_turns(call: Call) -> bool:
     )
 
 
+def goes_alone(calls: Sequence[Call], moving: set[int]) -> bool:
+    """Whether a thread touches its part alone of all that is written or moves, in every call."""
+    written = {order for call in calls for order in call.writes} | moving
+    return bool(calls) and all(
+        call.share is not None
+        and same_shape([call.share], [calls[0].share])
+        and (call.reads | call.writes) & written <= call.local
+        for call in calls
+    )
+
+
 def _disturbs(earlier: Call, call: Call) -> bool:
     common = (earlier.writes & (call.reads | call.writes)) | (earlier.reads & call.writes)
     if not common:

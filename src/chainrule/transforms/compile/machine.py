@@ -199,6 +199,7 @@ _WORDS: dict[str, Any] = language.WORDS | {
     "narrow": _narrow,
     "product": products.call_product,
     "tick": _tick,
+    "turn": products.turn,
     "run_steps": _run_steps,
     "share": register_jitable(language.share),
     "uint64s": _memory(types.uint64),

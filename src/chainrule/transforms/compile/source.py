@@ -18,6 +18,7 @@ from chainrule.transforms.compile.calls import (
     Inner,
     Products,
     comment,
+    goes_alone,
     runs,
     set_meetings,
     set_owners,
@@ -39,8 +40,8 @@ HEAD = 5
 """Entries of the table before the memory: numbers, meeting point, scratch and its bytes, clocks."""
 
 _RESERVED = {
-    *language.WORDS, "clocks", "first", "last", "meeting", "numbers", "range", "row", "scratch",
-    "short", "start", "step", "stop", "table", "thread", "threads", "turn",
+    *language.WORDS, "clocks", "first", "last", "meeting", "numbers", "one", "range", "row",
+    "scratch", "short", "start", "step", "stop", "table", "thread", "threads",
 }  # fmt: skip
 
 
@@ -227,13 +228,13 @@ class Text:
             if self._by_turns:
                 self._by_turns = False
                 first, last = self._part(run[0].share, 1, shared)
-                steps.append(f"for turn in range({first}, {last}):")
+                steps.append(f"for one in range({first}, {last}):")
                 body = ["    " + line for line in body]
             steps += body
-        if self.check_at >= len(self.calls):
+        if self.check_at >= len(self.calls) and self.checks:
             steps += self._check()
         if self._meets:
-            steps += _MEET
+            steps += _MEET_SHORT if self._apart else _MEET
         body = [*self._head(), "for step in range(start, stop):"]
         body += ["    " + line for line in [*self._top(shared), *steps] or ["pass"]]
         body.append("return stop")
@@ -286,9 +287,14 @@ class Text:
         """Whether there is work for more than one thread."""
         return any(call.share is not None or call.owner for call in self.calls)
 
+    @property
+    def _apart(self) -> bool:
+        """Whether each thread has its part of all steps, and needs nothing of another."""
+        return not self.checks and goes_alone(self.calls, self.moving)
+
     def _check(self) -> list[str]:
         if not self.checks:
-            return _MEET if self._meets else []
+            return _MEET if self._meets and not self._apart else []
         asked = " and ".join(f"is_finite({self._place(x)}[0])" for x in self.checks)
         meet = _MEET if self._meets else []
         return [*meet, f"if not ({asked}):", "    return step"]
@@ -328,14 +334,14 @@ class Text:
             self._size_names.append(names[what])
         length, back = self._size(node.shape[0]), bool(node.attrs["reverse"])
         whole, one = self._span(node, 0), self._span(node, 1)
-        lines = []
+        turned, lines = self._turned(node, inner)
         for what in ("first", "rest"):
             table = self._fresh(f"{stem}_table")
             lines.append(f"{table} = int64s({names[what]})")
             for k, x in enumerate(node.inputs):
                 if x.number is not None:
                     continue
-                address = f"address_of({self._place(x)})"
+                address = turned.get(k) or f"address_of({self._place(x)})"
                 if 0 < k <= node.attrs["body"].count and back:
                     address += f" + {self._span(x, 0)} - {self._span(x, 1)}"
                 if k == 0 and what == "rest":
@@ -352,6 +358,22 @@ class Text:
         lines.append(f"{run}, 1, {length}, {names['rest']}, thread, threads)")
         return lines
 
+    def _turned(self, node: Node, inner: Inner) -> tuple[dict[int, str], list[str]]:
+        """Transpose what all steps multiply by the transpose of: names of addresses, statements."""
+        names: dict[int, str] = {}
+        lines = []
+        for k, x in enumerate(node.inputs):
+            if inner.leaves[k].order not in inner.program.written.turned:
+                continue
+            names[k] = self._fresh(f"{node.op.name if node.op else ''}_turned")
+            self.sizes.append(replace(inner, what=k))
+            self._size_names.append(names[k])
+            kind, (rows, columns) = type_name(x.dtype), (self._size(n) for n in x.shape)
+            part = f"share({rows}, thread, threads), share({rows}, thread + 1, threads)"
+            given = f"{self._place(x)}, {kind}s({names[k]})"
+            lines.append(f"turn({given}, {rows}, {columns}, {part})")
+        return names, [*lines, *(_MEET if lines else [])]
+
     def _span(self, x: Node, axis: int) -> str:
         """Source of the bytes of the part of an array from an axis on."""
         return f"{self._size(product_of(x.shape[axis:]))} * {x.dtype.itemsize}"
@@ -360,7 +382,7 @@ class Text:
         """Source of the first and the last of what a thread does of n, or a turn of a loop."""
         if self._by_turns:
             times = "" if isinstance(stride, int) and stride == 1 else f" * {self._size(stride)}"
-            return [f"turn{times}", f"(turn + 1){times}" if times else "turn + 1"]
+            return [f"one{times}", f"(one + 1){times}" if times else "one + 1"]
         name = self._size(n)
         if name.isdigit():
             return [f"share({name}, thread, threads)", f"share({name}, thread + 1, threads)"]
@@ -405,18 +427,18 @@ class Text:
         if self._by_turns:
             return lines
         first, last = self._part(product_of(node.shape[:-2]), 1, shared)
-        return [f"for turn in range({first}, {last}):", *["    " + line for line in lines]]
+        return [f"for one in range({first}, {last}):", *["    " + line for line in lines]]
 
     def _which(self, own: Sequence[Any], whole: Sequence[Any]) -> str:
         """Source of the number of a matrix among those of an operand, whose stack broadcasts."""
         if same_shape(squeezed(own), squeezed(whole)):
-            return "turn" if squeezed(own) else ""
+            return "one" if squeezed(own) else ""
         terms = []
         for k, n in enumerate(own):
             if not is_one(n):
                 after = self._size(product_of(whole[len(whole) - len(own) + k + 1 :]))
                 inside = self._size(product_of(own[k + 1 :]))
-                terms.append(f"turn // {after} % {self._size(n)} * {inside}")
+                terms.append(f"one // {after} % {self._size(n)} * {inside}")
         return f"({' + '.join(terms)})" if terms else ""
 
     @staticmethod
@@ -425,6 +447,8 @@ class Text:
 
 
 _MEET = ["if threads > 1:", "    meet(meeting, threads)"]
+_MEET_SHORT = ["if threads > 1 and step + 1 == short:", "    meet(meeting, threads)"]
+"""The parts of threads are others in the short step."""
 
 
 def _is_product(call: Call) -> bool:
