@@ -98,15 +98,19 @@ def set_meetings(calls: Sequence[Call], check_at: int) -> None:
 def runs(calls: Sequence[Call], check_at: int) -> list[list[Call]]:
     """Gather calls that follow each other without a meeting and share out the same thing.
 
-    What one turn has made is still in the cache when the next call reads it, if all do the same
-    turn before they go on. A turn has to be worth the calls: a matrix at least.
+    What a call has made of a turn is still in the cache when the next one reads it, if all do the
+    same turn before they go on. A turn has to be worth the calls: a matrix at least.
     """
     found: list[list[Call]] = []
     for i, call in enumerate(calls):
-        last = found[-1][-1] if found else call
-        together = _in_turns(last) and _in_turns(call) and same_shape([last.share], [call.share])
-        if found and together and not call.meets and i != check_at:
-            found[-1].append(call)
+        run = found[-1] if found else []
+        together = (
+            not call.meets and i != check_at and _in_turns(call)
+            and any(call.reads & x.writes for x in run)
+            and _in_turns(run[-1]) and same_shape([run[-1].share], [call.share])
+        )  # fmt: skip
+        if together:
+            run.append(call)
         else:
             found.append([call])
     return found
