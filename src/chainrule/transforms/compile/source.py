@@ -28,9 +28,9 @@ from chainrule.transforms.compile.emit import (
     along_kernel,
     copy_kernel,
     group_kernel,
-    scatter_kernel,
 )
 from chainrule.transforms.compile.frame import base, squeezed, type_name
+from chainrule.transforms.compile.scatter import scatter_kernel
 from chainrule.transforms.compile.schedule import Group, Schedule, Step, is_one
 from chainrule.transforms.compile.sharing import sharing
 from chainrule.transforms.compile.simplify import Node, Scatters, same_shape
