@@ -302,8 +302,8 @@ def test_threads_meet_in_the_steps_only_where_they_need_each_other():
         (found,) = Program(graph.inputs, [graph.output]).written.inner.values()
         return found.program.source
 
-    assert "and step + 1 == short" in inner(lambda h, x: ops.tanh(h + x))
-    assert "and step + 1 == short" not in inner(lambda h, x: ops.cumsum(h + x, axis=1))
+    assert "and 0 <= short - step <= 1" in inner(lambda h, x: ops.tanh(h + x))
+    assert "and 0 <= short - step <= 1" not in inner(lambda h, x: ops.cumsum(h + x, axis=1))
 
 
 def test_check_layer_with_an_initial_state_and_every_option():

@@ -447,8 +447,8 @@ class Text:
 
 
 _MEET = ["if threads > 1:", "    meet(meeting, threads)"]
-_MEET_SHORT = ["if threads > 1 and step + 1 == short:", "    meet(meeting, threads)"]
-"""The parts of threads are others in the short step."""
+_MEET_SHORT = ["if threads > 1 and 0 <= short - step <= 1:", "    meet(meeting, threads)"]
+"""Before and after the short step, in which the parts of threads are others."""
 
 
 def _is_product(call: Call) -> bool:
