@@ -57,11 +57,13 @@ REASONS = {
     "the peak of both; the update, the sums of the gradient norm and the meetings of the threads "
     "are what is left beside the products, which run at the peak.",
     "wide": "Adam moves 230 MB in a step, which both cores wait for.",
-    "lenet": "The products take half of the time and run at 30 to 80 % of the peak, since they are "
-    "of 6 and 16 rows; cutting out windows, putting gradients back and pooling take the rest.",
+    "lenet": "The products take half of the time and run at 27 to 80 % of the peak, since they are "
+    "of 6 and 16 rows, and those of the weights' gradients turn windows; cutting out windows, "
+    "putting gradients back and pooling take the rest.",
     "lstm": "A step of the recurrence multiplies 32 by 128 by 512 and computes five functions of "
-    "each unit: 31 µs, of which 18 are the product at the peak; weights are turned anew in each "
-    "step. The derivatives of the gates, 12 MB, go through memory once.",
+    "each unit; the product is half of it, at the peak. The derivatives of the gates, 12 MB, go "
+    "through memory once, and the gradient of the gates is computed in each step back and again "
+    "for all steps.",
     "gru": "As for the LSTM; with two threads the times of a step vary with the other processes.",
     "bilstm": "As for the LSTM; PyTorch's compiled layer is as near to the peak.",
     "predict 1": "The weights are 0.94 MB, which takes 8 µs to read from the second-level cache "

@@ -13,7 +13,8 @@ pytest.importorskip("numba")
 from numba import njit, types
 from numba.extending import intrinsic
 
-from chainrule.transforms.compile.products import address, call_product, scratch_size
+from chainrule.transforms.compile import language
+from chainrule.transforms.compile.products import address, call_product, scratch_size, turn
 
 FORMS = list(itertools.product([0, 1], [0, 1]))
 FEW = [1, 2, 5, 8, 13, 16, 17, 33]
@@ -167,3 +168,22 @@ def test_reads_nothing_outside(form):
 def test_other_types_have_no_product():
     with pytest.raises(KeyError):
         address("int64")
+
+
+@njit
+def run_turn(x, out, shape, part, like):
+    turn(pointer(x, like), pointer(out, like), shape[0], shape[1], part[0], part[1])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(1, 1), (16, 16), (33, 40), (5, 70), (64, 3)])
+def test_a_matrix_is_turned_in_parts(shape, dtype):
+    x = np.arange(shape[0] * shape[1], dtype=dtype).reshape(shape)
+    out, slow = np.full((2, x.size + 8), np.nan, dtype)
+    middle = shape[0] // 3
+    for part in [(0, middle), (middle, shape[0])]:
+        run_turn(x.ctypes.data, out.ctypes.data, shape, part, x.ravel())
+        language.turn(x.ravel(), slow, *shape, *part)
+    for found in (out, slow):
+        np.testing.assert_array_equal(found[: x.size].reshape(shape[::-1]), x.T)
+        assert np.isnan(found[x.size :]).all()

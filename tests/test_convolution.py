@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
+import chainrule as cr
 from chainrule import losses, nn, ops, optim, train, vjp
 from chainrule.errors import ConfigError, ShapeError
 from chainrule.graph import value_of
@@ -191,3 +192,23 @@ def test_compiled_steps_of_a_convolutional_net(how):
         histories.append([row["loss"] for row in history])
     np.testing.assert_allclose(histories[0], histories[1], rtol=1e-4, atol=1e-5)
     assert histories[0][-1] < 0.5 * histories[0][0]
+
+
+@pytest.mark.parametrize("size", [2, 6], ids=["written out", "in loops"])
+def test_windows_of_few_and_of_many_elements_are_compiled(size):
+    def gradient(x):
+        return cr.grad(lambda z: ops.sum(nn.MaxPool2d(size)(z) ** 2))(x)
+
+    x = RNG.integers(0, 5, (3, 2, 13, 13)).astype(np.float64)
+    np.testing.assert_allclose(cr.compile(gradient, x, plain=True)(x), gradient(x))
+
+
+def test_a_row_goes_through_all_calls_before_the_next():
+    net = nn.Sequential(nn.Conv2d(2, 3, 3, seed=0), nn.MaxPool2d(2)).eval()
+    program = cr.compile(net, cr.Spec(("rows", 2, 8, 8), np.float32), plain=True)
+    start = program.source.index("for one in range(rows_first, rows_last):")
+    rest = program.source[start:]
+    assert rest.count("for one in") == 1
+    assert [rest.count(call) for call in ("loop_1(", "product(", "loop_2(")] == [1, 1, 1]
+    x = RNG.normal(size=(5, 2, 8, 8)).astype(np.float32)
+    np.testing.assert_allclose(program(x), net(x).value, rtol=1e-5, atol=1e-6)

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule import grad, nn, ops, optim, tensor, train, vjp
+from chainrule import Spec, grad, nn, ops, optim, tensor, trace, train, vjp
 from chainrule.errors import ConfigError, GraphError, ShapeError
 from chainrule.graph import ancestors, value_of
 from chainrule.scan import scan
 from chainrule.testing import check_layer, check_op
+from chainrule.transforms.compile.program import Program
 
 RNG = np.random.default_rng(0)
 KINDS = [nn.RNN, nn.LSTM, nn.GRU]
@@ -293,6 +294,16 @@ def test_threads_give_the_same_bits():
     x = RNG.normal(size=(40, 9, 3)).astype(np.float32)
     one, two = (cr.compile(layer, x, threads=n) for n in (1, 2))
     assert one(x).tobytes() == two(x).tobytes()
+
+
+def test_threads_meet_in_the_steps_only_where_they_need_each_other():
+    def inner(step):
+        graph = trace(lambda x: scan(step, np.zeros((6, 4)), [x]), Spec((3, 6, 4), float))
+        (found,) = Program(graph.inputs, [graph.output]).written.inner.values()
+        return found.program.source
+
+    assert "and 0 <= short - step <= 1" in inner(lambda h, x: ops.tanh(h + x))
+    assert "and 0 <= short - step <= 1" not in inner(lambda h, x: ops.cumsum(h + x, axis=1))
 
 
 def test_check_layer_with_an_initial_state_and_every_option():

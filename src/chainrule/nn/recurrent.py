@@ -246,6 +246,15 @@ def _affine(x: Value, weights: tuple[Value, ...], which: int) -> Value:
     return ops.add(y, weights[2 + which]) if len(weights) > 2 else y
 
 
+def _sums(x: Value, h: Value, weights: tuple[Value, ...]) -> Value:
+    """Give W_ih x + W_hh h + b_ih + b_hh.
+
+    Both biases are added to W_hh h: no pass over all steps adds one to W_ih x.
+    """
+    given, held = (_affine(y, weights[:2], k) for k, y in enumerate((x, h)))
+    return ops.add(given, ops.add(held, ops.add(*weights[2:])) if len(weights) > 2 else held)
+
+
 @register
 class RNN(_Recurrent):
     """h' = tanh(W_ih x + b_ih + W_hh h + b_hh), or relu (Elman, 1990), as in PyTorch.
@@ -267,7 +276,7 @@ class RNN(_Recurrent):
         super().__init__(input_size, hidden_size, num_layers, *args, **settings)
 
     def _step(self, h: Value, x: Value, *weights: Value) -> Value:
-        z = ops.add(_affine(x, weights, 0), _affine(h, weights, 1))
+        z = _sums(x, h, weights)
         return ops.tanh(z) if self.nonlinearity == "tanh" else ops.maximum(0.0, z)
 
     def config(self) -> dict[str, Any]:
@@ -306,7 +315,7 @@ class LSTM(_Recurrent):
 
     def _step(self, carry: Value, x: Value, *weights: Value) -> tuple[Value, ...]:
         h, c = self._parts(carry, 2)
-        z = ops.add(_affine(x, weights, 0), _affine(h, weights, 1))
+        z = _sums(x, h, weights)
         i, f, g, o = self._parts(z, 4)
         i, f, g, o = ops.sigmoid(i), ops.sigmoid(f), ops.tanh(g), ops.sigmoid(o)
         c = ops.add(ops.mul(f, c), ops.mul(i, g))

@@ -44,12 +44,13 @@ class Compiled:
         names = {(n.names[0] if isinstance(n, Dim) else "") for x in graph.inputs for n in x.shape}
         self._rows = "".join(names) if len(names - {""}) == 1 else ""
         streams = [x for x in (*graph.inputs, *self.outputs) if self._is_rows(x)]
+        fixed = [x for x in graph.nodes if x.value is not None and x not in graph.updates]
         self.program = Program(
-            graph.inputs, self.outputs, graph.updates, streams=streams, turn=True
+            graph.inputs, self.outputs, graph.updates, streams=streams, turn=fixed
         )
         self._in_blocks = bool(streams) and self._rows_are_apart()
         if not self._in_blocks:
-            self.program = Program(graph.inputs, self.outputs, graph.updates, turn=True)
+            self.program = Program(graph.inputs, self.outputs, graph.updates, turn=fixed)
         self.plain = plain
         self.threads = 1 if plain else usable_threads(threads)
         self._leaves = [self.program.leaves[x.birth] for x in graph.inputs]

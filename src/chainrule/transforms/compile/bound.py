@@ -200,7 +200,7 @@ class Bound:
             return self._callback(n.node)
         if isinstance(n, Inner):
             inner = self.inner(n, sizes)
-            return inner.code if n.what == "code" else inner.tables[n.what == "rest"].ctypes.data
+            return inner.address(n.what)
         if isinstance(n, Products):
             return 0 if self._machine is None else int(self._machine.products.address(n.dtype))
         return self.number(n, sizes)
@@ -300,10 +300,21 @@ class InnerBound:
                 self.bound.move(leaf, sign * _elements(outer, given.shape[k > 0 :], sizes))
         self.bound.move(n.result, sign * _elements(outer, node.shape[1:], sizes))
         self.tables = [self.bound.table, self.bound.table.copy()]
+        self.turned = {
+            k: room((_elements(outer, node.inputs[k].shape, sizes),), leaf.dtype)
+            for k, leaf in enumerate(n.leaves)
+            if leaf.order in program.written.turned
+        }
         if outer._machine is None:
             self.code = language.keep(self.bound.call)
         else:
             self.code = outer._machine.code_address(program.source)
+
+    def address(self, what: str | int) -> int:
+        """Give the address that a program asks for (`Inner`)."""
+        if isinstance(what, int):
+            return int(self.turned[what].ctypes.data)
+        return self.code if what == "code" else int(self.tables[what == "rest"].ctypes.data)
 
 
 def _elements(bound: Bound, shape: Sequence[Any], sizes: Mapping[str, int]) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chainrule.ops.loops import Reduce
+from chainrule.ops.loops import Product, Reduce
 from chainrule.transforms.compile.emit import Kernel
 from chainrule.transforms.compile.frame import squeezed
 from chainrule.transforms.compile.simplify import Node, same_shape
@@ -48,14 +48,15 @@ class Foreign:
 class Inner:
     """What a program needs of the steps inside a node: their `code`, or a table, `first` or `rest`.
 
-    `leaves` are the nodes of the inputs in the program of a step, `result` that of the carry.
+    A number asks for memory in which that input lies transposed. `leaves` are the nodes of the
+    inputs in the program of a step, `result` that of the carry.
     """
 
     node: Node
     program: Any
     leaves: list[Node]
     result: Node
-    what: str = "code"
+    what: str | int = "code"
 
 
 def comment(call: Call) -> str:
@@ -92,6 +93,48 @@ def set_meetings(calls: Sequence[Call], check_at: int) -> None:
             call.meets = True
             since = []
         since.append(call)
+
+
+def runs(calls: Sequence[Call], check_at: int) -> list[list[Call]]:
+    """Gather calls that follow each other without a meeting and share out the same thing.
+
+    What a call has made of a turn is still in the cache when the next one reads it, if all do the
+    same turn before they go on. A turn has to be worth the calls: a matrix at least.
+    """
+    found: list[list[Call]] = []
+    for i, call in enumerate(calls):
+        run = found[-1] if found else []
+        together = (
+            not call.meets and i != check_at and _in_turns(call)
+            and any(call.reads & x.writes for x in run)
+            and _in_turns(run[-1]) and same_shape([run[-1].share], [call.share])
+        )  # fmt: skip
+        if together:
+            run.append(call)
+        else:
+            found.append([call])
+    return found
+
+
+def _in_turns(call: Call) -> bool:
+    """Whether each turn of what threads share computes a matrix or more."""
+    if call.share is None or (call.kernel is None and not isinstance(call.node.loop, Product)):
+        return False
+    return all(
+        len(squeezed(x.shape)) > 2 and same_shape([x.shape[0]], [call.share])
+        for x in (call.kernel.roots if call.kernel is not None else [call.node])
+    )
+
+
+def goes_alone(calls: Sequence[Call], moving: set[int]) -> bool:
+    """Whether a thread touches its part alone of all that is written or moves, in every call."""
+    written = {order for call in calls for order in call.writes} | moving
+    return bool(calls) and all(
+        call.share is not None
+        and same_shape([call.share], [calls[0].share])
+        and (call.reads | call.writes) & written <= call.local
+        for call in calls
+    )
 
 
 def _disturbs(earlier: Call, call: Call) -> bool:

@@ -4,9 +4,11 @@ A kernel is a Python function on pieces of memory and whole numbers. Sizes are a
 same text serves layers of every width, and kernels with the same text are one function.
 """
 
+import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from chainrule.dims import Constant
 from chainrule.ops.loops import Along, Reduce
@@ -23,10 +25,12 @@ from chainrule.transforms.compile.frame import (
     squeezed,
 )
 from chainrule.transforms.compile.schedule import Group, Root, is_one, write
-from chainrule.transforms.compile.simplify import Node, Scatters, same_shape
+from chainrule.transforms.compile.simplify import Node, same_shape
 from chainrule.transforms.compile.structure import product_of
 
-_INDENT = "    "
+INDENT = "    "
+_FEW = 32
+"""Elements of a window that are taken in one by one, without a loop."""
 
 
 @dataclass
@@ -116,9 +120,9 @@ class _Rows:
         lines = list(frame.lines[TOP])
         for depth, _ in enumerate(outer):
             span = "first, last" if depth == 0 else frame.size(outer[depth])
-            lines.append(_INDENT * depth + f"for i{depth} in range({span}):")
-        lines += [_INDENT * len(outer) + line for line in self.body]
-        kernel = _finished(frame, lines, share, group.roots, self.memory, self.work, split)
+            lines.append(INDENT * depth + f"for i{depth} in range({span}):")
+        lines += [INDENT * len(outer) + line for line in self.body]
+        kernel = finished(frame, lines, share, group.roots, self.memory, self.work, split)
         if self.flat and share is not None:
             kernel.stride = product_of(self.sizes[1:])
             kernel.local |= {x.order for x in kernel.pointers if squeezed(x.shape)}
@@ -152,9 +156,9 @@ class _Rows:
             self.body += starts
             for depth, (name, n) in enumerate(zip(names, inner, strict=True)):
                 span = "first, last" if split and depth == 0 else frame.size(n)
-                self.body.append(_INDENT * depth + f"for {name} in range({span}):")
+                self.body.append(INDENT * depth + f"for {name} in range({span}):")
             statements = frame.lines[INNER] + updates + stores
-            self.body += [_INDENT * len(inner) + line for line in statements]
+            self.body += [INDENT * len(inner) + line for line in statements]
             outer = [] if self.flat else self.group.outer
             self.work.append(([*outer, *inner], len(statements)))
         else:
@@ -198,126 +202,60 @@ def _columns(root: Root, memory: set[int], shares: dict[int, Node]) -> Kernel:
     """Write a reduction whose results lie side by side in the innermost loop."""
     frame = Frame(memory)
     frame.shares = shares
-    node = root.node
-    value = write(root, frame, memory)
-    loop = node.loop
-    start = lowest(node.dtype) if loop.start == "lowest" else literal(0, node.dtype)
-    place = f"{frame.pointer(node)}[{frame.address(node.shape, root.home)}]"
-    step = assignment(place, loop.step.format(place, x=value), node.dtype)
-    sizes = [frame.size(n) for n in root.inner]
-    columns = "first, last" if not root.outer else sizes[-1]
+    turns = root.inner[:-1]
+    few = all(isinstance(n, Constant) for n in turns) and math.prod(map(int, turns)) <= _FEW
+    nest = _few_turns(root, frame) if few else _many_turns(root, frame)
     lines = list(frame.lines[TOP])
+    if few:
+        lines.insert(0, "narrow()")
     for depth, n in enumerate(root.outer):
         span = "first, last" if depth == 0 else frame.size(n)
-        lines.append(_INDENT * depth + f"for i{depth} in range({span}):")
-    spans = list(zip(root.inner_names[:-1], sizes[:-1], strict=True))
-    if all(isinstance(n, Constant) for n in root.inner[:-1]):  # a few turns, written out by LLVM
-        step = assignment("s", loop.step.format("s", x=value), node.dtype)
-        body = [*frame.lines[OUTER], f"for j in range({columns}):", _INDENT + f"s = {start}"]
-        for depth, (name, span) in enumerate(spans, start=1):
-            body.append(_INDENT * depth + f"for {name} in range({span}):")
-        body += [_INDENT * (len(spans) + 1) + line for line in [*frame.lines[INNER], step]]
-        body.append(_INDENT + assignment(place, "s", node.dtype))
-    else:
-        body = [*frame.lines[OUTER], f"for j in range({columns}):", _INDENT + f"{place} = {start}"]
-        spans.append(("j", columns))
-        for depth, (name, span) in enumerate(spans):
-            body.append(_INDENT * depth + f"for {name} in range({span}):")
-        body += [_INDENT * len(spans) + line for line in [*frame.lines[INNER], step]]
-    lines += [_INDENT * len(root.outer) + line for line in body]
+        lines.append(INDENT * depth + f"for i{depth} in range({span}):")
+    lines += [INDENT * len(root.outer) + line for line in [*frame.lines[OUTER], *nest]]
     share = root.outer[0] if root.outer else root.inner[-1]
     work = [([*root.outer, *root.inner], len(frame.lines[INNER]) + 1)]
     split = "i0" if root.outer else "j"
-    return _finished(frame, lines, share, [root], memory, work, split)
+    return finished(frame, lines, share, [root], memory, work, split)
 
 
-def scatter_kernel(node: Node, memory: set[int], shares: dict[int, Node]) -> Kernel:
-    """Write loops over the elements of the inputs that put them where they belong.
-
-    Threads share the first axis where elements keep their place along it.
-    """
-    several = isinstance(node.loop, Scatters)
-    parts = node.loop.nodes if several else (node,)
-    frame = Frame(memory)
-    frame.shares = shares
-    out = frame.pointer(node)
-    nests = [_spread_over(node, frame, out)] if several and node.loop.start else []
-    covered = bool(nests) or (not several and node.loop.covers)
-    nests += [
-        _scattered(x, k, frame, out, add=x.loop.add or several)
-        for x in parts
-        for k in x.loop.parts(len(x.inputs))
-    ]
-    share = node.shape[0] if node.shape and all(nest.keeps_first for nest in nests) else None
-    zeros = f"range({frame.size(product_of(node.shape))})"
-    if share is not None:
-        rest = frame.size(product_of(node.shape[1:]))
-        zeros = f"range(first * {rest}, last * {rest})"
-    zero = assignment(f"{out}[k]", literal(0, node.dtype), node.dtype)
-    lines = list(frame.lines[TOP])
-    if not covered:
-        lines += [f"for k in {zeros}:", _INDENT + zero]
-    for nest in nests:
-        for depth, (name, n) in enumerate(nest.loops):
-            if depth == len(nest.loops) - 1:
-                lines += [_INDENT * depth + line for line in nest.before]
-            span = "first, last" if depth == 0 and share is not None else frame.size(n)
-            lines.append(_INDENT * depth + f"for {name} in range({span}):")
-        lines += [_INDENT * len(nest.loops) + line for line in nest.body]
-    roots = [Root(node, [], [], nest.target, [], []) for nest in nests]
-    work = [(list(node.shape), 1), *[([n for _, n in x.loops], len(x.body)) for x in nests]]
-    return _finished(frame, lines, share, roots, memory, work, "i0")
+def _many_turns(root: Root, frame: Frame) -> list[str]:
+    """Start a line of results, and take in one line of elements after the other."""
+    node = root.node
+    value = write(root, frame, frame.stored)
+    place, start = _line_of(root, frame)
+    step = assignment(place, node.loop.step.format(place, x=value), node.dtype)
+    sizes = [frame.size(n) for n in root.inner]
+    columns = sizes[-1] if root.outer else "first, last"
+    lines = [f"for j in range({columns}):", INDENT + f"{place} = {start}"]
+    spans = [*zip(root.inner_names[:-1], sizes[:-1], strict=True), ("j", columns)]
+    for depth, (name, span) in enumerate(spans):
+        lines.append(INDENT * depth + f"for {name} in range({span}):")
+    return lines + [INDENT * len(spans) + line for line in [*frame.lines[INNER], step]]
 
 
-class _Nest(NamedTuple):
-    """Loops over the elements of an input of a scatter: where an element goes, and the lines.
-
-    Those of `before` stand outside of the innermost loop.
-    """
-
-    loops: list[tuple[str, Any]]
-    target: list[str]
-    before: list[str]
-    body: list[str]
-    keeps_first: bool
-
-
-def _spread_over(node: Node, frame: Frame, out: str) -> _Nest:
-    """Write input 0 of a sum as it is; the scattered elements come on top."""
-    index, loops = _loops(node, frame)
-    value = frame.read(node.inputs[0], index, node.dtype)
-    return _nest(node, loops, index, frame, out, value, keeps=True)
+def _few_turns(root: Root, frame: Frame) -> list[str]:
+    """Take in all elements of one result after the other, written out."""
+    for name, span in zip(root.outer_names, root.outer, strict=True):
+        frame.loop(name, OUTER, span)
+    frame.loop(root.inner_names[-1], INNER, root.inner[-1])
+    node, dtype = root.node, None if root.node.loop.position else root.node.dtype
+    place, state = _line_of(root, frame)
+    for turn in itertools.product(*[range(int(n)) for n in root.inner[:-1]]):
+        at = dict(zip(root.inner_names, map(str, turn), strict=False))
+        value = frame.read(node.inputs[0], [at.get(i, i) for i in root.index], dtype)
+        state = frame.put(node.loop.step.format(state, x=value), INNER)
+    columns = frame.size(root.inner[-1]) if root.outer else "first, last"
+    store = assignment(place, state, node.dtype)
+    lines = [*frame.lines[INNER], store]
+    return [f"for j in range({columns}):", *[INDENT + line for line in lines]]
 
 
-def _scattered(node: Node, part: int, frame: Frame, out: str, add: bool) -> _Nest:
-    loop, x = node.loop, node.inputs[part]
-    index, loops = _loops(x, frame)
-    value = frame.read(x, index, node.dtype)
-    target = loop.target(frame.here(node, index), part, index)
-    keeps = same_shape(x.shape[:1], node.shape[:1])
-    return _nest(node, loops, target, frame, out, value, keeps=keeps, add=add)
-
-
-def _loops(x: Node, frame: Frame) -> tuple[list[str], list[tuple[str, Any]]]:
-    """Give an index over all elements of a node, and the loops that it takes."""
-    index = ["0" if is_one(n) else f"i{k}" for k, n in enumerate(x.shape)]
-    loops = [(name, n) for name, n in zip(index, x.shape, strict=True) if name != "0"]
-    for name, span in loops:
-        frame.loop(name, INNER if name == loops[-1][0] else OUTER, span)
-    return index, loops
-
-
-def _nest(
-    node: Node, loops: list[tuple[str, Any]], target: list[str], frame: Frame, out: str, value: str,
-    *, keeps: bool, add: bool = False,
-) -> _Nest:  # fmt: skip
-    place = f"{out}[{frame.address(node.shape, target)}]"
-    store = assignment(place, f"plus({place}, {value})" if add else value, node.dtype)
-    before, body = frame.lines[OUTER], [*frame.lines[INNER], store]
-    frame.lines[OUTER], frame.lines[INNER] = [], []
-    frame.forget(OUTER)
-    keeps_first = keeps and bool(loops) and loops[0][0] == "i0" == target[0]
-    return _Nest(loops, target, before, body, keeps_first)
+def _line_of(root: Root, frame: Frame) -> tuple[str, str]:
+    """Give the place of a result of a line, and the number it starts with."""
+    node = root.node
+    place = f"{frame.pointer(node)}[{frame.address(node.shape, root.home)}]"
+    start = lowest(node.dtype) if node.loop.start == "lowest" else literal(0, node.dtype)
+    return place, start
 
 
 def along_kernel(node: Node, memory: set[int], shares: dict[int, Node]) -> Kernel:
@@ -331,7 +269,7 @@ def along_kernel(node: Node, memory: set[int], shares: dict[int, Node]) -> Kerne
     counts = [product_of(x.shape[:axis]), x.shape[axis], product_of(x.shape[axis + 1 :])]
     before, length, after = (frame.size(n) for n in counts)
     lines = [f"{loop.function(node.attrs)}({given}, {out}, {before}, {length}, {after})"]
-    return _finished(frame, lines, None, [Root.whole(node)], memory, [(list(x.shape), 4)])
+    return finished(frame, lines, None, [Root.whole(node)], memory, [(list(x.shape), 4)])
 
 
 def copy_kernel(source: Node, target: Node, memory: set[int], shares: dict[int, Node]) -> Kernel:
@@ -344,8 +282,8 @@ def copy_kernel(source: Node, target: Node, memory: set[int], shares: dict[int, 
     else:
         value = f"{frame.pointer(base(source))}[k]"
     sizes = squeezed(target.shape)
-    body = [*frame.lines[TOP], "for k in range(first, last):", _INDENT + f"{to}[k] = {value}"]
-    kernel = _finished(
+    body = [*frame.lines[TOP], "for k in range(first, last):", INDENT + f"{to}[k] = {value}"]
+    kernel = finished(
         frame, body, sizes[0] if sizes else 1, [Root.whole(target)], memory, [(sizes, 1)]
     )
     kernel.stride = product_of(sizes[1:])
@@ -353,7 +291,7 @@ def copy_kernel(source: Node, target: Node, memory: set[int], shares: dict[int, 
     return kernel
 
 
-def _finished(
+def finished(
     frame: Frame,
     lines: list[str],
     share: Any,
@@ -371,9 +309,9 @@ def _finished(
     touched = [(x, at) for x, at in frame.loads]
     touched += [(root.node, root.home) for root in roots if root.node.order in memory]
     apart = {frame.shares.get(base(x).order, base(x)).order for x, at in touched
-             if not _starts_with(x, at, split) or base(x) is not x}  # fmt: skip
+             if not _starts_with(x, at, split)}  # fmt: skip
     return Kernel(
-        [f"({', '.join(names)}):", _INDENT + "apart()", *[_INDENT + line for line in lines]],
+        [f"({', '.join(names)}):", INDENT + "apart()", *[INDENT + line for line in lines]],
         pointers,
         [n for _, n in frame.sizes.values()],
         [value for _, value in frame.numbers.values()],
@@ -386,6 +324,7 @@ def _finished(
 
 
 def _starts_with(x: Node, at: Sequence[str], split: str) -> bool:
-    """Whether the first axis of a load is the one that threads share."""
+    """Whether the first axis of a load is the one that threads share, in its memory too."""
     places = [i for n, i in zip(x.shape, at, strict=True) if not is_one(n)]
-    return bool(places) and places[0] == split
+    first, of_memory = squeezed(x.shape)[:1], squeezed(base(x).shape)[:1]
+    return bool(places) and places[0] == split and same_shape(first, of_memory)

@@ -64,6 +64,10 @@ def apart() -> None:
     """Promise the compiler that the pieces of memory that a function takes do not overlap."""
 
 
+def narrow() -> None:
+    """Say that lines are often shorter than a few vectors: their ends are to be vectors too."""
+
+
 def share(n: int, thread: int, threads: int) -> int:
     """Where the part of a thread begins when n things are shared out; many, in pieces of 16.
 
@@ -143,6 +147,13 @@ def _matrix(x: Any, rows: int, columns: int, step: int) -> Any:
     return np.lib.stride_tricks.as_strided(x[: max((rows - 1) * step + columns, 0)], shape, strides)
 
 
+def turn(x: Any, out: Any, rows: int, columns: int, first: int, last: int) -> None:
+    """Write the transpose of a matrix; of its rows, those from first to last."""
+    for i in range(first, last):
+        for j in range(columns):
+            out[j * rows + i] = x[i * columns + j]
+
+
 def scratch_size(m: int, n: int, k: int) -> int:
     """How many elements of scratch a product needs."""
     return 0
@@ -191,7 +202,7 @@ WORDS: dict[str, Any] = {
     function.__name__: function
     for function in (
         address_of, apart, argsort, at, bool_s, call_python, cumsum, cumsum_reversed, float32s,
-        float64s, int32s, int64s, meet, product, run_steps, share, tick, uint64s,
+        float64s, int32s, int64s, meet, narrow, product, run_steps, share, tick, turn, uint64s,
         maths.absolute, maths.cos, maths.exp, maths.expm1, maths.floor, maths.is_finite, maths.log,
         maths.log1p, maths.maximum, maths.minimum, maths.ndtr, maths.plus, maths.power,
         maths.sigmoid, maths.sign, maths.silu, maths.sin, maths.softplus, maths.sqrt, maths.tanh,

@@ -81,6 +81,17 @@ def _apart(context: Any) -> Any:
 
 
 @intrinsic
+def _narrow(context: Any) -> Any:
+    """Ask for small code: LLVM then computes the end of a line in one masked vector."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.function.attributes.add("optsize")
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@intrinsic
 def _call_python(context: Any, address: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind = ir.FunctionType(ir.VoidType(), []).as_pointer()
@@ -186,8 +197,10 @@ _WORDS: dict[str, Any] = language.WORDS | {
     "int32s": _memory(types.int32),
     "int64s": _memory(types.int64),
     "meet": _meet,
+    "narrow": _narrow,
     "product": products.call_product,
     "tick": _tick,
+    "turn": products.turn,
     "run_steps": _run_steps,
     "share": register_jitable(language.share),
     "uint64s": _memory(types.uint64),

@@ -364,6 +364,21 @@ def _turn(
 
 
 @njit(**_options)
+def turn(x: Any, out: Any, rows: int, columns: int, first: int, last: int) -> None:
+    """Write the transpose of a matrix; of its rows, those from first to last."""
+    width = _width(x)
+    for i in range(first, last, width):
+        for j in range(0, columns, width):
+            if last - i >= width and columns - j >= width:
+                source, target = at(x, i * columns + j), at(out, j * rows + i)
+                _turn_whole(width, width, source, columns, target, rows)
+                continue
+            for r in range(i, min(i + width, last)):
+                for s in range(j, min(j + width, columns)):
+                    out[s * rows + r] = x[r * columns + s]
+
+
+@njit(**_options)
 def _multiply(
     m: int, n: int, k: int, a: Any, a_row: int, a_step: int, b: Any, ldb: int, turned: bool,
     c: Any, ldc: int, scratch: Any,

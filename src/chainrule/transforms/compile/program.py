@@ -41,7 +41,7 @@ class Program:
     and their new values, written in place after everything else. Of `streams`, inputs or outputs,
     every step takes or gives the next piece. `checks` are numbers that end the run before the
     updates of a step where they are not finite. `names` are names of tensors, by
-    their birth, for the source. With `turn`, weights may be kept transposed.
+    their birth, for the source. Leaves of `turn` may be kept transposed.
 
     A graph that differs from an earlier one in its sizes alone takes its source over.
     """
@@ -55,10 +55,10 @@ class Program:
         streams: Sequence[Tensor] = (),
         checks: Sequence[Tensor] = (),
         names: Mapping[int, str] | None = None,
-        turn: bool = False,
+        turn: Sequence[Tensor] = (),
     ) -> None:
         ends = Ends(tuple(inputs), tuple(outputs), dict(updates or {}), tuple(streams),
-                    tuple(checks), turn)  # fmt: skip
+                    tuple(checks), tuple(turn))  # fmt: skip
         tensors = ancestors(ends.every)
         key, sizes = structure(tensors, names)
         place = {x.birth: i for i, x in enumerate(tensors)}
@@ -134,7 +134,7 @@ class Ends(NamedTuple):
     updates: dict[Tensor, Tensor]
     streams: tuple[Tensor, ...]
     checks: tuple[Tensor, ...]
-    turn: bool = False
+    turn: tuple[Tensor, ...] = ()
 
     @property
     def leaves(self) -> list[Tensor]:
@@ -155,9 +155,9 @@ class Ends(NamedTuple):
 
     def described(self, place: dict[int, int]) -> tuple[Any, ...]:
         """Say which tensors the ends are, by their places."""
-        counts = len(self.outputs), len(self.checks), len(self.updates), self.turn
-        places = tuple(place[x.birth] for x in self.every)
-        return counts, places, tuple(place[x.birth] for x in self.streams)
+        counts = len(self.outputs), len(self.checks), len(self.updates)
+        each = (self.every, self.streams, self.turn)
+        return counts, *[tuple(place[x.birth] for x in ends) for ends in each]
 
 
 class Written:
@@ -191,7 +191,10 @@ class Written:
                                strict=True)
             if x.birth in births
         }  # fmt: skip
-        self.turned = _always_turned(nodes) - changed if ends.turn else set()
+        may_turn = {x.birth for x in ends.turn}
+        self.turned = _always_turned(
+            nodes, {x.order for x in nodes if x.leaf is not None and x.leaf.birth in may_turn}
+        )
         self.inner = {node.order: _inner(node) for node in nodes if isinstance(node.loop, Steps)}
         self.text = self.write()
         place = {x.birth: i for i, x in enumerate(tensors)}
@@ -214,27 +217,27 @@ def _inner(node: Node) -> Inner:
         if given.number is None and given.dtype != x.dtype:
             raise GraphError(f"{node}: a step for {x.dtype} got {given.dtype}; trace it for that")
     moving = [*graph.inputs[: body.count + 1], graph.output]
-    program = Program(graph.inputs, [graph.output], streams=moving)
+    fixed = graph.inputs[body.count + 1 :]
+    program = Program(graph.inputs, [graph.output], streams=moving, turn=fixed)
     leaves = [program.leaves[x.birth] for x in graph.inputs]
     return Inner(node, program, leaves, program.outputs[0])
 
 
-def _always_turned(nodes: Sequence[Node]) -> set[int]:
-    """Give the constant matrices that are only ever multiplied by their transpose.
+def _always_turned(nodes: Sequence[Node], found: set[int]) -> set[int]:
+    """Give those of some matrices that are only ever multiplied by their transpose.
 
-    A program that changes no weights keeps these transposed, which its products read faster.
+    Where they do not change, they are kept transposed, which products read faster.
     """
 
     def turns(node: Node, place: int) -> bool:
         flag = bool(node.attrs.get("transpose_b"))
         return isinstance(node.loop, Product) and place == 1 and flag and len(node.shape) == 2
 
-    found = {x.order for x in nodes if x.leaf is not None and x.leaf.value is not None}
     for node in nodes:
-        for place, x in enumerate(node.inputs):
-            if not turns(node, place):
-                found.discard(x.order)
-    return {x.order for x in nodes if x.order in found and len(x.shape) == 2}
+        found -= {x.order for place, x in enumerate(node.inputs) if not turns(node, place)}
+    return {
+        x.order for node in nodes for x in node.inputs if x.order in found and len(x.shape) == 2
+    }
 
 
 def _check_kinds(nodes: Sequence[Node]) -> None:

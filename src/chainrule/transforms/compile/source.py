@@ -18,6 +18,8 @@ from chainrule.transforms.compile.calls import (
     Inner,
     Products,
     comment,
+    goes_alone,
+    runs,
     set_meetings,
     set_owners,
 )
@@ -26,9 +28,9 @@ from chainrule.transforms.compile.emit import (
     along_kernel,
     copy_kernel,
     group_kernel,
-    scatter_kernel,
 )
 from chainrule.transforms.compile.frame import base, squeezed, type_name
+from chainrule.transforms.compile.scatter import scatter_kernel
 from chainrule.transforms.compile.schedule import Group, Schedule, Step, is_one
 from chainrule.transforms.compile.sharing import sharing
 from chainrule.transforms.compile.simplify import Node, Scatters, same_shape
@@ -38,8 +40,8 @@ HEAD = 5
 """Entries of the table before the memory: numbers, meeting point, scratch and its bytes, clocks."""
 
 _RESERVED = {
-    *language.WORDS, "clocks", "first", "last", "meeting", "numbers", "range", "row", "scratch",
-    "short", "start", "step", "stop", "table", "thread", "threads",
+    *language.WORDS, "clocks", "first", "last", "meeting", "numbers", "one", "range", "row",
+    "scratch", "short", "start", "step", "stop", "table", "thread", "threads",
 }  # fmt: skip
 
 
@@ -74,6 +76,7 @@ class Text:
         self._size_names: list[str] = []
         self._known_sizes: dict[str, str] = {}
         self._taken: set[str] = set(_RESERVED)
+        self._by_turns = False
         self.calls, self.check_at = self._calls()
         set_owners(self.calls)
         set_meetings(self.calls, self.check_at)
@@ -208,19 +211,30 @@ class Text:
     def _program(self, kernels: dict[str, str]) -> str:
         steps: list[str] = []
         shared: dict[str, None] = {}
-        for i, call in enumerate(self.calls):
+        i = 0
+        for run in runs(self.calls, self.check_at):
             if i == self.check_at:
                 steps += self._check()
-            if call.meets:
+            if run[0].meets:
                 steps += _MEET
-            steps.append(f"# {comment(call)}")
-            steps += self._statement(call, shared)
-            if self.timed:
-                steps.append(f"tick(clocks, {i}, {len(self.calls)})")
-        if self.check_at >= len(self.calls):
+            self._by_turns = len(run) > 1
+            body: list[str] = []
+            for call in run:
+                body.append(f"# {comment(call)}")
+                body += self._statement(call, shared)
+                if self.timed:
+                    body.append(f"tick(clocks, {i}, {len(self.calls)})")
+                i += 1
+            if self._by_turns:
+                self._by_turns = False
+                first, last = self._part(run[0].share, 1, shared)
+                steps.append(f"for one in range({first}, {last}):")
+                body = ["    " + line for line in body]
+            steps += body
+        if self.check_at >= len(self.calls) and self.checks:
             steps += self._check()
         if self._meets:
-            steps += _MEET
+            steps += _MEET_SHORT if self._apart else _MEET
         body = [*self._head(), "for step in range(start, stop):"]
         body += ["    " + line for line in [*self._top(shared), *steps] or ["pass"]]
         body.append("return stop")
@@ -273,9 +287,14 @@ class Text:
         """Whether there is work for more than one thread."""
         return any(call.share is not None or call.owner for call in self.calls)
 
+    @property
+    def _apart(self) -> bool:
+        """Whether each thread has its part of all steps, and needs nothing of another."""
+        return not self.checks and goes_alone(self.calls, self.moving)
+
     def _check(self) -> list[str]:
         if not self.checks:
-            return _MEET if self._meets else []
+            return _MEET if self._meets and not self._apart else []
         asked = " and ".join(f"is_finite({self._place(x)}[0])" for x in self.checks)
         meet = _MEET if self._meets else []
         return [*meet, f"if not ({asked}):", "    return step"]
@@ -315,14 +334,14 @@ class Text:
             self._size_names.append(names[what])
         length, back = self._size(node.shape[0]), bool(node.attrs["reverse"])
         whole, one = self._span(node, 0), self._span(node, 1)
-        lines = []
+        turned, lines = self._turned(node, inner)
         for what in ("first", "rest"):
             table = self._fresh(f"{stem}_table")
             lines.append(f"{table} = int64s({names[what]})")
             for k, x in enumerate(node.inputs):
                 if x.number is not None:
                     continue
-                address = f"address_of({self._place(x)})"
+                address = turned.get(k) or f"address_of({self._place(x)})"
                 if 0 < k <= node.attrs["body"].count and back:
                     address += f" + {self._span(x, 0)} - {self._span(x, 1)}"
                 if k == 0 and what == "rest":
@@ -339,12 +358,31 @@ class Text:
         lines.append(f"{run}, 1, {length}, {names['rest']}, thread, threads)")
         return lines
 
+    def _turned(self, node: Node, inner: Inner) -> tuple[dict[int, str], list[str]]:
+        """Transpose what all steps multiply by the transpose of: names of addresses, statements."""
+        names: dict[int, str] = {}
+        lines = []
+        for k, x in enumerate(node.inputs):
+            if inner.leaves[k].order not in inner.program.written.turned:
+                continue
+            names[k] = self._fresh(f"{node.op.name if node.op else ''}_turned")
+            self.sizes.append(replace(inner, what=k))
+            self._size_names.append(names[k])
+            kind, (rows, columns) = type_name(x.dtype), (self._size(n) for n in x.shape)
+            part = f"share({rows}, thread, threads), share({rows}, thread + 1, threads)"
+            given = f"{self._place(x)}, {kind}s({names[k]})"
+            lines.append(f"turn({given}, {rows}, {columns}, {part})")
+        return names, [*lines, *(_MEET if lines else [])]
+
     def _span(self, x: Node, axis: int) -> str:
         """Source of the bytes of the part of an array from an axis on."""
         return f"{self._size(product_of(x.shape[axis:]))} * {x.dtype.itemsize}"
 
     def _part(self, n: Any, stride: Any, shared: dict[str, None]) -> list[str]:
-        """Source of the first and the last of what a thread does of n."""
+        """Source of the first and the last of what a thread does of n, or a turn of a loop."""
+        if self._by_turns:
+            times = "" if isinstance(stride, int) and stride == 1 else f" * {self._size(stride)}"
+            return [f"one{times}", f"(one + 1){times}" if times else "one + 1"]
         name = self._size(n)
         if name.isdigit():
             return [f"share({name}, thread, threads)", f"share({name}, thread + 1, threads)"]
@@ -385,20 +423,22 @@ class Text:
             which = self._which(x.shape[:-2], node.shape[:-2])
             step = self._size(product_of(x.shape[-2:]))
             places.append(f"at({name}, {which} * {step})" if which else name)
+        lines = self._multiply(how, m, n, k, places[0], lda, places[1], ldb, places[2], n, scratch)
+        if self._by_turns:
+            return lines
         first, last = self._part(product_of(node.shape[:-2]), 1, shared)
-        line = self._multiply(how, m, n, k, places[0], lda, places[1], ldb, places[2], n, scratch)
-        return [f"for stack in range({first}, {last}):", f"    {line[0]}"]
+        return [f"for one in range({first}, {last}):", *["    " + line for line in lines]]
 
     def _which(self, own: Sequence[Any], whole: Sequence[Any]) -> str:
         """Source of the number of a matrix among those of an operand, whose stack broadcasts."""
         if same_shape(squeezed(own), squeezed(whole)):
-            return "stack" if squeezed(own) else ""
+            return "one" if squeezed(own) else ""
         terms = []
         for k, n in enumerate(own):
             if not is_one(n):
                 after = self._size(product_of(whole[len(whole) - len(own) + k + 1 :]))
                 inside = self._size(product_of(own[k + 1 :]))
-                terms.append(f"stack // {after} % {self._size(n)} * {inside}")
+                terms.append(f"one // {after} % {self._size(n)} * {inside}")
         return f"({' + '.join(terms)})" if terms else ""
 
     @staticmethod
@@ -407,6 +447,8 @@ class Text:
 
 
 _MEET = ["if threads > 1:", "    meet(meeting, threads)"]
+_MEET_SHORT = ["if threads > 1 and 0 <= short - step <= 1:", "    meet(meeting, threads)"]
+"""Before and after the short step, in which the parts of threads are others."""
 
 
 def _is_product(call: Call) -> bool:

@@ -1,0 +1,101 @@
+"""Kernels of sums of elements that are put into places of one memory."""
+
+from typing import Any, NamedTuple
+
+from chainrule.transforms.compile.emit import INDENT, Kernel, finished
+from chainrule.transforms.compile.frame import INNER, OUTER, TOP, Frame, assignment, literal
+from chainrule.transforms.compile.schedule import Root, is_one
+from chainrule.transforms.compile.simplify import Node, Scatters, same_shape
+from chainrule.transforms.compile.structure import product_of
+
+
+def scatter_kernel(node: Node, memory: set[int], shares: dict[int, Node]) -> Kernel:
+    """Write loops over the elements of the inputs that put them where they belong.
+
+    Threads share the first axis where elements keep their place along it.
+    """
+    several = isinstance(node.loop, Scatters)
+    parts = node.loop.nodes if several else (node,)
+    frame = Frame(memory)
+    frame.shares = shares
+    out = frame.pointer(node)
+    nests = [_spread_over(node, frame, out)] if several and node.loop.start else []
+    covered = bool(nests) or (not several and node.loop.covers)
+    nests += [
+        _scattered(x, k, frame, out, add=x.loop.add or several)
+        for x in parts
+        for k in x.loop.parts(len(x.inputs))
+    ]
+    share = node.shape[0] if node.shape and all(nest.keeps_first for nest in nests) else None
+    lines = list(frame.lines[TOP])
+    inside = 0 if share is None else 1  # the nests go on inside of the loop that they share
+    if inside:
+        lines.append("for i0 in range(first, last):")
+    if not covered:
+        rest = frame.size(product_of(node.shape[inside:]))
+        span = f"range(i0 * {rest}, i0 * {rest} + {rest})" if inside else f"range({rest})"
+        zero = assignment(f"{out}[k]", literal(0, node.dtype), node.dtype)
+        lines += [INDENT * inside + f"for k in {span}:", INDENT * (inside + 1) + zero]
+    for nest in nests:
+        loops = nest.loops[inside:]
+        if not loops:
+            lines += [INDENT * inside + line for line in nest.before]
+        for depth, (name, n) in enumerate(loops, start=inside):
+            if depth == len(nest.loops) - 1:
+                lines += [INDENT * depth + line for line in nest.before]
+            lines.append(INDENT * depth + f"for {name} in range({frame.size(n)}):")
+        lines += [INDENT * len(nest.loops) + line for line in nest.body]
+    roots = [Root(node, [], [], nest.target, [], []) for nest in nests]
+    work = [(list(node.shape), 1), *[([n for _, n in x.loops], len(x.body)) for x in nests]]
+    return finished(frame, lines, share, roots, memory, work, "i0")
+
+
+class _Nest(NamedTuple):
+    """Loops over the elements of an input of a scatter: where an element goes, and the lines.
+
+    Those of `before` stand outside of the innermost loop.
+    """
+
+    loops: list[tuple[str, Any]]
+    target: list[str]
+    before: list[str]
+    body: list[str]
+    keeps_first: bool
+
+
+def _spread_over(node: Node, frame: Frame, out: str) -> _Nest:
+    """Write input 0 of a sum as it is; the scattered elements come on top."""
+    index, loops = _loops(node, frame)
+    value = frame.read(node.inputs[0], index, node.dtype)
+    return _nest(node, loops, index, frame, out, value, keeps=True)
+
+
+def _scattered(node: Node, part: int, frame: Frame, out: str, add: bool) -> _Nest:
+    loop, x = node.loop, node.inputs[part]
+    index, loops = _loops(x, frame)
+    value = frame.read(x, index, node.dtype)
+    target = loop.target(frame.here(node, index), part, index)
+    keeps = same_shape(x.shape[:1], node.shape[:1])
+    return _nest(node, loops, target, frame, out, value, keeps=keeps, add=add)
+
+
+def _loops(x: Node, frame: Frame) -> tuple[list[str], list[tuple[str, Any]]]:
+    """Give an index over all elements of a node, and the loops that it takes."""
+    index = ["0" if is_one(n) else f"i{k}" for k, n in enumerate(x.shape)]
+    loops = [(name, n) for name, n in zip(index, x.shape, strict=True) if name != "0"]
+    for name, span in loops:
+        frame.loop(name, INNER if name == loops[-1][0] else OUTER, span)
+    return index, loops
+
+
+def _nest(
+    node: Node, loops: list[tuple[str, Any]], target: list[str], frame: Frame, out: str, value: str,
+    *, keeps: bool, add: bool = False,
+) -> _Nest:  # fmt: skip
+    place = f"{out}[{frame.address(node.shape, target)}]"
+    store = assignment(place, f"plus({place}, {value})" if add else value, node.dtype)
+    before, body = frame.lines[OUTER], [*frame.lines[INNER], store]
+    frame.lines[OUTER], frame.lines[INNER] = [], []
+    frame.forget(OUTER)
+    keeps_first = keeps and bool(loops) and loops[0][0] == "i0" == target[0]
+    return _Nest(loops, target, before, body, keeps_first)
