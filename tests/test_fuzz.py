@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chainrule import load, nn
+from chainrule import from_onnx, load, nn, to_onnx
 from chainrule.errors import FormatError
 from chainrule.save import read_model, write_model
 from tables import LAYER_ROWS
@@ -119,7 +119,16 @@ def grown(plain, size):
 @pytest.mark.parametrize("size", [1 << 27, 1 << 40])
 @pytest.mark.parametrize("row", LAYER_ROWS, ids=str)
 def test_no_layer_takes_memory_that_its_file_has_not(row, size, tmp_path):
-    row.layer().save(tmp_path / "small")
+    takes_no_memory(row.layer(), size, tmp_path)
+
+
+def test_no_net_from_onnx_takes_it(tmp_path):
+    to_onnx(nn.mlp([2, 3, 1], seed=0), tmp_path / "net.onnx")
+    takes_no_memory(from_onnx(tmp_path / "net.onnx"), 1 << 27, tmp_path)
+
+
+def takes_no_memory(module, size, tmp_path):
+    module.save(tmp_path / "small")
     file = read_model(tmp_path / "small")
     for config in grown(file.config, size):
         write_model(tmp_path / "large", "module", config, file.arrays)

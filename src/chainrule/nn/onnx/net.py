@@ -43,8 +43,8 @@ class OnnxNet(Module):
         self.tensors = {name: dict(form) for name, form in tensors.items()}
         self.opset = opset
         self.places = attributes(self.tensors)
-        check_memory(sum(math.prod(form["shape"]) for form in self.tensors.values()))
         for name, form in self.tensors.items():
+            check_memory(math.prod(form["shape"]))
             zeros = np.zeros(form["shape"], form["dtype"])
             own: Tensor = Parameter(zeros, dtype=zeros.dtype) if form["trained"] else Buffer(zeros)
             setattr(self, self.places[name], own)
