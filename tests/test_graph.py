@@ -430,3 +430,11 @@ def test_gradients_do_not_share_memory_with_each_other():
     first, second = grad(lambda x, y: ops.sum(x + y), argnums=(0, 1))(np.ones(2), np.ones(2))
     first *= 7
     assert second.tolist() == [1.0, 1.0]
+
+
+def test_a_tensor_of_a_tensor_is_a_new_leaf():
+    x = tensor([1.0, 2.0], requires_grad=True)
+    y = tensor(x * 2.0)
+    assert y.op is None
+    assert not y.requires_grad
+    assert np.array_equal(y.value, [2.0, 4.0])

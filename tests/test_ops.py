@@ -507,3 +507,16 @@ def test_the_error_names_input_index_and_both_numbers():
 
 def test_check_gradient_gives_the_error_it_saw():
     assert 0 < check_gradient(ops.exp, X) < 1e-8
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: ops.broadcast_to(np.ones((2, 3)), (3,)), r"does not broadcast to \(3,\)"),
+        (lambda: ops.conv(np.ones((1, 1, 4, 4)), np.ones((1, 1, 2, 2)), padding=[(0, 1)]),
+         r"padding=\[\(0, 1\)\]: expected 2 pairs"),
+    ],
+)  # fmt: skip
+def test_shapes_that_do_not_fit(call, text):
+    with pytest.raises(ShapeError, match=text):
+        call()

@@ -300,6 +300,7 @@ def test_check_layer_with_an_initial_state_and_every_option():
     assert check_layer(layer, RNG.normal(size=(4, 2, 2)), rows=()) < 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_layers_with_lengths(kind):
     class Padded(nn.Module):

@@ -113,6 +113,35 @@ def test_only_training_rows_are_learned_from(penguins: pd.DataFrame) -> None:
     assert "species = Gentoo" not in encoder.number_names
 
 
+@pytest.mark.parametrize("scaling", ["standard", "range"])
+def test_other_scalings_learn_from_training_rows_alone(scaling: str) -> None:
+    rng = np.random.default_rng(0)
+    train, test = rng.normal(5.0, 3.0, (50, 2)), rng.normal(50.0, 3.0, (50, 2))
+    train[3, 1] = np.nan
+    encoder = TableEncoder(scaling=scaling).fit(train)
+    numbers = encoder.transform(train).numbers[:, :2].astype(float)
+    numbers[3, 1] = np.nan
+    if scaling == "standard":
+        np.testing.assert_allclose(np.nanmean(numbers, axis=0), 0, atol=1e-6)
+        np.testing.assert_allclose(np.nanstd(numbers, axis=0), 1, rtol=1e-6)
+    else:
+        np.testing.assert_allclose(np.nanmin(numbers, axis=0), -1, rtol=1e-6)
+        np.testing.assert_allclose(np.nanmax(numbers, axis=0), 1, rtol=1e-6)
+    assert encoder.transform(test).numbers[:, 0].min() > 3  # no limit, and nothing learned of them
+    again = TableEncoder.from_state(json.loads(json.dumps(encoder.to_state())))
+    assert again.scaling == scaling
+    np.testing.assert_array_equal(again.transform(test).numbers, encoder.transform(test).numbers)
+    assert "clipped" not in encoder.describe()[0].how
+    with pytest.raises(ConfigError, match="expected one of robust, standard, range"):
+        TableEncoder(scaling="max")
+
+
+def test_scaling_does_not_overflow() -> None:
+    table = np.array([[-1e308], [1e308], [0.0], [1e300]])
+    for scaling in ("standard", "range"):
+        assert np.isfinite(TableEncoder(scaling=scaling).fit(table).transform(table).numbers).all()
+
+
 def test_many_categories_become_codes() -> None:
     rng = np.random.default_rng(0)
     table = pl.DataFrame(

@@ -458,3 +458,29 @@ def test_reverse_needs_one_pass_for_many_inputs(monkeypatch):
     monkeypatch.setattr(ops.exp, "vjp", counted)
     grad(lambda x: ops.sum(ops.exp(x)))(np.zeros(10_000))
     assert calls == 1
+
+
+# Tangents that are nothing, or of another shape or dtype than the result.
+
+TWO = np.array([1.0, 2.0])
+TANGENTS = {
+    "no slope anywhere": (lambda x: ops.floor(x) * 2.0, [0.0, 0.0]),
+    "no gradient asked": (ops.stop_gradient, [0.0, 0.0]),
+    "a choice of constants": (lambda x: ops.where(ops.less(x, 1.5), 3.0, 4.0), [0.0, 0.0]),
+    "a condition of numbers": (lambda x: ops.where(x, 3.0, 4.0), [0.0, 0.0]),
+    "a part without the input": (lambda x: x + ops.exp(tensor(TWO)), [1.0, 1.0]),
+    "repeated": (lambda x: ops.sum(x + np.ones((3, 2)), 0), [3.0, 3.0]),
+}
+
+
+@pytest.mark.parametrize("name", TANGENTS)
+def test_tangents_of_every_kind(name):
+    f, expected = TANGENTS[name]
+    value, tangent = jvp(f, (TWO,), (np.ones(2),))
+    assert np.array_equal(tangent, expected)
+    assert np.shape(tangent) == np.shape(value)
+
+
+def test_a_tangent_has_the_dtype_of_its_result():
+    value, tangent = jvp(lambda x: ops.cast(x, dtype=np.dtype("f4")), (TWO,), (np.ones(2),))
+    assert (value.dtype, tangent.dtype) == (np.float32, np.float32)

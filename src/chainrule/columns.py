@@ -36,16 +36,26 @@ UNKNOWN, MISSING, FIRST_KNOWN = 0, 1, 2
 """Codes of embedded categories."""
 
 
+SCALINGS = ("robust", "standard", "range")
+"""By median and quartiles; to mean 0 and standard deviation 1; from -1 at the least to 1."""
+
+UNLIMITED = 1e300
+"""The `clip` of a column that is not clipped."""
+
+
 @dataclass(frozen=True)
 class NumberColumn:
-    """Numbers, scaled robustly and clipped smoothly.
+    """Numbers, scaled and, if robustly, clipped smoothly.
 
     ``z = (x - median) / spread``, then ``z / sqrt(1 + (z / clip)**2)``, which stays within
     (-clip, clip). `spread` is the distance between the quartiles; where that is 0, half the
-    distance between minimum and maximum; where that is 0 too, every number becomes 0. A missing
-    number becomes 0, the place of the median; if more than `RARE` of the numbers were missing in
-    training, a second column tells where (fewer would be learned by heart). `from_text` says that
-    the numbers were written as text.
+    distance between minimum and maximum; where that is 0 too, every number becomes 0. Scaled
+    otherwise (`SCALINGS`), `median` is the number that becomes 0, `spread` the distance that
+    becomes 1, and nothing is clipped.
+
+    A missing number becomes 0; if more than `RARE` of the numbers were missing in training, a
+    second column tells where (fewer would be learned by heart). `from_text` says that the numbers
+    were written as text.
     """
 
     name: str
@@ -73,7 +83,8 @@ class NumberColumn:
         indicator = ", and a column tells where it is missing" if self.indicated else ""
         if self.spread == 0:
             return f"0, as training had only {self.median:g}{indicator}"
-        return f"(x - {self.median:g}) / {self.spread:g}, clipped to ±{self.clip:g}{indicator}"
+        limit = "" if self.clip == UNLIMITED else f", clipped to ±{self.clip:g}"
+        return f"(x - {self.median:g}) / {self.spread:g}{limit}{indicator}"
 
     def encode(self, cells: Cells) -> NDArray[np.float64]:
         """Return one row of numbers for each name in `number_names`."""
@@ -263,7 +274,9 @@ class DroppedColumn:
 Column = NumberColumn | CategoryColumn | DroppedColumn
 
 
-def fit_column(cells: Cells, kind: str | None, one_hot: int, clip: float) -> Column:
+def fit_column(
+    cells: Cells, kind: str | None, one_hot: int, clip: float, scaling: str = "robust"
+) -> Column:
     """Learn from training rows how to encode a column.
 
     Without a `kind` it follows from the cells, and a column that tells nothing is dropped: one
@@ -284,11 +297,11 @@ def fit_column(cells: Cells, kind: str | None, one_hot: int, clip: float) -> Col
             f"out with kinds={{{cells.name!r}: 'drop'}}"
         )
     if (kind or cells.kind) == "number":
-        return _fit_numbers(cells, kind, clip)
+        return _fit_numbers(cells, kind, clip, scaling)
     return _fit_categories(cells, kind, one_hot)
 
 
-def _fit_numbers(cells: Cells, kind: str | None, clip: float) -> Column:
+def _fit_numbers(cells: Cells, kind: str | None, clip: float, scaling: str) -> Column:
     from_text = isinstance(cells, CodedCells) and any(isinstance(v, str) for v in cells.values)
     numbers = cells.numbers(text=from_text)
     present = ~np.isnan(numbers)
@@ -296,6 +309,12 @@ def _fit_numbers(cells: Cells, kind: str | None, clip: float) -> Column:
     halves = np.quantile(numbers[present] / 2, [0, 0.25, 0.5, 0.75, 1])
     low, first, median, third, high = halves.tolist()
     spread = third - first if third > first else (high - low) / 2
+    if scaling == "range":
+        median, spread = (low + high) / 2, (high - low) / 2
+    elif scaling == "standard":
+        half = numbers[present] / 2
+        with np.errstate(over="ignore"):
+            median, spread = float(half.mean()), float(half.std())
     if spread == 0 and kind is None and len(numbers) > 1 and present.all():
         return DroppedColumn(cells.name, f"it is {2 * median:g} in every row")
     return NumberColumn(
@@ -303,7 +322,7 @@ def _fit_numbers(cells: Cells, kind: str | None, clip: float) -> Column:
         missing=float(np.mean(~present)),
         median=2 * median,
         spread=min(2 * spread, float(np.finfo(np.float64).max)),
-        clip=clip,
+        clip=clip if scaling == "robust" else UNLIMITED,
         from_text=from_text,
     )
 

@@ -293,9 +293,8 @@ def _check_start(start: bytes, size: int) -> None:
 
 
 def _json(text: str) -> Plain:
-    value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
-    if type(value) is not dict:
-        raise ValueError("expected an object")
+    """Read an object, which every text is that begins with the brace of `_START`."""
+    value: Plain = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
     return value
 
 

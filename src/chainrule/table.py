@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from chainrule import ops
 from chainrule.columns import (
     KINDS,
+    SCALINGS,
     CategoryColumn,
     Column,
     DroppedColumn,
@@ -78,7 +79,8 @@ class TableEncoder:
     text and data frame categories "category"; a column that tells nothing is "drop" (see
     `chainrule.columns`). `kinds` overrules this for columns by name. Categories up to `one_hot`
     become columns of 0 and 1, more become codes for an embedding. Scaled numbers stay within
-    ``(-clip, clip)``.
+    ``(-clip, clip)``; `scaling="standard"` gives mean 0 and standard deviation 1 instead, and
+    "range" numbers from -1 to 1, both without a limit for rows that come later.
 
     Source: Holzmüller, Grinsztajn, Steinwart (2024), "Better by default" (RealMLP).
 
@@ -92,8 +94,16 @@ class TableEncoder:
     """
 
     def __init__(
-        self, kinds: Mapping[str, str] | None = None, *, one_hot: int = 8, clip: float = 3.0
+        self,
+        kinds: Mapping[str, str] | None = None,
+        *,
+        one_hot: int = 8,
+        clip: float = 3.0,
+        scaling: str = "robust",
     ) -> None:
+        if scaling not in SCALINGS:
+            raise ConfigError(f"scaling={scaling!r}: expected one of {', '.join(SCALINGS)}")
+        self.scaling = scaling
         self.kinds = dict(kinds or {})
         self.one_hot = one_hot
         self.clip = clip
@@ -220,7 +230,7 @@ class TableEncoder:
             "clip": float(self.clip),
             "named": self._named,
             "columns": [column.state for column in self.columns],
-        }
+        } | ({} if self.scaling == "robust" else {"scaling": self.scaling})
 
     @classmethod
     def from_state(cls, state: object) -> "TableEncoder":
@@ -232,13 +242,15 @@ class TableEncoder:
         >>> TableEncoder.from_state(json.loads(text)).columns == encoder.columns
         True
         """
-        only(state, ["kinds", "one_hot", "clip", "named", "columns"])
+        only(state, ["kinds", "one_hot", "clip", "named", "columns", "scaling"])
         kinds = entry(state, "kinds", dict)
+        scaling = entry(state, "scaling", str) if "scaling" in dict(state) else "robust"  # type: ignore[call-overload]
         try:
             encoder = cls(
                 {name: entry(kinds, name, str) for name in kinds},
                 one_hot=entry(state, "one_hot", int),
                 clip=entry(state, "clip", float),
+                scaling=scaling,
             )
         except ConfigError as error:
             raise FormatError(f"the state of a table encoder is wrong: {error}") from None
@@ -255,7 +267,9 @@ class TableEncoder:
         if kind == "drop":  # never read, whatever it holds
             return DroppedColumn(name, f"kinds={{{name!r}: 'drop'}}")
         try:
-            return fit_column(frame.column(position), kind, self.one_hot, float(self.clip))
+            return fit_column(
+                frame.column(position), kind, self.one_hot, float(self.clip), self.scaling
+            )
         except DtypeError as error:
             remedy = f"or leave it out with kinds={{{name!r}: 'drop'}}"
             raise DtypeError(f"{error}, {remedy}") from None

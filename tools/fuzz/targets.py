@@ -109,7 +109,7 @@ def read_csv(data: bytes) -> None:
         _read_leniently(path)
         raise
     lenient, skipped = _read_leniently(path)
-    if skipped or not lenient.equals(table):
+    if skipped or repr(lenient.to_pydict()) != repr(table.to_pydict()):  # where NaN equals NaN
         raise AssertionError("a table that is read strictly has rows that are skipped")
     model = _predictor()
     rows = use.read_for(model, path, None)

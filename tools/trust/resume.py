@@ -94,6 +94,7 @@ def in_child(work: Callable[[], Result]) -> tuple[Result | None, int]:
         code = 1
         try:
             warnings.simplefilter("ignore")
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
             os.write(writer, json.dumps(work()).encode())
             code = 0
         except SystemExit as error:

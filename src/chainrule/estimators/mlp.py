@@ -50,7 +50,8 @@ class MLPClassifier(ForClasses, BaseMLP):
     * `optimizer`, `schedule`, `clip_norm`, `weight_decay` (decoupled for Adam), `callbacks`;
     * `compile`: "numba", "numpy", False, or "auto" for machine code where one fit repays it; a
       search of many short fits is several times faster with "numba";
-    * `fit(..., validation_data=(X, y))` fills `history_` and serves `early_stopping`.
+    * `fit(..., validation_data=(X, y))` fills `history_` and serves `early_stopping`;
+      `fit(..., checkpoint=DIR)` goes on from where a fit was stopped (docs/checkpoints.md).
 
     Fitted: `module_`, `history_`, `coefs_`, `intercepts_`, `classes_`, `loss_curve_`, `best_loss_`,
     `validation_scores_`, `n_iter_`, `t_`, `n_layers_`, `n_outputs_`, `out_activation_`.

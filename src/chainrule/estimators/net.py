@@ -167,7 +167,8 @@ class NetClassifier(ForClasses, _Net):
     `loss` is "log_loss" or another loss for classes, such as "focal"; `class_weight` is a
     dictionary or "balanced"; `label_smoothing` keeps probabilities away from 0 and 1. The rest is
     that of `chainrule.train` (docs/training.md), with batches of min(200, rows) for "auto". It
-    computes in the dtype of X, float32 or float64.
+    computes in the dtype of X, float32 or float64. `fit(..., checkpoint=DIR)` goes on from where a
+    fit was stopped (docs/checkpoints.md).
 
     Fitted: `module_`, `history_`, `classes_`, `n_iter_`.
 

@@ -314,7 +314,8 @@ class TabularClassifier(ClassifierMixin, _Tabular):  # type: ignore[misc]
       where they are None (`chainrule.estimators.defaults`).
     * `class_weight` is a dictionary or "balanced"; a `sample_weight` of whole numbers counts as
       that many equal rows.
-    * `fit(..., validation_data=(X, y))` replaces the rows that the members leave out.
+    * `fit(..., validation_data=(X, y))` replaces the rows that the members leave out;
+      `fit(..., checkpoint=DIR)` goes on from where a fit was stopped (docs/checkpoints.md).
 
     The order of the rows does not matter. Probabilities are calibrated: one temperature is fitted
     on the rows left out.
