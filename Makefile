@@ -5,8 +5,8 @@ PINNED ?= -c constraints.txt
 RUN := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(VENV)/bin/python
 SETUP := $(VENV)/.installed
 
-.PHONY: demo test nightly trust coverage supply fast bench lint types reference errata claims notes \
-	pictures examples clean
+.PHONY: demo test nightly trust fuzz verbs coverage supply fast bench lint types reference errata \
+	claims notes pictures examples clean
 
 demo: $(SETUP)
 	$(VENV)/bin/python examples/demo.py
@@ -14,12 +14,19 @@ demo: $(SETUP)
 test: lint types
 	$(RUN) -m pytest -n 2 -q
 
-nightly: test trust examples claims
+nightly: test trust verbs fuzz examples claims
 
 trust: $(SETUP)
 	$(RUN) -m tools.trust.resume --machine
 	$(RUN) -m tools.trust.saves
 	OMP_NUM_THREADS=2 $(VENV)/bin/python -m tools.trust.load
+
+fuzz: $(SETUP)
+	$(VENV)/bin/python -m pip install -q --disable-pip-version-check $(PINNED) -e ".[fuzz]"
+	$(RUN) -m tools.fuzz --minutes 10
+
+verbs: $(SETUP)
+	CHAINRULE_DRAWS=500 $(RUN) -m pytest -q tests/test_verbs.py
 
 fast: $(SETUP)
 	$(VENV)/bin/ruff check -q src tests benchmarks examples tools

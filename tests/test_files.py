@@ -272,6 +272,20 @@ def test_rows_with_cells_that_do_not_belong_are_skipped_and_listed(folder: Path)
     table, skipped = read_good_rows(write(folder, "a,b\n1,2\n1e999,inf\n3,4.5\n"))
     assert table.to_pydict() == {"a": [1, 3], "b": [2, 4.5]}
     assert skipped == [BadRow(3, "column 'a': inf is not finite")]
+    path = write(folder, column([*NUMBERS, " 5 ", "1e999", "x"]))
+    table, skipped = read_good_rows(path)
+    assert table["a"].to_pylist() == [*NUMBERS, 5]
+    assert skipped == [
+        BadRow(43, "column 'a': '1e999' is not finite"),
+        BadRow(44, "column 'a': 'x' is not a number, as the other 42 cells are"),
+    ]
+
+
+def test_a_row_to_skip_that_is_not_utf8_is_refused(folder: Path) -> None:
+    path = folder / "data.csv"
+    path.write_bytes(b"a,b\n1,2\n\x85\n")
+    with pytest.raises(FormatError, match=r"csv:3: byte 0x85 at position 8 is not UTF-8"):
+        read_good_rows(path)
 
 
 def test_cells_of_parquet_files(folder: Path) -> None:

@@ -49,6 +49,10 @@ class CheckpointError(ChainruleError):
     """A checkpoint that does not belong to this run."""
 
 
+FAULTS = (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError)
+"""What Python and NumPy raise where settings of a file make no sense."""
+
+
 def need(package: str, extra: str, why: str) -> ModuleType:
     """Import an optional package, or say which extra brings it.
 

@@ -206,6 +206,8 @@ def _read_csv(
         bad = _bad_rows(file, delimiter)
         if bad and not skip:
             raise _error(file, bad[0])
+        if bad:
+            _check_text(file)  # pyarrow decodes the rows that it skips
     try:
         table = _parse(file, columns, delimiter, skip, text)
     except arrow.ArrowInvalid as error:

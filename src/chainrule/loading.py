@@ -13,8 +13,9 @@ import os
 from typing import Any
 
 from chainrule.errors import FormatError, need
+from chainrule.nn.checks import at_most
 from chainrule.nn.module import from_plain
-from chainrule.save import read_model
+from chainrule.save import ModelFile, read_model
 
 _ESTIMATORS = {
     "MLPClassifier": "mlp",
@@ -25,6 +26,10 @@ _ESTIMATORS = {
     "TabularRegressor": "tabular",
 }
 
+_SPARE = 1 << 20
+"""Weights that modules of a file may have beyond four times its numbers: an estimator keeps the
+module that it was given beside the trained one, and may have been given a larger one since."""
+
 
 def load(path: str | os.PathLike[str]) -> Any:
     """Read a model file; nothing in it is unpickled, imported or evaluated.
@@ -33,12 +38,17 @@ def load(path: str | os.PathLike[str]) -> Any:
     """
     file = read_model(path)
     try:
-        if file.kind == "module":
-            return from_plain(file.config.get("module")).load_arrays(file.arrays).eval()
-        if file.kind in _ESTIMATORS:
-            need("sklearn", extra="sklearn", why="to load an estimator")
-            module = need(f"chainrule.estimators.{_ESTIMATORS[file.kind]}", "sklearn", "to load")
-            return getattr(module, file.kind).from_file(file)
+        with at_most(_SPARE + 4 * sum(x.size for x in file.arrays.values())):
+            return _built(file)
     except FormatError as error:
         raise FormatError(f"{os.fspath(path)!r} {error}") from error
-    raise FormatError(f"{os.fspath(path)!r} holds a {file.kind}, which is no model")
+
+
+def _built(file: ModelFile) -> Any:
+    if file.kind == "module":
+        return from_plain(file.config.get("module")).load_arrays(file.arrays).eval()
+    if file.kind in _ESTIMATORS:
+        need("sklearn", extra="sklearn", why="to load an estimator")
+        module = need(f"chainrule.estimators.{_ESTIMATORS[file.kind]}", "sklearn", "to load")
+        return getattr(module, file.kind).from_file(file)
+    raise FormatError(f"holds a {file.kind}, which is no model")

@@ -93,19 +93,20 @@ def _restore(training: "Training", config: dict[str, Any], arrays: dict[str, Arr
     training.best = _group(arrays, "best", tensors, empty=True) or None
     training.average.mean = _group(arrays, "mean", means, empty=True) or None
     state = {k[10:]: v for k, v in arrays.items() if k.startswith("optimizer.")}
-    training.updater.load_state_dict({"t": entry(config, "step", int), "arrays": state})
-    training.seed = entry(config, "seed", int)
-    training.epochs_done = entry(config, "epoch", int)
+    training.updater.load_state_dict({"t": _count(config, "step"), "arrays": state})
+    training.seed = _count(config, "seed")
+    training.epochs_done = _count(config, "epoch")
     training.rate_factor = entry(config, "rate_factor", float)
     training.history.rows = [
         {k: _number(v) for k, v in row.items()} for row in items(config, "history", dict)
     ]
-    best = config.get("best_epoch")
-    training.history.best_epoch = None if best is None else int(_number(best))
+    training.history.best_epoch = _epoch_or_none(config)
     if training.watch is not None:
         watch = entry(config, "watch", dict)
-        known = {name: watch.get(name) for name in training.watch.state()}
-        training.watch.restore({k: v if v is None else _number(v) for k, v in known.items()})
+        waited, best = _count(watch, "waited"), _number(watch.get("best"))
+        training.watch.restore(
+            {"best": best, "best_epoch": _epoch_or_none(watch), "waited": waited}
+        )
     if first:
         return ""
     training.history.obstacle = entry(config, "obstacle", str)
@@ -148,6 +149,17 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | np.integer):
         return value if value is None else int(value)
     return float(value) if np.isfinite(value) else str(float(value))
+
+
+def _count(state: dict[str, Any], key: str) -> int:
+    found = entry(state, key, int)
+    if found < 0:
+        raise FormatError(f"it has {key} {found}, which is below 0")
+    return found
+
+
+def _epoch_or_none(state: dict[str, Any]) -> int | None:
+    return None if state.get("best_epoch") is None else _count(state, "best_epoch")
 
 
 def _number(value: Any) -> float:

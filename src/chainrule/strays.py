@@ -73,8 +73,18 @@ def _text_among_numbers(column: Any, name: str, sure: bool, typed: bool) -> list
         return []  # a few codes, of which one is no number
     rows = np.flatnonzero(compute.fill_null(compute.invert(is_number), False).to_numpy())
     others = f", as the other {right:,} cells are" if wrong == 1 and right else ""
-    return [Stray(row, name, f"{shown(column[row].as_py())} is not a number{others}")
-            for row in rows.tolist()]  # fmt: skip
+    infinite = np.isinf(_as_numbers(compute.if_else(is_number, column, None)).to_numpy())
+    reasons = dict.fromkeys(rows.tolist(), f"a number{others}")
+    reasons |= dict.fromkeys(np.flatnonzero(infinite).tolist(), "finite")
+    return [Stray(row, name, f"{shown(column[row].as_py())} is not {reason}")
+            for row, reason in reasons.items()]  # fmt: skip
+
+
+def _as_numbers(column: Any) -> Any:
+    """Give the numbers that text says, with spaces around it or without."""
+    arrow = need("pyarrow", extra="data", why="to read tables")
+    compute = need("pyarrow.compute", extra="data", why="to read tables")
+    return compute.utf8_trim_whitespace(column).cast(arrow.float64())
 
 
 def without(table: Any, strays: list[Stray]) -> Any:
@@ -86,5 +96,5 @@ def without(table: Any, strays: list[Stray]) -> Any:
     for name in {stray.column for stray in strays}:
         place, column = left.column_names.index(name), left[name]
         if not arrow.types.is_floating(column.type):
-            left = left.set_column(place, name, column.cast(arrow.float64()))
+            left = left.set_column(place, name, _as_numbers(column))
     return left

@@ -20,7 +20,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from chainrule.averaging import SWA
-from chainrule.errors import ConfigError, FormatError
+from chainrule.errors import FAULTS, ConfigError, FormatError
 from chainrule.estimators.builders import BUILDERS
 from chainrule.functional import ACTIVATIONS
 from chainrule.history import History
@@ -95,7 +95,10 @@ class Saved:
         history.reason = entry(file.config, "reason", str)
         history.best_epoch = file.config.get("best_epoch")
         model.module_, model.history_ = module, history  # type: ignore[attr-defined]
-        model._after_load()
+        try:
+            model._after_load()
+        except FAULTS as error:
+            raise FormatError(f"its attributes do not fit {cls.__name__}: {error}") from error
         return model
 
     def _after_load(self) -> None:
@@ -155,7 +158,7 @@ def decode(value: Any) -> Any:
         if key in value:
             try:
                 return read(value)
-            except (TypeError, ValueError, KeyError) as error:
+            except FAULTS as error:
                 raise FormatError(f"its {key} cannot be read: {error}") from error
     raise FormatError(f"it holds an unknown kind of data: {sorted(value)}")
 
@@ -189,7 +192,7 @@ def _array(value: Any) -> Any:
     dtype = np.dtype(value["dtype"])
     if dtype.kind not in "OUbiuf":
         raise FormatError(f"it holds an array of {dtype}")
-    items = decode(value["array"])
+    items = decode(entry(value, "array", list))
     if dtype.kind != "O":
         return np.array(items, dtype=dtype)
     array = np.empty(len(items), dtype=object)

@@ -127,14 +127,15 @@ class _Reading:
         return [*node["inputs"], *inner]
 
     def _input(self, given: Any) -> dict[str, Any]:
-        """Describe an input; a first axis without a number counts the rows."""
+        """Describe an input; a first axis without a number, or with -1, counts the rows."""
         kind = given.type.tensor_type
         if not kind.HasField("shape"):
             raise FormatError(f"the input {given.name} has no shape")
         shape: list[Any] = []
         for axis, n in enumerate(kind.shape.dim):
             unknown = n.dim_param or ("rows" if axis == 0 else f"{given.name}_{axis}")
-            shape.append(n.dim_value if n.HasField("dim_value") else unknown)
+            known = n.HasField("dim_value") and n.dim_value >= 0
+            shape.append(n.dim_value if known else unknown)
         return {"name": given.name, "shape": shape, "dtype": self._dtype(kind.elem_type)}
 
     def _dtype(self, kind: int) -> str:
@@ -211,7 +212,7 @@ class _Reading:
         (a,) = node.attribute
         if a.HasField("t"):
             return self._array(a.t, node.output[0])
-        value = self.onnx.helper.get_attribute_value(a)
+        value = self._value(a)
         kinds = {"value_float": np.float32, "value_floats": np.float32,
                  "value_int": np.int64, "value_ints": np.int64}  # fmt: skip
         if a.name not in kinds:
@@ -227,11 +228,17 @@ class _Reading:
                 array = self._array(a.t, f"{a.name} of {node.op_type}")
                 found |= {a.name: array.ravel().tolist(), "dtype": array.dtype.name}
                 continue
-            value = self.onnx.helper.get_attribute_value(a)
+            value = self._value(a)
             if a.name == "to":
                 value = self._dtype(value)
             found[a.name] = _plain(value)
         return found
+
+    def _value(self, attribute: Any) -> Any:
+        try:
+            return self.onnx.helper.get_attribute_value(attribute)
+        except ValueError as error:  # one that stands for an attribute of a function
+            raise FormatError(f"the attribute {attribute.name}: {_line(error)}") from error
 
 
 def _plain(value: Any) -> Any:

@@ -19,7 +19,7 @@ import numpy as np
 from chainrule import losses, ops
 from chainrule.errors import ConfigError, ShapeError
 from chainrule.graph import Value, dtype_of, no_grad, shape_of
-from chainrule.nn.checks import check_size
+from chainrule.nn.checks import check_memory, check_size
 from chainrule.nn.module import Module, Parameter, register
 
 _LOW, _HIGH = 0.001, 1.999  # shapes that are learned; at 0 and 2 the formula is 0 / 0
@@ -67,6 +67,7 @@ class AdaptiveLoss(Module):
 
     def __init__(self, num_parameters: int = 1, alpha: float = 1.0, scale: float = 1.0) -> None:
         check_size("num_parameters", num_parameters)
+        check_memory(2 * num_parameters)
         if not _LOW < alpha < _HIGH:
             raise ConfigError(
                 f"AdaptiveLoss(alpha={alpha}): expected a start between {_LOW} and {_HIGH}; with "

@@ -1,6 +1,9 @@
 """Sizes of layers, checked before memory is taken."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -14,8 +17,33 @@ def check_size(name: str, n: Any) -> None:
         raise ConfigError(f"{name}={n!r}: expected a whole number of at least 1")
 
 
+_left: ContextVar[list[int] | None] = ContextVar("left", default=None)
+
+
+@contextmanager
+def at_most(numbers: int) -> Iterator[None]:
+    """Refuse layers with more weights than so many, all layers together: those of a file.
+
+    >>> with at_most(10):
+    ...     check_memory(11)
+    Traceback (most recent call last):
+    ...
+    chainrule.errors.ConfigError: a layer of 11 weights is larger than its file
+    """
+    token = _left.set([numbers])
+    try:
+        yield
+    finally:
+        _left.reset(token)
+
+
 def check_memory(numbers: int) -> None:
     """Raise if a layer of so many weights cannot be trained in the memory of this machine."""
+    left = _left.get()
+    if left is not None:
+        left[0] -= numbers
+        if left[0] < 0:
+            raise ConfigError(f"a layer of {numbers:,} weights is larger than its file")
     gib = numbers * 4 * 4 / 2**30  # weights, gradient and two arrays of an optimizer, in float32
     if gib > _memory_gib():
         raise ConfigError(

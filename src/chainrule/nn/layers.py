@@ -19,6 +19,7 @@ from chainrule.nn.dropout import Dropout
 from chainrule.nn.init import generator, get_initializer
 from chainrule.nn.module import Module, Parameter, register
 from chainrule.nn.normalization import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm
+from chainrule.plain import entry
 
 
 @register
@@ -202,6 +203,8 @@ class PReLU(Module):
     symbol: ClassVar[str] = "a"
 
     def __init__(self, num_parameters: int = 1, init: float = 0.25) -> None:
+        check_size("num_parameters", num_parameters)
+        check_memory(num_parameters)
         self.weight = Parameter(np.full(num_parameters, init))
         self.init = init
 
@@ -236,6 +239,7 @@ class Embedding(Module):
     ) -> None:
         check_size("num_embeddings", num_embeddings)
         check_size("embedding_dim", embedding_dim)
+        check_memory(num_embeddings * embedding_dim)
         self.std = std
         self.weight = Parameter(np.zeros((num_embeddings, embedding_dim)))
         self.initialize(seed)
@@ -315,7 +319,7 @@ class Sequential(Module):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         """Build the modules into a sequence."""
-        return cls(*config["modules"])
+        return cls(*entry(config, "modules", list))
 
 
 def _next_activation(modules: Sequence[Module], last: str) -> str:

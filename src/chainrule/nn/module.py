@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from chainrule.dims import Shape
-from chainrule.errors import ConfigError, FormatError, ShapeError
+from chainrule.errors import FAULTS, ConfigError, FormatError, ShapeError
 from chainrule.graph import Array, Tensor, Value, no_grad, scope, shape_of, value_of
 from chainrule.nn.init import generator
 from chainrule.plain import entry
@@ -378,7 +378,7 @@ def from_plain(plain: Any) -> Module:
         )
     try:
         return MODULES[name].from_config({key: _built(item) for key, item in config.items()})
-    except (TypeError, ValueError) as error:
+    except FAULTS as error:
         raise FormatError(f"its module {name} cannot be built: {error}") from error
 
 

@@ -6,6 +6,7 @@ array([[-1.2247, -1.2247],
        [ 1.2247,  1.2247]])
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
@@ -14,7 +15,7 @@ import numpy as np
 from chainrule import functional, ops
 from chainrule.errors import ConfigError, ShapeError
 from chainrule.graph import Tensor, Value, no_grad, shape_of
-from chainrule.nn.checks import check_size
+from chainrule.nn.checks import check_memory, check_size
 from chainrule.nn.module import Buffer, Module, Parameter, register
 
 
@@ -29,6 +30,7 @@ class _BatchNorm(Module):
         self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True
     ) -> None:
         check_size("num_features", num_features)
+        check_memory(num_features)
         self.num_features = num_features
         self.eps = eps
         self.momentum = momentum
@@ -143,6 +145,7 @@ class GroupNorm(Module):
     ) -> None:
         check_size("num_groups", num_groups)
         check_size("num_channels", num_channels)
+        check_memory(num_channels)
         if num_channels % num_groups:
             raise ConfigError(f"GroupNorm: {num_channels} channels do not fall into {num_groups} "
                               "equal groups")  # fmt: skip
@@ -203,6 +206,7 @@ class LayerNorm(Module):
     ) -> None:
         sizes = [normalized_shape] if isinstance(normalized_shape, int) else normalized_shape
         self.normalized_shape = tuple(int(n) for n in sizes)
+        check_memory(math.prod(self.normalized_shape))
         self.eps = eps
         self.weight = Parameter(np.ones(self.normalized_shape)) if elementwise_affine else None
         shifted = elementwise_affine and bias

@@ -19,7 +19,7 @@ import numpy as np
 from chainrule import ops
 from chainrule.errors import ConfigError, ShapeError
 from chainrule.graph import Tensor, Value, dtype_of, no_grad, shape_of
-from chainrule.nn.checks import check_size
+from chainrule.nn.checks import check_memory, check_size
 from chainrule.nn.dropout import Dropout
 from chainrule.nn.init import generator
 from chainrule.nn.module import Module, Parameter, register
@@ -56,6 +56,7 @@ class _Recurrent(Module):
             check_size(name, n)
         if truncate is not None:
             check_size("truncate", truncate)
+        check_memory(num_layers * self.gates * hidden_size * (input_size + hidden_size))
         if returns not in _RETURNS:
             raise ConfigError(f"{type(self).__name__}: returns={returns!r}, expected one of "
                               f"{', '.join(_RETURNS)}")  # fmt: skip
@@ -372,6 +373,7 @@ class Jordan(Module):
         for name, n in sizes.items():
             check_size(name, n)
             setattr(self, name, n)
+        check_memory(hidden_size * (input_size + 2 * output_size))
         self.sizes, self.batch_first, self.returns = sizes, batch_first, returns
         self.weight_ih = Parameter(np.zeros((hidden_size, input_size)))
         self.weight_yh = Parameter(np.zeros((hidden_size, output_size)))

@@ -84,6 +84,7 @@ class TabularNet(Module):
         self.activation = activation
         self.function = functional.get_activation(activation)
         widths = [embedding_width(n) for n in cardinalities]
+        check_memory(numbers)
         self.scale = Parameter(np.ones(numbers)) if numbers else None
         self.embeddings = [
             Embedding(n, members * width, std=width**-0.5)

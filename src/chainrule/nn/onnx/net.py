@@ -1,5 +1,6 @@
 """`OnnxNet`: the nodes of an ONNX model as a module of chainrule."""
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -7,17 +8,15 @@ from typing import Any
 import numpy as np
 
 from chainrule import ops
-from chainrule.errors import ChainruleError, ConfigError, FormatError, GraphError
+from chainrule.errors import FAULTS, ChainruleError, ConfigError, FormatError, GraphError
 from chainrule.graph import Tensor, Value, constant, dtype_of, no_grad, scope, value_of
+from chainrule.nn.checks import check_memory
 from chainrule.nn.module import Buffer, Module, Parameter, register
 from chainrule.nn.onnx.layers import READERS
 from chainrule.nn.onnx.readers import Given
 from chainrule.nn.onnx.sizes import are_sizes, is_shape, joined
 from chainrule.scan import scan
 from chainrule.transforms.run import Spec
-
-_FAULTS = (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError)
-"""What NumPy and Python raise for settings that make no sense."""
 
 
 @register
@@ -45,6 +44,7 @@ class OnnxNet(Module):
         self.opset = opset
         self.places = attributes(self.tensors)
         for name, form in self.tensors.items():
+            check_memory(math.prod(form["shape"]))
             zeros = np.zeros(form["shape"], form["dtype"])
             own: Tensor = Parameter(zeros, dtype=zeros.dtype) if form["trained"] else Buffer(zeros)
             setattr(self, self.places[name], own)
@@ -117,7 +117,7 @@ def _compute(nodes: Sequence[Mapping[str, Any]], known: dict[str, Any], opset: i
                 results = _results(node, inputs, known, opset)
         except ChainruleError:
             raise
-        except _FAULTS as error:
+        except FAULTS as error:
             raise GraphError(
                 f"the node {node['name'] or kind!r} of type {kind} cannot be computed: {error}"
             ) from error

@@ -77,6 +77,8 @@ def _unsqueeze(node: Given) -> Value:
     shape, axes = _shape(node[0]), node.numbers(1, "axes")
     ndim = len(shape) + len(axes)
     new, rest = {int(i) % ndim for i in axes}, iter(shape)
+    if len(new) < len(axes):
+        raise ConfigError(f"Unsqueeze with axes {axes} of shape {shape}: an axis occurs twice")
     return ops.reshape(node[0], tuple(1 if i in new else next(rest) for i in range(ndim)))
 
 
