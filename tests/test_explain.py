@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import chainrule
 import tables
 from chainrule import Explanation, losses, nn, ops, optim, penalties
-from chainrule.errors import ConfigError, FormatError
+from chainrule.errors import ConfigError, FormatError, ShapeError
 from chainrule.explaining import explain
 from chainrule.graph import OPS, ancestors, constant, tracing
 from chainrule.optim import Updater
@@ -620,6 +620,8 @@ def test_wrong_calls_are_refused(call, message):
 def test_a_loss_needs_a_target_and_traces_have_a_limit(monkeypatch):
     with pytest.raises(ConfigError, match="expected both a loss and a target"):
         explain(small(), "mse", X)
+    with pytest.raises(ShapeError, match="x is a single number; expected rows"):
+        explain(small(), None, 3.0)
     with pytest.raises(ConfigError, match="3 names for an input of shape"):
         explain(small(), None, X, columns=[["a", "b", "c"]])
     monkeypatch.setattr("chainrule.explaining.MOST_NUMBERS", 10)

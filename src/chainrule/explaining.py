@@ -23,7 +23,7 @@ import numpy as np
 
 from chainrule import ops
 from chainrule.contract import check_contract, judged
-from chainrule.errors import ConfigError
+from chainrule.errors import ConfigError, ShapeError
 from chainrule.graph import (
     Array,
     Scope,
@@ -90,6 +90,11 @@ def explain(
     if (loss is None) != (y is None):
         raise ConfigError("explain(model, loss, x, y): expected both a loss and a target, for a "
                           "step of training, or neither, for a prediction")  # fmt: skip
+    for part in x if isinstance(x, tuple) else (x,):
+        if np.ndim(part) == 0:
+            raise ShapeError(
+                "explain: x is a single number; expected rows, such as x.reshape(1, 1)"
+            )
     if loss is None:
         trace = _prediction(model, x if isinstance(x, tuple) else (x,))
         return Explanation(_with_columns(trace, columns), level)
