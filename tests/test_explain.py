@@ -347,6 +347,14 @@ def test_wrong_printed_lines_are_found():
         assert wrong_lines(spoiled), lines[i - 1 : i + 1]
 
 
+def test_a_printed_result_that_is_not_the_stored_one_is_found(monkeypatch):
+    found = EXAMPLES["worked"]().explain()
+    spoiled = found.text().replace("= 0.6271", "= 0.6272").replace("≈ 0.6271", "≈ 0.6272")
+    assert spoiled != found.text()
+    monkeypatch.setattr(found, "text", lambda **settings: spoiled)
+    assert any("a1[0] = 0.6272, but it is 0.62714" in p for p in found.verify().problems)
+
+
 def test_a_wrong_gradient_rule_is_found(monkeypatch):
     monkeypatch.setattr(OPS["tanh"], "partials", (lambda out, x: ops.sub(1.001, out * out),))
     problems = step_of().verify().problems

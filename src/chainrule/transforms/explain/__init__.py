@@ -26,7 +26,7 @@ from chainrule.transforms.explain.choosing import most_affected, most_contributi
 from chainrule.transforms.explain.expression import Index
 from chainrule.transforms.explain.reading import Trace, Weight
 from chainrule.transforms.explain.record import Plain
-from chainrule.transforms.explain.reread import wrong_lines
+from chainrule.transforms.explain.reread import Interval, results, value, wrong_lines
 from chainrule.transforms.explain.sections import LEVELS, sections
 from chainrule.transforms.explain.view import View, largest_correction
 
@@ -139,6 +139,11 @@ class Explanation:
         problems = replay.check(self.trace)
         lines = self.text(level=LEVELS).splitlines()
         problems += [f"printed: {line}" for line in wrong_lines(lines)]
+        problems += [
+            f"printed: {name} = {shown}, but it is {self.value(name)}"
+            for name, shown in results(lines)
+            if not value(shown).touches(Interval(self.value(name), self.value(name)))
+        ]
         count = sum(int(np.size(x.value)) for x in self._read.nodes if x.op is not None)
         printed = sum(bool(re.match(r"\s+[=≈] ", line)) for line in lines)
         return Verdict(count, printed, tuple(problems))

@@ -256,6 +256,23 @@ def _groups(lines: Iterable[str]) -> Iterable[Sequence[str]]:
         yield group
 
 
+def results(lines: Sequence[str]) -> list[tuple[str, str]]:
+    """Give the name and the printed result of every equation.
+
+    >>> results(["z[0] = x·y", "     = 2·0.5", "     = 1", "y = x W   2×1"])
+    [('z[0]', '1')]
+    """
+    found = []
+    for line, after in pairwise([*lines, ""]):
+        head = re.match(r"(\S[^=]*?) = ", line)
+        if head:
+            name = head[1]
+        step = re.match(r"\s+[=≈] (.*)", line)
+        if step and not re.match(r"\s+[=≈] ", after):
+            found.append((name, step[1]))
+    return found
+
+
 # LaTeX is turned into plain text before.
 
 _PLAIN = [

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from chainrule.graph import OPS, Tensor
-from chainrule.ops.notation import ATOM
+from chainrule.graph import Tensor
+from chainrule.ops.notation import ATOM, PRODUCT
 from chainrule.transforms.explain.blocks import Block, Equation, Heading, Math, Part, Table, Words
 from chainrule.transforms.explain.expression import Expression, Ref, Written, product
 from chainrule.transforms.explain.rules import layers
@@ -154,7 +154,9 @@ def _note(view: View, node: Tensor, x: Expression) -> tuple[Part, ...]:
     """Say in words what an op does, or what arrives and what the local slope is."""
     if not isinstance(x, Written):
         return ()
-    if view.trace.fact(node, "part") == "backward" and x.op is OPS["mul"]:
+    notation = x.op.notation
+    is_product = notation.joins and notation.text.binds == PRODUCT
+    if view.trace.fact(node, "part") == "backward" and is_product:
         arriving = [y for y in x.inputs if isinstance(y, Ref) and _is_gradient(view, y.node)]
         rest = [y for y in x.inputs if y not in arriving]
         if len(arriving) == 1 and rest:
