@@ -7,7 +7,7 @@
 (batch, 20)
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from chainrule.errors import ShapeError
@@ -119,6 +119,17 @@ def product(shape: Shape) -> Any:
     for n in shape:
         total = n * total
     return total
+
+
+def axis_of(name: str, shapes: Iterable[Shape]) -> tuple[int, int] | None:
+    """Give the first shape, and its axis, that a dimension is the size of; None if there is none.
+
+    >>> axis_of("batch", [(3,), (2, Dim.of("batch"))])
+    (1, 1)
+    """
+    named = Dim.of(name)
+    places = ((i, k) for i, shape in enumerate(shapes) for k, n in enumerate(shape) if n == named)
+    return next(places, None)
 
 
 def resolve(value: Any, sizes: Mapping[str, int]) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.dims import Dim, Shape
+from chainrule.dims import Shape, axis_of
 from chainrule.errors import GraphError, need
 from chainrule.graph import Array, Scope, Tensor, ancestors, placeholder, tracing
 from chainrule.ops.loops import Parts
@@ -221,15 +221,10 @@ class GraphScope:
 
     def _dim(self, name: str) -> str:
         if name not in self.dims:
-            places = [
-                (source, k)
-                for x, source in self.inputs
-                for k, n in enumerate(x.shape)
-                if n == Dim.of(name)
-            ]
-            if not places:
+            found = axis_of(name, [x.shape for x, _ in self.inputs])
+            if found is None:
                 raise GraphError(f"no input of the model has the dimension {name}")
-            source, k = places[0]
+            source, k = self.inputs[found[0]][1], found[1]
             self.dims[name] = self.make("Shape", source, start=k, end=k + 1)
         return self.dims[name]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.dims import Dim
+from chainrule.dims import Dim, axis_of
 from chainrule.errors import GraphError
 from chainrule.graph import Array, Scope, Tensor
 from chainrule.ops.source import Call, helper_names, source_of
@@ -253,15 +253,10 @@ class _Function:
         """Give the variable for a named dimension, and read it off an input."""
         own = self.writer.dim(name)
         if name not in self.dims:
-            places = [
-                (source, k)
-                for x, source in self.inputs
-                for k, n in enumerate(x.shape)
-                if n == Dim.of(name)
-            ]
-            if not places:
+            found = axis_of(name, [x.shape for x, _ in self.inputs])
+            if found is None:
                 raise GraphError(f"no input of the script has the dimension {name}")
-            source, k = places[0]
+            source, k = self.inputs[found[0]][1], found[1]
             self.dims[name] = f"{own} = {f'{source}.shape[{k}]' if k else f'len({source})'}"
         return own
 
