@@ -26,11 +26,11 @@ _STYLE = """
 .explanation { line-height: 1.5; }
 .explanation :is(h2, h3) { font-size: 1.1em; margin: 1.5em 0 .5em; border-bottom: 1px solid #8886; }
 .explanation table { border-collapse: collapse; margin: .6em 0; width: auto; }
-.explanation .e-steps { display: block; overflow-x: auto; }
+.explanation .e-steps { display: block; overflow: auto hidden; padding-bottom: .5em; }
 .explanation .e-steps td { padding: .08em .2em; border: 0; white-space: nowrap; text-align: left; }
 .explanation .e-steps td:first-child { text-align: right; }
 .explanation .e-steps .e-start td { padding-top: .55em; }
-.explanation .e-data { display: block; overflow-x: auto; }
+.explanation .e-data { display: block; overflow: auto hidden; }
 .explanation .e-data :is(th, td) { padding: .15em .8em .15em 0; text-align: left; border: 0; }
 .explanation .e-data th { border-bottom: 1px solid #8886; font-weight: 600; }
 .explanation .e-data .e-number { text-align: right; }
