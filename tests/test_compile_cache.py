@@ -1,6 +1,7 @@
 """Compiled programs on the disk, and what running them costs: no compilation, no allocation."""
 
 import os
+import runpy
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 import chainrule
 from chainrule import Callback, losses, nn, optim, train
 from chainrule.data import Rows
+from chainrule.errors import ConfigError
 from chainrule.step import Step, StepGraph
 from chainrule.transforms.compile import language
 from chainrule.transforms.compile.program import Program
@@ -144,6 +146,13 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     pytest.importorskip("numba")
     (tmp_path / "file").write_text("")
     assert said(started(tmp_path / "file" / "cache")) == ["1", "True"]
+
+
+def test_a_numba_that_is_too_old_is_refused(monkeypatch):
+    machine = pytest.importorskip("chainrule.transforms.compile.machine")
+    monkeypatch.setattr("numba.__version__", "0.61.2")
+    with pytest.raises(ConfigError, match=r"need numba 0.62 or newer, here is 0.61.2: pip install"):
+        runpy.run_path(machine.__file__)
 
 
 # What makes a program another one.

@@ -115,9 +115,7 @@ class Bound:
         self.clocks = np.zeros(len(self.text.calls) + 1, np.int64)
 
     def _is_own(self, node: Node) -> bool:
-        """Whether the memory outlives a step: outputs, leaves, and what is written over them."""
-        if node.op is None:
-            return True
+        """Whether the memory of an op's result outlives a step."""
         ends = {base(x).order for x in self.program.outputs}
         return node.order in ends
 

@@ -226,7 +226,7 @@ class _Text(importlib.abc.InspectLoader):
         return self.source
 
     def get_code(self, fullname: str) -> Any:
-        return self.source_to_code(self.source, self.path)
+        return self.source_to_code(self.get_source(fullname), self.path)
 
 
 def module_of(source: str, name: str, path: str, words: dict[str, Any]) -> ModuleType:

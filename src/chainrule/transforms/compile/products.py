@@ -117,8 +117,6 @@ class _Emitter:
 def _tile(module: Any, scalar: Any, rows: int, vectors: int) -> Any:
     """Write the product of some rows of A and some vectors' columns of B, the last one partial."""
     name = f"tile_{rows}_{vectors}_{scalar}"
-    if name in module.globals:
-        return module.globals[name]
     arguments = [_I64, _POINTER, _I64, _I64, _POINTER, _I64, _POINTER, _I64, _I64, _I64]
     e = _Emitter(module, name, scalar, arguments)
     k, a, a_row, a_step, b, ldb, c, ldc, last, done = e.function.args
@@ -132,10 +130,9 @@ def _tile(module: Any, scalar: Any, rows: int, vectors: int) -> Any:
     # Three distances, and a pointer for every four rows, leave registers free.
     distances = [e.opaque(e.times(a_row, i)) for i in range(min(rows, 4))]
     firsts = [e.at(a, e.opaque(e.times(a_row, i))) for i in range(0, rows, 4)]
-    for i, v in places:  # the tile below
-        if v * BYTES % 64 == 0:
-            below = e.at(targets[i, v], e.times(ldc, rows))
-            e.call("llvm.prefetch.p0", _VOID, below, _I32(1), _I32(3), _I32(1))
+    for place in (x for x in places if x[1] * BYTES % 64 == 0):  # the tile below
+        below = e.at(targets[place], e.times(ldc, rows))
+        e.call("llvm.prefetch.p0", _VOID, below, _I32(1), _I32(3), _I32(1))
     builder.cbranch(builder.icmp_signed(">", done, _I64(0)), more, start)
 
     builder.position_at_end(more)
@@ -283,9 +280,9 @@ def _written(name: str, write: Callable[[Any, str, Any], Any], *args: Any) -> An
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         full_name = f"{name}_{scalar}"
-        function = builder.module.globals.get(full_name)
-        if function is None:
-            function = write(builder.module, full_name, context.get_data_type(scalar))
+        function = builder.module.globals.get(full_name) or write(
+            builder.module, full_name, context.get_data_type(scalar)
+        )
         values = [
             builder.bitcast(x, _POINTER) if p else x for x, p in zip(values, pointers, strict=True)
         ]
