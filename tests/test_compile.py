@@ -133,6 +133,12 @@ def test_no_rows():
     assert total.tolist() == [0, 0, 0]
 
 
+def test_places_in_four_bytes():
+    x, places = np.arange(8.0).reshape(4, 2), np.array([3, -1, 0], np.int32)
+    f = cr.compile(lambda x, i: ops.take(x, i, axis=0), x, places, plain=True)
+    same(f(x, places), x[places], 0)
+
+
 @pytest.mark.parametrize("length", [0, 1, 4])
 def test_a_recurrence_whose_step_takes_a_number(length):
     def f(start, x):
