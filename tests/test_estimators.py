@@ -305,6 +305,23 @@ def test_losses_for_numbers(loss):
     assert model.score(X, DIABETES[1] / 50) > 0.3
 
 
+def test_losses_that_do_not_fit_are_refused():
+    with pytest.raises(ConfigError, match=r"loss mse does not fit binary labels; .* focal, hinge"):
+        make(MLPClassifier, loss="mse").fit(SCALED_CANCER, CANCER[1])
+    with pytest.raises(ConfigError, match=r"loss hinge is not for numbers; expected squared_error"):
+        make(MLPRegressor, loss="hinge").fit(*DIABETES)
+
+
+def test_weights_of_classes_and_of_rows_are_multiplied():
+    X, y = SCALED_CANCER[:100], CANCER[1][:100]
+    rows = np.random.default_rng(0).uniform(0.5, 2, len(y))
+    both = make(MLPClassifier, class_weight={0: 3.0, 1: 0.5}, max_iter=3)
+    one = make(MLPClassifier, max_iter=3)
+    quiet(lambda: both.fit(X, y, sample_weight=rows))
+    quiet(lambda: one.fit(X, y, sample_weight=rows * np.where(y == 0, 3.0, 0.5)))
+    assert both.history_["loss"] == one.history_["loss"]
+
+
 def test_validation_data_fill_the_history_and_stop():
     X, y = SCALED_CANCER, CANCER[1]
     model = make(MLPClassifier, max_iter=100, early_stopping=True, n_iter_no_change=5)

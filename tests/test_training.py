@@ -10,6 +10,7 @@ import pytest
 
 from chainrule import Callback, Checkpoint, EarlyStopping, ReduceOnPlateau, nn, ops, optim, train
 from chainrule.errors import CheckpointError, ConfigError, DataError, DivergedError, ShapeError
+from chainrule.history import History
 from chainrule.progress import Progress
 from chainrule.schedules import Cosine
 
@@ -33,6 +34,16 @@ def test_a_terminal_gets_a_bar(terminal):
     assert "epoch 3/3" in text
     assert re.search(r"loss 0\.\d{4}  validation 0\.\d{4}  [\d,]+ rows/s", text)
     assert re.search(r"\x1b\[2Kstopped: epochs\n$", text)
+
+
+def test_a_history_is_read_by_epoch_and_printed():
+    rows = [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25, "validation_loss": 0.75}]
+    history = History(rows)
+    assert history[1] == rows[1]
+    assert [line.split() for line in str(history).splitlines()] == [
+        ["epoch", "loss", "validation_loss"], ["1", "0.5"], ["2", "0.25", "0.75"],
+    ]  # fmt: skip
+    assert repr(history) == "<History of 2 epochs, stopped by: nothing yet>"
 
 
 class Recorder(Callback):
