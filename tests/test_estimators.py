@@ -35,7 +35,15 @@ from chainrule import (
     optim,
     schedules,
 )
-from chainrule.errors import ChainruleError, ConfigError, DataError, DivergedError
+from chainrule.errors import (
+    ChainruleError,
+    ConfigError,
+    DataError,
+    DivergedError,
+    FormatError,
+)
+from chainrule.estimators.persist import encode
+from chainrule.save import ModelFile
 
 CLASSIFIERS = [MLPClassifier, NetClassifier, TabularClassifier]
 REGRESSORS = [MLPRegressor, NetRegressor, TabularRegressor]
@@ -649,3 +657,39 @@ def test_layer_of_a_billion_units_is_refused_before_memory_is_taken():
 def test_grid_search_over_what_is_new():
     grid = GridSearchCV(make(MLPClassifier, max_iter=20), {"dropout": [0.0, 0.3]}, cv=2)
     assert "dropout" in quiet(lambda: grid.fit(*IRIS)).best_params_
+
+
+@pytest.fixture(scope="module")
+def filed():
+    """Give what a model file of a small estimator holds."""
+    random = np.random.RandomState(0)
+    model = quiet(lambda: make(MLPClassifier, max_iter=2, random_state=random).fit(*IRIS))
+    config, arrays = model.to_file()
+    return ModelFile("MLPClassifier", config, arrays, {})
+
+
+def test_a_generator_is_no_part_of_a_model_file(filed):
+    assert MLPClassifier.from_file(filed).random_state is None
+    seeded = quiet(lambda: make(MLPClassifier, max_iter=2, random_state=np.int64(3)).fit(*IRIS))
+    assert seeded.to_file()[0]["params"]["random_state"] == 3
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value", "message"),
+    [
+        ("params", "speed", 3, "its parameters do not fit MLPClassifier: .*'speed'"),
+        ("fitted", "speed_", 3, "an attribute speed_ that MLPClassifier does not have"),
+        ("fitted", "classes_", {"array": [1], "dtype": "complex128"}, "an array of complex128"),
+    ],
+)
+def test_a_file_of_something_else_is_refused(filed, part, name, value, message):
+    config = filed.config | {part: filed.config[part] | {name: value}}
+    with pytest.raises(FormatError, match=message):
+        MLPClassifier.from_file(ModelFile("MLPClassifier", config, filed.arrays, {}))
+
+
+def test_what_a_model_file_cannot_hold_is_refused():
+    with pytest.raises(ConfigError, match="an array of complex128 cannot be saved"):
+        encode(np.zeros(0, complex), "classes_")
+    with pytest.raises(ConfigError, match=r"callbacks=<object .* cannot be saved: a model file"):
+        encode(object(), "callbacks")
