@@ -67,8 +67,8 @@ def markdown(blocks: Iterable[Block], script: Script) -> str:
             case Rule() | Equation():
                 formulas = " \\\\\n".join(formula(block, script))
                 parts.append(f"$$\n\\begin{{aligned}}\n{formulas}\n\\end{{aligned}}\n$$")
-            case Table(header=header, rows=rows):
-                lines = [header, ("---",) * len(header), *rows]
+            case _:
+                lines = [block.header, ("---",) * len(block.header), *block.rows]
                 parts.append("\n".join(f"| {' | '.join(_cell(c) for c in row)} |" for row in lines))
     return "\n\n".join(parts) + "\n"
 

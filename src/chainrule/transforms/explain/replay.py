@@ -158,7 +158,7 @@ def _softplus(x: float) -> float:
 
 
 def _silu(x: float) -> float:
-    return x * _sigmoid(x) if x > -math.inf else 0.0
+    return 0.0 if x == -math.inf else x * _sigmoid(x)
 
 
 def _sign(x: Any) -> Any:
@@ -297,10 +297,6 @@ def _argsort(inputs: list[Array], i: Index, axis: int) -> int:
 def _log_softmax(attrs: dict[str, Any], inputs: list[Array], i: Index) -> Found:
     line = _line(inputs[0], i, attrs["axis"], keepdims=True)
     top, own = max(line), line[i[attrs["axis"]]]
-    if not all(map(math.isfinite, line)):
-        rest = [x for x in line if x != -math.inf]
-        if not rest or not all(map(math.isfinite, rest)):
-            return math.nan, 0.0
     others = list(line)
     others.remove(top)
     log = math.log1p(math.fsum(math.exp(x - top) for x in others))
@@ -568,7 +564,7 @@ def _check_links(
     single = any(nodes[k]["dtype"] == "float32" for k in forward)
     before = arrays[loss].flat[0]
     if total <= work:
-        changed = {p["node"]: arrays[p["new"]] for p in trace["parameters"] if p["new"] is not None}
+        changed = {p["node"]: arrays[p["new"]] for p in trace["parameters"]}
         after = follow(part, arrays, changed)[loss].flat[0]
         if not _near(after, float(trace["after"]), 2e-4 if single else 1e-9):
             problems.append(f"the loss afterwards is {after}, not {trace['after']}")
@@ -599,8 +595,7 @@ def _check_settings(trace: dict[str, Any], arrays: list[Array]) -> list[str]:
     ]
     problems = [f"node {k} has other than {rows} rows" for k in wrong]
     for p in trace["parameters"]:
-        listed = [k for k in (p["gradient"], p["new"]) if k is not None]
-        listed += [k for _, *pair in p["states"] for k in pair]
+        listed = [p["gradient"], p["new"], *(k for _, *pair in p["states"] for k in pair)]
         problems += [
             f"node {k} does not belong to {p['label']}: the shapes differ"
             for k in listed

@@ -46,10 +46,7 @@ def _layer_rows(view: View) -> list[tuple[Part, ...]]:
     rows: list[tuple[Part, ...]] = []
     trace = view.trace
     for i, layer in enumerate(trace.settings["layers"]):
-        inside = [x for x in trace.nodes if trace.fact(x, "layer") == i]
-        if not inside:
-            continue
-        out = inside[-1]
+        *_, out = (x for x in trace.nodes if trace.fact(x, "layer") == i)
         g = trace.gradient_of.get(out.birth)
         value = np.asarray(out.value, float)
         rows.append(
@@ -71,8 +68,7 @@ def _weights_table(view: View) -> Table:
     rows: list[tuple[Part, ...]] = []
     for w in view.trace.weights:
         size = float(np.linalg.norm(np.ravel(w.node.value)))
-        new = w.node if w.new is None else w.new
-        step = float(np.linalg.norm(np.ravel(new.value - w.node.value)))
+        step = float(np.linalg.norm(np.ravel(w.new.value - w.node.value)))
         rows.append(
             (
                 w.label,
@@ -110,7 +106,6 @@ def update(view: View) -> Iterator[Block]:
 
 def _own_update(view: View, weight: Weight) -> list[Tensor]:
     """Give the nodes with a name from the gradient of a weight to its new value."""
-    assert weight.new is not None
     seen: dict[int, Tensor] = {}
     stack = [weight.new, *(after for _, _, after in weight.states)]
     while stack:
@@ -125,8 +120,6 @@ def _corrections(view: View) -> Table:
     """List the changes of weights, the largest of them if there are many."""
     listed: list[tuple[float, tuple[Part, ...]]] = []
     for w in view.trace.weights:
-        if w.new is None:
-            continue
         step = np.asarray(w.new.value, float) - w.node.value
         order = np.argsort(-np.abs(np.ravel(step)), kind="stable")[:MOST_CORRECTIONS]
         for flat in np.sort(order):
@@ -230,7 +223,6 @@ def checks(view: View) -> Iterator[Block]:
     predicted = sum(
         float(np.sum(np.asarray(w.gradient.value, float) * (w.new.value - w.node.value)))
         for w in trace.weights
-        if w.new is not None
     )
     yield Words(
         ("Gradient times step, added up over all weights, says that the loss changes by ",

@@ -29,7 +29,7 @@ def render(blocks: Iterable[Block], script: Script) -> str:
                 lines.append(_rule(block, script))
             case Equation():
                 lines += _equation(block, script)
-            case Table():
+            case _:
                 lines += ["", *_table(block), ""]
     text = "\n".join(line.rstrip() for line in lines)
     while "\n\n\n" in text:
