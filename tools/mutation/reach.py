@@ -1,0 +1,123 @@
+"""Which tests reach which lines, from one run of the tests under `coverage`."""
+
+import ast
+import hashlib
+import json
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+OPTIONS = ["-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
+
+
+class Noted:
+    """A plugin of pytest that tells `coverage` which test runs, and notes how long it took."""
+
+    def __init__(self, measured: Any) -> None:
+        self.measured = measured
+        self.seconds: dict[str, float] = {}
+        self.failed: set[str] = set()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: Any) -> Any:
+        """Name the context after the test, and leave it after the test."""
+        self.measured.switch_context(item.nodeid)
+        start = time.perf_counter()
+        result = yield
+        self.seconds[item.nodeid] = time.perf_counter() - start
+        self.measured.switch_context("")
+        return result
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """Note the tests that do not pass: they cannot tell anything."""
+        if report.outcome != "passed":
+            self.failed.add(report.nodeid)
+
+
+def note(tree: Path, file: str, into: Path) -> int:
+    """Run a file of tests in a copy of the checkout, and write what it reaches."""
+    import coverage
+
+    data = into.with_suffix(".sqlite")
+    data.unlink(missing_ok=True)
+    measured = coverage.Coverage(data_file=str(data), config_file=False, source=[str(tree / "src")])
+    noted = Noted(measured)
+    measured.start()
+    pytest.main([*OPTIONS, "-m", "not slow", file], plugins=[noted])
+    measured.stop()
+    measured.save()
+    reached: dict[str, dict[str, list[int]]] = {}
+    found = measured.get_data()
+    for path in found.measured_files():
+        name = str(Path(path).relative_to(tree))
+        for line, tests in found.contexts_by_lineno(path).items():
+            for test in tests:
+                if test not in noted.failed:
+                    reached.setdefault(name, {}).setdefault(test, []).append(line)
+    seconds = {t: round(s, 4) for t, s in noted.seconds.items() if t not in noted.failed}
+    into.write_text(json.dumps({"seconds": seconds, "reached": reached}))
+    data.unlink()
+    return 0
+
+
+def digest(paths: Iterable[Path]) -> str:
+    """Give a checksum of files, by which one sees whether they changed."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(paths))).hexdigest()[:12]
+
+
+class Reach:
+    """What was noted of all files of tests."""
+
+    def __init__(self, files: Iterable[Path]) -> None:
+        self.seconds: dict[str, float] = {}
+        self.lines: dict[str, dict[int, set[str]]] = {}
+        for file in files:
+            noted = json.loads(file.read_text())
+            self.seconds |= noted["seconds"]
+            for name, tests in noted["reached"].items():
+                of_file = self.lines.setdefault(name, {})
+                for test, lines in tests.items():
+                    for line in lines:
+                        of_file.setdefault(line, set()).add(test)
+
+    def tests(self, root: Path, path: Path, first: int, last: int) -> list[str]:
+        """Give the tests that reach lines of a file, those most likely to notice a change first.
+
+        A line that runs at import, such as a row of a table, is reached by those that reach the
+        statement around it and, if that is no function or class, any line of the file, and those
+        of the file of tests of the same name, which may only look at a value.
+        """
+        lines = self.lines.get(str(path.relative_to(root)), {})
+        tier: dict[str, int] = {}
+
+        def add(tests: Iterable[str]) -> None:
+            number = max(tier.values(), default=-1) + 1
+            tier.update((test, number) for test in tests if test not in tier)
+
+        def reaching(within: Iterable[int]) -> set[str]:
+            return set().union(*(lines.get(line, ()) for line in within))
+
+        own = (
+            f"tests/test_{path.stem}.py",
+            f"tests/test_{path.parent.name}.py",
+            str(path.relative_to(root)),
+        )
+        add(reaching(range(first, last + 1)))
+        if "" in tier:
+            body = ast.parse(path.read_text(encoding="utf-8")).body
+            around = next(x for x in body if _start(x) <= first <= (x.end_lineno or 0))
+            add(reaching(range(_start(around), (around.end_lineno or 0) + 1)))
+            if not isinstance(around, ast.FunctionDef | ast.ClassDef):
+                add(reaching(lines))
+                add(test for test in self.seconds if test.partition("::")[0] in own)
+        return sorted(
+            (t for t in tier if t in self.seconds),
+            key=lambda t: (t.partition("::")[0] not in own, tier[t], self.seconds[t]),
+        )
+
+
+def _start(node: Any) -> int:
+    return min([node.lineno, *(x.lineno for x in getattr(node, "decorator_list", []))])
