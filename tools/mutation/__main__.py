@@ -122,7 +122,8 @@ def reached(tree: Tree) -> Reach:
             for old in folder.glob(f"{into.name[:-13]}-????????????"):
                 old.unlink()
             print(f"running {file.relative_to(ROOT)}", flush=True)
-            status = tree.run(partial(note, tree.folder, str(file.relative_to(ROOT)), into), 3600)
+            name = str(file.relative_to(ROOT))
+            status = tree.run(partial(note, tree.folder, name, into), 3600)
             if status != 0:
                 sys.exit((tree.folder / "log.txt").read_text(errors="replace")[-5000:])
         noted.append(into)
