@@ -23,6 +23,7 @@ import numpy as np
 from llvmlite import binding, ir
 from numba import cfunc, extending, njit, types
 from numba.core.registry import cpu_target
+from numba.core.runtime.nrt import rtsys
 
 from chainrule.atomic import atomic_write
 from chainrule.errors import ConfigError
@@ -360,7 +361,8 @@ def _linked(code: bytes, entry: str) -> Callable[..., int]:
     compiled it. LLVM may fuse other products with sums in the second, so that the same program
     would give other bits in the next process.
     """
-    _ = cpu_target.target_context  # lets LLVM know the functions of Numba that code may call
+    # LLVM links no function at all, and says nothing, where it does not know one of them.
+    rtsys.initialize(cpu_target.target_context)
     machine = binding.Target.from_default_triple().create_target_machine(jit=True)
     engine = binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
     engine.add_object_file(binding.ObjectFileRef.from_data(code))
