@@ -105,18 +105,15 @@ def attempt(
 
 
 def reached(tree: Tree) -> Reach:
-    """Note what the tests reach, where source or tests are not what they were."""
+    """Note what the tests reach, where they are not what they were."""
     folder = KEPT / "reach"
     folder.mkdir(parents=True, exist_ok=True)
-    common = [
-        *SOURCE.rglob("*.py"),
-        *(p for p in (ROOT / "tests").glob("*.py") if p.stem[:5] != "test_"),
-    ]
+    common = [path for path in (ROOT / "tests").glob("*.py") if path.stem[:5] != "test_"]
     files = [ROOT / f"tests/test_{name}.py" for name in TESTS]
     files.append(SOURCE)
     noted = []
     for file in files:
-        now = digest([*common, *([] if file.is_dir() else [file])])
+        now = digest([*common, *(file.rglob("*.py") if file.is_dir() else [file])])
         into = folder / f"{str(file.relative_to(ROOT)).replace('/', '-')}-{now}"
         if not into.exists():
             for old in folder.glob(f"{into.name[:-13]}-????????????"):

@@ -58,7 +58,8 @@ def note(tree: Path, file: str, into: Path) -> int:
                 if test not in noted.failed:
                     reached.setdefault(name, {}).setdefault(test, []).append(line)
     seconds = {t: round(s, 4) for t, s in noted.seconds.items() if t not in noted.failed}
-    into.write_text(json.dumps({"seconds": seconds, "reached": reached}))
+    sources = {name: digest([tree / name]) for name in reached}
+    into.write_text(json.dumps({"seconds": seconds, "sources": sources, "reached": reached}))
     data.unlink()
     return 0
 
@@ -74,10 +75,12 @@ class Reach:
     def __init__(self, files: Iterable[Path]) -> None:
         self.seconds: dict[str, float] = {}
         self.lines: dict[str, dict[int, set[str]]] = {}
+        self.sources: dict[str, set[str]] = {}
         for file in files:
             noted = json.loads(file.read_text())
             self.seconds |= noted["seconds"]
             for name, tests in noted["reached"].items():
+                self.sources.setdefault(name, set()).add(noted["sources"][name])
                 of_file = self.lines.setdefault(name, {})
                 for test, lines in tests.items():
                     for line in lines:
@@ -88,9 +91,13 @@ class Reach:
 
         A line that runs at import, such as a row of a table, is reached by those that reach the
         statement around it and, if that is no function or class, any line of the file, and those
-        of the file of tests of the same name, which may only look at a value.
+        of the file of tests of the same name, which may only look at a value. Of a file that has
+        changed since, any line may be any other.
         """
-        lines = self.lines.get(str(path.relative_to(root)), {})
+        name = str(path.relative_to(root))
+        lines = self.lines.get(name, {})
+        if self.sources.get(name, set()) - {digest([path])}:
+            first, last = 1, max(lines)
         tier: dict[str, int] = {}
 
         def add(tests: Iterable[str]) -> None:
