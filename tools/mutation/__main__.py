@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "chainrule"
 KEPT = ROOT / ".mutation"
 RESULTS = KEPT / "results.jsonl"
-BUDGET = 30.0
+BUDGET = 10.0
 """Seconds of tests that are tried on a change at most; those tests that are left out kill none."""
 
 MODULES = {
@@ -94,7 +94,7 @@ def attempt(
     spent, batches = 0.0, ([], [])  # type: tuple[float, tuple[list[str], list[str]]]
     for test in tests:
         if spent < BUDGET:
-            batches[spent > BUDGET / 10].append(test)
+            batches[spent > BUDGET / 5].append(test)
             spent += reach.seconds[test]
     for batch in batches:
         limit = seconds + 5 * sum(reach.seconds[test] for test in batch)

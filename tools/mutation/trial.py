@@ -1,5 +1,6 @@
 """A copy of the checkout, and tests that run in a fork of this process, on what the copy holds."""
 
+import gc
 import importlib.util
 import math
 import os
@@ -105,6 +106,7 @@ def warm() -> None:
     """Import what all trials need, once; chainrule itself is imported in each fork."""
     for name in WARM:
         import_module(name)
+    gc.freeze()
     assert not any(name.partition(".")[0] == "chainrule" for name in sys.modules)
 
 
@@ -117,6 +119,10 @@ class _Chosen:
         """Keep the chosen tests, in the order in which they were chosen."""
         chosen = [item for item in items if item.nodeid in self.place]
         items[:] = sorted(chosen, key=lambda item: self.place[item.nodeid])
+
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        """End the process: what comes after the last test would only tidy up."""
+        os._exit(exitstatus)
 
 
 def _passes(tests: Sequence[str]) -> int:
