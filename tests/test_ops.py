@@ -12,8 +12,10 @@ from accuracy import DIGITS, exactly, worst_ulp
 from chainrule import grad, no_grad, ops, tensor
 from chainrule.dims import Dim
 from chainrule.errors import ShapeError
-from chainrule.graph import OPS, Tensor, value_of
+from chainrule.graph import OPS, Tensor, constant, value_of
+from chainrule.ops import helpers
 from chainrule.ops.kinds import Elementwise, Multilinear
+from chainrule.ops.source import Call, helper_name, source_of
 from chainrule.testing import CheckError, check_gradient, check_op
 
 
@@ -520,3 +522,39 @@ def test_check_gradient_gives_the_error_it_saw():
 def test_shapes_that_do_not_fit(call, text):
     with pytest.raises(ShapeError, match=text):
         call()
+
+
+# In scripts: what an op is written as.
+
+
+def text_of(value):
+    """Write an attribute, as `transforms/python` does."""
+    if isinstance(value, tuple):
+        return "(" + "".join(f"{text_of(x)}, " for x in value) + ")"
+    return f"np.{value.name}" if isinstance(value, np.dtype) else repr(value)
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in tables.OP_ROWS if row.name != "scan"], ids=str
+)  # a scan is written as a loop around what its step is written as
+def test_the_source_of_an_op_computes_the_same(row):
+    inputs = {f"x{i}": x for i, x in enumerate(row.inputs)}
+    nodes = [x if isinstance(x, Tensor) else constant(x) for x in row.inputs]
+    call = Call(
+        tuple(inputs), [x.shape for x in nodes], [x.dtype for x in nodes],
+        [x.weak for x in nodes], row.attrs, text_of,
+    )  # fmt: skip
+    source = source_of(OPS[row.name])
+    names = {helper_name(helper): helper for helper in source.helpers} | {"np": np}
+    found = np.asarray(eval(source(call), names, inputs))
+    expected = np.asarray(OPS[row.name].run(*row.inputs, **row.attrs))
+    assert found.dtype == expected.dtype
+    np.testing.assert_allclose(found, expected, rtol=1e-14, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "softplus", "silu", "ndtr", "log_softmax"])
+def test_what_scripts_get_for_long_ops_holds_far_from_zero(name):
+    x = np.array([-np.inf, -1e4, -300.0, -30.0, -1.0, 0.0, 2.0, 40.0, 800.0, 1e4])
+    attrs = {"axis": 0} if name == "log_softmax" else {}
+    short = getattr(helpers, name)(x, **attrs)
+    np.testing.assert_allclose(short, OPS[name].run(x, **attrs), rtol=1e-12, atol=1e-300)

@@ -21,7 +21,6 @@ SOURCE = ROOT / "src" / "chainrule"
 KEPT = ROOT / ".mutation"
 RESULTS = KEPT / "results.jsonl"
 BUDGET = 10.0
-"""Seconds of tests that are tried on a change at most; those tests that are left out kill none."""
 
 MODULES = {
     "graph": ["graph.py"],
@@ -51,6 +50,8 @@ def main() -> int:
     parser.add_argument("--module", action="append", choices=MODULES, help="all, if none is named")
     parser.add_argument("--sample", type=int, metavar="N", help="so many of each module")
     parser.add_argument("--seed", type=int, default=0, metavar="S")
+    parser.add_argument("--budget", type=float, default=BUDGET, metavar="S",
+                        help="seconds of tests that are tried on a change at most")  # fmt: skip
     parser.add_argument("--again", action="store_true", help="try those again that survived")
     parser.add_argument("--report", action="store_true", help="try none")
     parser.add_argument("--control", action="store_true", help="run the tests without the change")
@@ -66,11 +67,13 @@ def main() -> int:
             for mutant in chosen if reach else ():
                 old = known.get(mutant.key)
                 if options.control:
-                    said = attempt(tree, reach, mutant, mutant.path.read_text(encoding="utf-8"))
+                    said = attempt(
+                        tree, reach, mutant, mutant.path.read_text(encoding="utf-8"), options.budget
+                    )
                     if said != "survived":
                         print(f"CONTROL {place(mutant)}: its tests fail without the change")
                 elif old is None or (options.again and old != "killed"):
-                    known[mutant.key] = attempt(tree, reach, mutant, mutant.code)
+                    known[mutant.key] = attempt(tree, reach, mutant, mutant.code, options.budget)
                     keep(mutant, known[mutant.key])
             if reach:
                 print(f"{name}: {len(chosen)} tried", flush=True)
@@ -87,14 +90,20 @@ def draw(name: str, sample: int | None, seed: int) -> tuple[list[Mutant], int]:
 
 
 def attempt(
-    tree: Tree, reach: Reach, mutant: Mutant, code: str, *, seconds: float = 20, root: Path = ROOT
+    tree: Tree,
+    reach: Reach,
+    mutant: Mutant,
+    code: str,
+    budget: float = BUDGET,
+    seconds: float = 20,
+    root: Path = ROOT,
 ) -> str:
     """Try a change: first on the tests of its module for a few seconds, then on others."""
     tests = reach.tests(root, mutant.path, mutant.first, mutant.last)
     spent, batches = 0.0, ([], [])  # type: tuple[float, tuple[list[str], list[str]]]
     for test in tests:
-        if spent < BUDGET:
-            batches[spent > BUDGET / 5].append(test)
+        if spent < budget:
+            batches[spent > budget / 5].append(test)
             spent += reach.seconds[test]
     for batch in batches:
         limit = seconds + 5 * sum(reach.seconds[test] for test in batch)

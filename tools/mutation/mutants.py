@@ -16,6 +16,8 @@ BINARY = {
     "Pow": "Mul", "LShift": "RShift", "RShift": "LShift", "BitOr": "BitAnd", "BitAnd": "BitOr",
     "BitXor": "BitAnd",
 }  # fmt: skip
+ARITHMETIC = ("arith_expr", "term", "power", "expr", "and_expr", "xor_expr", "shift_expr")
+"""What parso calls an expression with an operator; `*` stands in other places, too."""
 COMPARISON = {
     "Eq": ["NotEq"], "NotEq": ["Eq"], "Is": ["IsNot"], "IsNot": ["Is"], "Lt": ["LtE", "GtE"],
     "LtE": ["Lt", "Gt"], "Gt": ["GtE", "LtE"], "GtE": ["Gt", "Lt"],
@@ -64,13 +66,12 @@ def mutants(path: Path) -> list[Mutant]:
     tree = ast.parse(text)
     silent = list(_silent(tree))
     nodes = list(ast_nodes(get_ast(text)))
-    places = [
-        (name, index, start, end)
-        for name, operator in _operators().items()
-        for index, (start, end) in enumerate(
-            place for node in nodes for place in operator.mutation_positions(node)
-        )
-    ]
+    places = []
+    for name, operator in _operators().items():
+        found = ((node, *at) for node in nodes for at in operator.mutation_positions(node))
+        for index, (node, start, end) in enumerate(found):
+            if not name.startswith("ReplaceBinary") or node.parent.type in ARITHMETIC:
+                places.append((name, index, start, end))
     places += [("calls", index, *_span(node)) for index, (node, _) in enumerate(_calls(tree))]
     return [
         Mutant(path, name, index, start[0], end[0])
