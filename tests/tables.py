@@ -150,6 +150,7 @@ OP_ROWS = [
     op("transpose", CUBE, rows=(0,), axes=(2, 0, 1), label="three"),
     op("slice", A, rows=(0,), slices=COLUMNS),
     op("slice", A, slices=((1, 2, 1), (0, 0, 1)), label="empty"),
+    op("slice", A, slices=((None, None, -1), (1, None, -1)), label="backwards"),
     op("place", COLUMN, slices=((None, None, 1), (2, 3, 1)), shape=(2, 4)),
     op("place", A[:, :2], slices=COLUMNS, shape=(2, 3), label="step"),
     op("take", CUBE, PLACES, rows=(0,), axis=1),
@@ -331,9 +332,11 @@ LOSS_ROWS = [
     LossRow("focal", LOGITS, SOFT, {"gamma": 0.0}),
     LossRow("binary_focal", P, LABELS, values=((NONE + np.log(9), NONE + 1, 0.00105361),)),
     LossRow("binary_focal", P, LABELS, {"gamma": 1.5, "alpha": 0.25}),
-    LossRow("hinge", P, SIGNS, perfect=SIGNS, values=((NONE - 2, NONE + 1, 3.0),)),
-    LossRow("multiclass_hinge", LOGITS, CLASSES,
-            values=((np.array([[2.0, 1.0, 0.0]]), np.array([1]), 2.0),)),
+    LossRow("hinge", P, SIGNS, perfect=SIGNS, values=(
+        (NONE - 2, NONE + 1, 3.0), (NONE + 1.5, NONE + 1, 0.0), (NONE - 0.5, NONE - 1, 0.5))),
+    LossRow("multiclass_hinge", LOGITS, CLASSES, values=(
+        (np.array([[2.0, 1.0, 0.0]]), np.array([1]), 2.0),
+        (np.array([[2.0, 0.5, 0.0]]), np.array([0]), 0.0))),
     LossRow("multiclass_hinge", LOGITS, CLASSES, {"variant": "weston-watkins"}, values=(
         (np.array([[2.0, 1.0, 0.0]]), np.array([1]), 2.0),)),
 ]

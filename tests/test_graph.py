@@ -12,7 +12,7 @@ import pytest
 
 from chainrule import Spec, grad, no_grad, ops, tensor, trace
 from chainrule.errors import ChainruleError, DtypeError, GraphError, ShapeError
-from chainrule.graph import Op, Tensor, ancestors, constant, scope
+from chainrule.graph import OPS, Op, Tensor, ancestors, constant, scope
 
 
 def leaf(*numbers):
@@ -369,6 +369,8 @@ def test_tensors_look_like_arrays():
     assert x.mean().item() == float(x.mean()) == 2.5
     assert int(tensor(3)) == 3
     assert bool(tensor(True))
+    assert bool(tensor(0.5))
+    assert not tensor(0.0)
     assert [row.sum().item() for row in x] == [3.0, 7.0]
     assert x.reshape(4).shape == x.reshape((4,)).shape == (4,)
     assert x.transpose(1, 0).shape == (2, 2)
@@ -405,6 +407,12 @@ def test_the_repr_shows_the_numbers():
     assert (
         repr(trace(lambda x: x * 2, Spec(("rows", 3))).output) == "<traced mul: float32[rows, 3]>"
     )
+
+
+def test_a_node_says_how_it_was_made():
+    x = leaf(1.0, 2.0)
+    y = ops.sum(x, axis=0, keepdims=True)
+    assert (y.op, y.inputs, y.attrs) == (OPS["sum"], (x,), {"axis": (0,), "keepdims": True})
 
 
 def test_scopes_name_the_nodes():

@@ -94,12 +94,14 @@ def test_planted_changes_are_killed_or_survive_or_take_too_long(toy):
 
 def test_changes_of_calls_keep_the_lines(tmp_path):
     path = tmp_path / "some.py"
-    path.write_text("x = 1\ny = round(\n    float(x),  # é\n    ndigits=2,\n)\nz = min(x, y)\n")
+    path.write_text(
+        "x = 1\ny = round(\n    float(x),  # é\n    ndigits=2,\n)\nz = min(x, add(y, 2))\n"
+    )
     made = {Mutant(path, "calls", i, 1, 1).code for i in range(3)}
     assert made == {
-        "x = 1\ny = (round(float(x))\n\n\n)\nz = min(x, y)\n",
-        "x = 1\ny = round(\n    (x),  # é\n    ndigits=2,\n)\nz = min(x, y)\n",
-        "x = 1\ny = round(\n    float(x),  # é\n    ndigits=2,\n)\nz = (min(y, x))\n",
+        "x = 1\ny = (round(float(x))\n\n\n)\nz = min(x, add(y, 2))\n",
+        "x = 1\ny = round(\n    (x),  # é\n    ndigits=2,\n)\nz = min(x, add(y, 2))\n",
+        "x = 1\ny = round(\n    float(x),  # é\n    ndigits=2,\n)\nz = (min(add(y, 2), x))\n",
     }
 
 

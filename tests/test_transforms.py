@@ -24,7 +24,8 @@ from chainrule import (
 )  # fmt: skip
 from chainrule import functional as F  # noqa: N812 (as users write it)
 from chainrule.errors import DtypeError, GraphError, ShapeError
-from chainrule.graph import Tensor
+from chainrule.graph import OPS, Tensor, scope
+from chainrule.ops.kinds import Elementwise, General
 
 X = np.array([0.3, -1.2, 2.0])
 
@@ -154,6 +155,20 @@ def test_jacobian(mode):
     np.testing.assert_allclose(jacobian(warped, mode=mode)(X), expected, atol=1e-15)
 
 
+@pytest.mark.parametrize(("inputs", "outputs", "expected"), [(1, 4, 2), (4, 1, 1), (3, 3, 1)])
+def test_jacobian_takes_the_fewer_passes(inputs, outputs, expected):
+    """A pass forward evaluates the function, and one backward does not."""
+    calls = 0
+
+    def f(x):
+        nonlocal calls
+        calls += 1
+        return ops.broadcast_to(ops.sum(x), (outputs,))
+
+    assert np.array_equal(jacobian(f)(np.zeros(inputs)), np.ones((outputs, inputs)))
+    assert calls == expected
+
+
 @pytest.mark.parametrize("mode", ["forward", "reverse"])
 def test_jacobian_has_the_shape_of_output_and_input(mode):
     x = np.arange(6.0).reshape(2, 3)
@@ -278,6 +293,12 @@ def test_detach_cuts_the_graph():
     assert w.grad.item() == 2.0
 
 
+def test_backward_takes_a_gradient_that_is_a_tensor():
+    x = tensor(X, requires_grad=True)
+    ops.exp(x).backward(tensor(X, requires_grad=True))
+    np.testing.assert_array_equal(x.grad.numpy(), X * np.exp(X))
+
+
 def test_backward_equals_grad():
     w = tensor(X, requires_grad=True)
     cubic(w).backward()
@@ -301,6 +322,22 @@ def test_a_trace_serves_every_size():
     for n in (1, 3, 10):
         x = np.random.default_rng(n).normal(size=(n, 2))
         np.testing.assert_array_equal(graph(x), np.mean(np.exp(x), axis=0))
+
+
+def test_a_graph_computes_in_the_dtype_that_it_was_traced_with():
+    graph = trace(lambda x: x * 2.0, Spec((2,), np.float32))
+    assert graph([1, 2]).dtype == graph(TWO).dtype == np.float32
+
+
+def test_what_was_in_one_scope_has_its_gradient_in_one():
+    def f(x):
+        with scope("outer"), scope("inner"):
+            y = ops.exp(ops.sin(x))
+        return ops.sum(y)
+
+    nodes = trace(grad(f), Spec((3,), float)).nodes
+    found = {id(x.scope): x.scope for x in nodes if x.scope and "∂" in x.scope.path()}
+    assert [x.path() for x in found.values()] == ["∂outer/∂inner"]
 
 
 def test_a_trace_holds_nested_outputs():
@@ -484,3 +521,30 @@ def test_tangents_of_every_kind(name):
 def test_a_tangent_has_the_dtype_of_its_result():
     value, tangent = jvp(lambda x: ops.cast(x, dtype=np.dtype("f4")), (TWO,), (np.ones(2),))
     assert (value.dtype, tangent.dtype) == (np.float32, np.float32)
+    narrow = TWO.astype(np.float32)
+    value, tangent = jvp(lambda x: x + TWO, (narrow,), (narrow,))
+    assert (value.dtype, tangent.dtype) == (np.float64, np.float64)
+
+
+# Rules that give less than they might.
+
+
+def test_an_input_without_a_partial_is_held_fixed():
+    scaled = Elementwise("scaled", np.multiply, [None, lambda out, a, x: a])
+    OPS.pop("scaled")
+    assert grad(lambda x: ops.sum(scaled(x, x)))(X).tolist() == X.tolist()
+    assert jvp(lambda x: scaled(x, x), (X,), (np.ones(3),))[1].tolist() == X.tolist()
+
+
+@pytest.mark.parametrize(
+    "given", [2.0, np.float64(2.0), np.array(2.0), np.full(3, 2.0), np.full((2, 1), 2.0)], ids=repr
+)
+@pytest.mark.parametrize("shape", [(2, 3), ()], ids=str)
+def test_a_rule_may_give_one_number_for_many(given, shape):
+    if np.ndim(given) > len(shape):
+        pytest.skip("a number has no rows")
+    total = General("total", np.sum, lambda x: ((), x.dtype), lambda g, out, x: [given], None)
+    OPS.pop("total")
+    gradient = grad(lambda x: total(x))(np.ones(shape))
+    assert np.array_equal(gradient, np.full(shape, 2.0))
+    assert gradient.dtype == np.float64

@@ -99,7 +99,8 @@ def attempt(
     root: Path = ROOT,
 ) -> str:
     """Try a change: first on the tests of its module for a few seconds, then on others."""
-    tests = reach.tests(root, mutant.path, mutant.first, mutant.last)
+    group = next((n for n, parts in MODULES.items() if any(map(mutant.path.match, parts))), "")
+    tests = reach.tests(root, mutant.path, mutant.first, mutant.last, group)
     spent, batches = 0.0, ([], [])  # type: tuple[float, tuple[list[str], list[str]]]
     for test in tests:
         if spent < budget:

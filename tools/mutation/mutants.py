@@ -16,6 +16,7 @@ BINARY = {
     "Pow": "Mul", "LShift": "RShift", "RShift": "LShift", "BitOr": "BitAnd", "BitAnd": "BitOr",
     "BitXor": "BitAnd",
 }  # fmt: skip
+COMMUTATIVE = ("add", "mul", "equal", "logical_and", "logical_or")
 ARITHMETIC = ("arith_expr", "term", "power", "expr", "and_expr", "xor_expr", "shift_expr")
 """What parso calls an expression with an operator; `*` stands in other places, too."""
 COMPARISON = {
@@ -59,7 +60,7 @@ class Mutant:
 
 
 def mutants(path: Path) -> list[Mutant]:
-    """Give the changes of a file, but those of annotations and of what type checkers alone see."""
+    """Give the changes of a file, but those of annotations and of other parts without effect."""
     from cosmic_ray.ast import ast_nodes, get_ast
 
     text = path.read_text(encoding="utf-8")
@@ -93,6 +94,8 @@ def _silent(tree: ast.AST) -> Iterator[tuple[Any, Any]]:
             yield _span(node)
         if isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation) == "TypeAlias":
             yield _span(node)
+        if isinstance(node, ast.keyword) and node.arg == "strict":  # of zip: it never fails
+            yield _span(node)
         for name in ("annotation", "returns"):
             if isinstance(said := getattr(node, name, None), ast.expr):
                 yield _span(said)
@@ -110,10 +113,10 @@ def _calls(tree: ast.AST) -> Iterator[tuple[ast.Call, ast.expr]]:
             continue
         if len(node.args) == 1 and not node.keywords:
             yield node, node.args[0]
-        if len(node.args) >= 2:
+        if len(node.args) >= 2 and ast.unparse(node.func).split(".")[-1] not in COMMUTATIVE:
             yield node, ast.Call(node.func, [*node.args[1::-1], *node.args[2:]], node.keywords)
         for i, keyword in enumerate(node.keywords):
-            if keyword.arg is not None:
+            if keyword.arg not in (None, "strict"):
                 rest = [*node.keywords[:i], *node.keywords[i + 1 :]]
                 yield node, ast.Call(node.func, node.args, rest)
 

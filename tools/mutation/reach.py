@@ -87,7 +87,7 @@ class Reach:
                     for line in lines:
                         of_file.setdefault(line, set()).add(test)
 
-    def tests(self, root: Path, path: Path, first: int, last: int) -> list[str]:
+    def tests(self, root: Path, path: Path, first: int, last: int, group: str = "") -> list[str]:
         """Give the tests that reach lines of a file, those most likely to notice a change first.
 
         A line that runs at import, such as a row of a table, is reached by those that reach the
@@ -97,8 +97,12 @@ class Reach:
         """
         name = str(path.relative_to(root))
         lines = self.lines.get(name, {})
+        tree = ast.parse(path.read_text(encoding="utf-8"))
         if self.sources.get(name, set()) - {digest([path])}:
             first, last = 1, max(lines)
+        else:  # coverage may know a long statement by its first line alone
+            inner = [x for x in ast.walk(tree) if isinstance(x, ast.stmt) and _holds(x, first)]
+            first = min(first, max((x.lineno for x in inner), default=first))
         tier: dict[str, int] = {}
 
         def add(tests: Iterable[str]) -> None:
@@ -108,15 +112,11 @@ class Reach:
         def reaching(within: Iterable[int]) -> set[str]:
             return set().union(*(lines.get(line, ()) for line in within))
 
-        own = (
-            f"tests/test_{path.stem}.py",
-            f"tests/test_{path.parent.name}.py",
-            str(path.relative_to(root)),
-        )
+        stems = (path.stem, path.parent.name, group)
+        own = (name, *(f"tests/test_{stem}.py" for stem in stems))
         add(reaching(range(first, last + 1)))
         if "" in tier:
-            body = ast.parse(path.read_text(encoding="utf-8")).body
-            around = next(x for x in body if _start(x) <= first <= (x.end_lineno or 0))
+            around = next(x for x in tree.body if _holds(x, first))
             add(reaching(range(_start(around), (around.end_lineno or 0) + 1)))
             if not isinstance(around, ast.FunctionDef | ast.ClassDef):
                 add(reaching(lines))
@@ -129,6 +129,10 @@ class Reach:
             order[test] = (test.partition("::")[0] not in own, tier[test], case[function] // 4)
             case[function] += 1
         return sorted(found, key=order.__getitem__)
+
+
+def _holds(node: Any, line: int) -> bool:
+    return bool(_start(node) <= line <= node.end_lineno)
 
 
 def _start(node: Any) -> int:
