@@ -150,7 +150,7 @@ OP_ROWS = [
     op("transpose", CUBE, rows=(0,), axes=(2, 0, 1), label="three"),
     op("slice", A, rows=(0,), slices=COLUMNS),
     op("slice", A, slices=((1, 2, 1), (0, 0, 1)), label="empty"),
-    op("slice", A, slices=((None, None, -1), (1, None, -1)), label="backwards"),
+    op("slice", A, slices=((1, None, -1), (1, None, -1)), label="backwards"),
     op("place", COLUMN, slices=((None, None, 1), (2, 3, 1)), shape=(2, 4)),
     op("place", A[:, :2], slices=COLUMNS, shape=(2, 3), label="step"),
     op("take", CUBE, PLACES, rows=(0,), axis=1),

@@ -103,6 +103,30 @@ def test_slope_of_the_square_root_at_zero_is_infinite():
         assert grad(ops.sqrt)(0.0) == np.inf
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_there_is_nothing_before_the_first_of_none(reverse):
+    def f(x, start):
+        return OPS["shift"](x, start, reverse=reverse)
+
+    assert check_op(f, np.zeros((0, 3)), tables.ROW) == 0
+    assert grad(lambda s: ops.sum(f(np.zeros((0, 3)), s)))(tables.ROW).tolist() == [0.0] * 3
+
+
+@pytest.mark.parametrize(
+    ("x", "index", "axis"),
+    [(tables.A, [[2, 0]], 1), (tables.ROW[None], [[2, 0], [1, 1]], -1), (tables.CUBE, [[[1]]], 1)],
+)
+def test_taking_along_an_axis_broadcasts_the_others(x, index, axis):
+    index = np.array(index)
+    expected = (
+        np.take_along_axis(*np.broadcast_arrays(x, index), axis)
+        if axis == 0
+        else (np.take_along_axis(x, index, axis))
+    )
+    np.testing.assert_array_equal(ops.take_along(x, index, axis), expected)
+    assert check_op(lambda v: ops.take_along(v, index, axis), x) < 1e-6
+
+
 @pytest.mark.parametrize("reduce", [ops.max, ops.min])
 def test_ties_go_to_the_first(reduce):
     x = np.array([[1.0, 3.0, 3.0], [2.0, 2.0, 2.0]])
@@ -393,6 +417,7 @@ def test_arrays_record_nothing():
         ),
         (lambda x: ops.matmul(x, 2.0), "a number is no matrix"),
         (lambda x: ops.add(x, np.ones(4)), r"add cannot take float64\[2, 3\], float64\[4\]"),
+        (lambda x: ops.take_along(x, np.array([0]), 1), r"of shape \(1,\) for a tensor of shape"),
         (lambda x: ops.sum(x, axis=2), "sum: axis 2 does not exist in a tensor of 2 dimensions"),
         (lambda x: ops.reshape(x, (4, -1)), r"shape \(2, 3\) does not fit into \(4, -1\)"),
         (lambda x: ops.reshape(x, (7,)), r"shape \(2, 3\) does not fit into \(7,\)"),
