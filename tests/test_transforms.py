@@ -130,6 +130,21 @@ def test_pulling_and_pushing():
     np.testing.assert_allclose(tangent, X + 1)
 
 
+def test_cotangents_take_the_dtype_of_the_output_and_may_be_tensors():
+    pull = vjp(lambda x: x * 2.0, X.astype(np.float32))[1]
+    assert pull(np.arange(3))[0].dtype == pull(X)[0].dtype == np.float32
+    c = tensor(X, requires_grad=True)
+    ops.sum(vjp(ops.exp, X)[1](c)[0]).backward()
+    np.testing.assert_allclose(c.grad.numpy(), np.exp(X))
+
+
+def test_tangents_are_copies():
+    given = np.ones(3)
+    found = jvp(lambda x: x, (X,), (given,))[1]
+    found += 1
+    assert given.tolist() == [1.0] * 3
+
+
 def test_one_forward_pass_gives_every_output():
     tangent = jvp(lambda t: ops.stack([ops.sin(t), ops.cos(t), t**2]), (0.5,), (1.0,))[1]
     np.testing.assert_allclose(tangent, [np.cos(0.5), -np.sin(0.5), 1.0])
