@@ -150,6 +150,7 @@ OP_ROWS = [
     op("transpose", CUBE, rows=(0,), axes=(2, 0, 1), label="three"),
     op("slice", A, rows=(0,), slices=COLUMNS),
     op("slice", A, slices=((1, 2, 1), (0, 0, 1)), label="empty"),
+    op("slice", A, slices=((1, 2, 1), (None, None, 1)), label="row"),
     op("slice", A, slices=((1, None, -1), (1, None, -1)), label="backwards"),
     op("place", COLUMN, slices=((None, None, 1), (2, 3, 1)), shape=(2, 4)),
     op("place", A[:, :2], slices=COLUMNS, shape=(2, 3), label="step"),
@@ -163,6 +164,7 @@ OP_ROWS = [
     op("put_along", A[:, :2], PLACES, rows=BOTH, axis=1, size=3),
     op("concat", A, COLUMN, B, rows=(0, 1, 2), axis=1),
     op("concat", ROW, ROW[:1], axis=0, label="vectors"),
+    op("concat", A, axis=0, label="one"),
     op("shift", CUBE, CUBE[0], rows=(), reverse=False,
        values=[((np.array([1.0, 2.0]), 5.0), [5.0, 1.0])]),
     op("shift", A, ROW, rows=(0,), reverse=True,
@@ -330,6 +332,8 @@ LOSS_ROWS = [
         (np.log([[0.9, 0.1]]), np.array([0]), 0.00105361),
         (np.log([[0.9, 0.1]]), np.array([1]), 1.86509393))),
     LossRow("focal", LOGITS, SOFT, {"gamma": 0.0}),
+    LossRow("focal", LOGITS, CLASSES, {"alpha": [0.5, 2.0, 1.0]}, values=(
+        (np.log([[0.9, 0.1]]), np.array([1]), 1.62 * np.log(10)),)),
     LossRow("binary_focal", P, LABELS, values=((NONE + np.log(9), NONE + 1, 0.00105361),)),
     LossRow("binary_focal", P, LABELS, {"gamma": 1.5, "alpha": 0.25}),
     LossRow("hinge", P, SIGNS, perfect=SIGNS, values=(

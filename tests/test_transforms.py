@@ -541,6 +541,29 @@ def test_a_tangent_has_the_dtype_of_its_result():
     assert (value.dtype, tangent.dtype) == (np.float64, np.float64)
 
 
+def test_a_tangent_passes_by_tensors_that_it_does_not_move():
+    w = tensor(TWO, requires_grad=True)
+    tangent = jvp(lambda x: x * ops.exp(w), (TWO,), (np.ones(2),))[1]
+    assert isinstance(tangent, Tensor)
+    np.testing.assert_array_equal(tangent.detach().numpy(), np.exp(TWO))
+
+
+@pytest.mark.parametrize("x", [1.5, -0.5])
+def test_slopes_of_steps_in_a_trace(x):
+    def along(x):
+        return jvp(lambda v: ops.floor(v) * v, (x,), (1.0,))[1]
+
+    assert trace(grad(ops.floor), Spec((), float))(x) == 0
+    assert trace(along, Spec((), float))(x) == np.floor(x)
+
+
+def test_a_leaf_that_only_conditions_gets_no_gradient():
+    condition, x = (tensor(TWO - 1, requires_grad=True) for _ in range(2))
+    ops.sum(ops.where(condition, x, 0.0)).backward()
+    assert condition.grad is None
+    assert x.grad.numpy().tolist() == [0.0, 1.0]
+
+
 # Rules that give less than they might.
 
 

@@ -321,8 +321,6 @@ def _slice_in_onnx(use: Use) -> str:
         last = (far if step > 0 else -far) if stop is None else stop
         for each, n in zip(ends, (start, last, axis, step), strict=True):
             each.append(int(n))
-    if not ends[0]:
-        return use.input(0)
     return use.node("Slice", use.input(0), *[use.constant(each, np.int64) for each in ends])
 
 
