@@ -201,6 +201,7 @@ OP_ROWS = [
     op("log_softmax", A, rows=(0,), axis=1, values=[(([[1000.0, 0.0]],), [[0.0, -1000.0]]),
                                                     (([[-INF, 0.0]],), [[-INF, 0.0]])]),
     op("log_softmax", CUBE, rows=(0,), axis=1, label="middle"),
+    op("log_softmax", np.array([[1.0, 1.0, 0.0], [2.0, 2.0, 2.0]]), axis=1, label="ties"),
     op("argmax", A, rows=(0,), axis=1, keepdims=False, values=[(([[1.0, 3.0, 3.0]],), [1])]),
     op("argsort", A, rows=(0,), axis=1, values=[(([[2.0, 1.0, 1.0]],), [[1, 2, 0]])]),
     op("size", A, dims=(2, 3), values=[((A,), 6.0)]),
@@ -309,7 +310,7 @@ LOSS_ROWS = [
     LossRow("adaptive", P, T, {"alpha": -INF, "scale": 2.0}, perfect=T,
             values=((NONE + 2, NONE, 0.39346934),)),
     LossRow("poisson", P, np.array([[1.0, 0.0], [3.0, 2.0], [4.0, 1.0]]),
-            values=((NONE, NONE + 1, 0.0),)),
+            values=((NONE, NONE + 1, 0.0), (NONE, NONE, 1.0))),
     LossRow("binary_cross_entropy_with_logits", P, LABELS, values=(
         (np.array([2.0, -1.0, 0.5]), np.array([1.0, 0.0, 1.0]), 0.30475556),
         (NONE + 40, NONE, 40.0), (NONE - INF, NONE, 0.0), (NONE + INF, NONE + 1, 0.0))),
@@ -339,10 +340,10 @@ LOSS_ROWS = [
     LossRow("hinge", P, SIGNS, perfect=SIGNS, values=(
         (NONE - 2, NONE + 1, 3.0), (NONE + 1.5, NONE + 1, 0.0), (NONE - 0.5, NONE - 1, 0.5))),
     LossRow("multiclass_hinge", LOGITS, CLASSES, values=(
-        (np.array([[2.0, 1.0, 0.0]]), np.array([1]), 2.0),
+        (np.array([[2.0, 1.0, 1.5]]), np.array([1]), 2.0),
         (np.array([[2.0, 0.5, 0.0]]), np.array([0]), 0.0))),
     LossRow("multiclass_hinge", LOGITS, CLASSES, {"variant": "weston-watkins"}, values=(
-        (np.array([[2.0, 1.0, 0.0]]), np.array([1]), 2.0),)),
+        (np.array([[2.0, 1.0, 1.5]]), np.array([1]), 3.5),)),
 ]
 # fmt: on
 

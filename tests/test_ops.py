@@ -204,6 +204,14 @@ def _norm(x, axis, keepdims):
     return np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
 
 
+@pytest.mark.parametrize(
+    "reduce", [ops.sum, ops.mean, ops.var, ops.max, ops.min, ops.logsumexp, ops.norm]
+)
+def test_reductions_are_over_all_axes_and_drop_them_unless_told(reduce):
+    assert np.shape(reduce(tables.A)) == reduce(tensor(tables.A)).shape == ()
+    assert np.shape(reduce(tables.A, 0)) == reduce(tensor(tables.A), 0).shape == (3,)
+
+
 @pytest.mark.parametrize("axis", [None, 0, 1, (0, 1), -1])
 @pytest.mark.parametrize("keepdims", [False, True])
 def test_gradients_of_reductions(axis, keepdims):

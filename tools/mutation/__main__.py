@@ -40,7 +40,7 @@ TESTS = [
     "averaging", "resume", "state_machines", "random_graphs", "atomic", "saves", "formats",
     "schedules", "compile", "compile_random", "compile_maths", "compile_products", "compile_cache",
     "step", "training", "predicting", "recurrent", "convolution", "nn", "nn_more", "complete",
-    "aids", "files", "cli", "explain", "draw", "scripts", "onnx", "verbs", "package",
+    "aids", "files", "cli", "explain", "draw", "scripts", "notation", "onnx", "verbs", "package",
 ]  # fmt: skip
 
 
