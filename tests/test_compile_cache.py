@@ -106,6 +106,28 @@ def test_what_was_just_compiled_gives_the_bits_of_what_is_read_from_the_disk(tmp
     assert said(started(tmp_path, FRESH)) == fresh
 
 
+# The C library copies rows: the first program of a process has to find its functions, too.
+COPYING = """
+import numpy as np
+import chainrule as cr
+from chainrule import Spec, nn
+from chainrule.transforms.compile import machine
+net = nn.Embedding(6, 16, seed=0)
+f = cr.compile(net, Spec(("batch",), int))
+rows = np.array([4, 0, 4])
+right = np.array_equal(f(rows), net(rows).detach())
+print(machine.compilations, right)
+"""
+
+
+@pytest.mark.slow
+def test_the_first_program_of_a_process_is_read_and_calls_functions_of_c(tmp_path):
+    pytest.importorskip("numba")
+    assert said(started(tmp_path, COPYING)) == ["1", "True"]
+    assert b"memcpy" in next(tmp_path.glob("*/program.o")).read_bytes()
+    assert said(started(tmp_path, COPYING)) == ["0", "True"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", ["empty", "half", "noise", "flipped"])
 def test_a_torn_file_is_made_anew(filled, damage):
