@@ -671,9 +671,8 @@ def test_flow_is_drawn_with_every_stage_and_arrow():
     found = explain(Residual(), "mse", X, Y, optimizer=optim.SGD(lr=0.1))
     (svg,) = re.findall(r"<svg.*?</svg>", found.html(level=3), re.DOTALL)
     root = ElementTree.fromstring(svg)
-    name = "{http://www.w3.org/2000/svg}"
-    boxes = [x for x in root.iter(f"{name}rect") if "box" in x.get("class", "")]
-    lines = [x for x in root.iter(f"{name}path") if x.get("class") == "line"]
+    boxes = [x for x in root.iter("rect") if "box" in x.get("class", "")]
+    lines = [x for x in root.iter("path") if x.get("class") == "line"]
     edges = [(x.get("x"), x.get("width")) for x in boxes]
     assert len(boxes) == 8
     assert len(lines) == 7 + 7 + 1  # forward, back, and over two boxes

@@ -188,7 +188,8 @@ def _between(title: str, sign: str, cells: Sequence[Part], continued: bool) -> t
     return (title, *listed) if continued else (title, *listed[1:])
 
 
-Block: TypeAlias = Heading | Words | Rule | Equation | Table | Flow
+Listed: TypeAlias = Heading | Words | Rule | Equation | Table
+Block: TypeAlias = Listed | Flow
 
 
 def _is_sum(x: Expression) -> TypeGuard[Written]:
@@ -209,7 +210,7 @@ def _shortened(x: Expression) -> Expression:
     return Written(x.op, tuple(inputs), x.attrs, x.whole)
 
 
-def tabulated(blocks: Iterable[Block], script: Script) -> Iterator[Block]:
+def tabulated(blocks: Iterable[Block], script: Script) -> Iterator[Listed]:
     """Write what can only be drawn in a page as tables."""
     for block in blocks:
         if isinstance(block, Flow):

@@ -51,7 +51,7 @@ def picture(flow: Flow, digits: int) -> Markup:
     parts += [_arc(middles[j], middles[k], top, ARC * (k - j)) for j, k in jumps]
     across, down = left[-1] + widths[-1] + MARGIN, top + tall + 2 * PAD + ROW + MARGIN
     return element(
-        "svg", *parts, xmlns="http://www.w3.org/2000/svg", role="img",
+        "svg", *parts, role="img",
         aria_label="Flow: values to the right, gradients to the left",
         width=math.ceil(across), height=math.ceil(down),
         viewBox=f"0 0 {math.ceil(across)} {math.ceil(down)}",
