@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from chainrule.errors import expect, has
+from chainrule.errors import has
 from chainrule.graph import Array, no_grad, value_of
 from chainrule.nn.module import Module
 from chainrule.places import check_places
@@ -54,7 +54,6 @@ class Prediction:
         self.program: Compiled | None = None
         wanted = compiling(compile)
         if wanted in (True, "numba"):
-            expect("numba", extra="fast", why="to compile predictions")
             self.program = Compiled(self._traced(inputs), threads=threads)
         elif wanted == "auto" and self._may_pay(len(inputs[0]) * times):
             try:
