@@ -5,8 +5,8 @@ PINNED ?= -c constraints.txt
 RUN := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(VENV)/bin/python
 SETUP := $(VENV)/.installed
 
-.PHONY: demo test nightly trust fuzz verbs coverage supply fast bench lint types reference errata \
-	claims notes pictures examples clean
+.PHONY: demo test nightly trust fuzz verbs mutation coverage supply fast bench lint types reference \
+	errata claims notes pictures examples clean
 
 demo: $(SETUP)
 	$(VENV)/bin/python examples/demo.py
@@ -76,6 +76,10 @@ coverage: $(SETUP)
 	$(RUN) -m coverage combine -q
 	$(RUN) -m coverage report --fail-under=95
 	$(RUN) -m coverage report --fail-under=100 --include="$(WHOLLY)"
+
+mutation: $(SETUP)
+	$(VENV)/bin/python -m pip install -q --disable-pip-version-check $(PINNED) -e ".[mutation]"
+	$(RUN) -m tools.mutation --sample 100 --seed 1
 
 supply: $(SETUP)
 	$(VENV)/bin/python -m pip install -q --disable-pip-version-check $(PINNED) -e ".[supply]"

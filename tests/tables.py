@@ -150,6 +150,8 @@ OP_ROWS = [
     op("transpose", CUBE, rows=(0,), axes=(2, 0, 1), label="three"),
     op("slice", A, rows=(0,), slices=COLUMNS),
     op("slice", A, slices=((1, 2, 1), (0, 0, 1)), label="empty"),
+    op("slice", A, slices=((1, 2, 1), (None, None, 1)), label="row"),
+    op("slice", A, slices=((1, None, -1), (1, None, -1)), label="backwards"),
     op("place", COLUMN, slices=((None, None, 1), (2, 3, 1)), shape=(2, 4)),
     op("place", A[:, :2], slices=COLUMNS, shape=(2, 3), label="step"),
     op("take", CUBE, PLACES, rows=(0,), axis=1),
@@ -162,6 +164,7 @@ OP_ROWS = [
     op("put_along", A[:, :2], PLACES, rows=BOTH, axis=1, size=3),
     op("concat", A, COLUMN, B, rows=(0, 1, 2), axis=1),
     op("concat", ROW, ROW[:1], axis=0, label="vectors"),
+    op("concat", A, axis=0, label="one"),
     op("shift", CUBE, CUBE[0], rows=(), reverse=False,
        values=[((np.array([1.0, 2.0]), 5.0), [5.0, 1.0])]),
     op("shift", A, ROW, rows=(0,), reverse=True,
@@ -198,6 +201,7 @@ OP_ROWS = [
     op("log_softmax", A, rows=(0,), axis=1, values=[(([[1000.0, 0.0]],), [[0.0, -1000.0]]),
                                                     (([[-INF, 0.0]],), [[-INF, 0.0]])]),
     op("log_softmax", CUBE, rows=(0,), axis=1, label="middle"),
+    op("log_softmax", np.array([[1.0, 1.0, 0.0], [2.0, 2.0, 2.0]]), axis=1, label="ties"),
     op("argmax", A, rows=(0,), axis=1, keepdims=False, values=[(([[1.0, 3.0, 3.0]],), [1])]),
     op("argsort", A, rows=(0,), axis=1, values=[(([[2.0, 1.0, 1.0]],), [[1, 2, 0]])]),
     op("size", A, dims=(2, 3), values=[((A,), 6.0)]),
@@ -306,7 +310,7 @@ LOSS_ROWS = [
     LossRow("adaptive", P, T, {"alpha": -INF, "scale": 2.0}, perfect=T,
             values=((NONE + 2, NONE, 0.39346934),)),
     LossRow("poisson", P, np.array([[1.0, 0.0], [3.0, 2.0], [4.0, 1.0]]),
-            values=((NONE, NONE + 1, 0.0),)),
+            values=((NONE, NONE + 1, 0.0), (NONE, NONE, 1.0))),
     LossRow("binary_cross_entropy_with_logits", P, LABELS, values=(
         (np.array([2.0, -1.0, 0.5]), np.array([1.0, 0.0, 1.0]), 0.30475556),
         (NONE + 40, NONE, 40.0), (NONE - INF, NONE, 0.0), (NONE + INF, NONE + 1, 0.0))),
@@ -329,13 +333,17 @@ LOSS_ROWS = [
         (np.log([[0.9, 0.1]]), np.array([0]), 0.00105361),
         (np.log([[0.9, 0.1]]), np.array([1]), 1.86509393))),
     LossRow("focal", LOGITS, SOFT, {"gamma": 0.0}),
+    LossRow("focal", LOGITS, CLASSES, {"alpha": [0.5, 2.0, 1.0]}, values=(
+        (np.log([[0.9, 0.1]]), np.array([1]), 1.62 * np.log(10)),)),
     LossRow("binary_focal", P, LABELS, values=((NONE + np.log(9), NONE + 1, 0.00105361),)),
     LossRow("binary_focal", P, LABELS, {"gamma": 1.5, "alpha": 0.25}),
-    LossRow("hinge", P, SIGNS, perfect=SIGNS, values=((NONE - 2, NONE + 1, 3.0),)),
-    LossRow("multiclass_hinge", LOGITS, CLASSES,
-            values=((np.array([[2.0, 1.0, 0.0]]), np.array([1]), 2.0),)),
+    LossRow("hinge", P, SIGNS, perfect=SIGNS, values=(
+        (NONE - 2, NONE + 1, 3.0), (NONE + 1.5, NONE + 1, 0.0), (NONE - 0.5, NONE - 1, 0.5))),
+    LossRow("multiclass_hinge", LOGITS, CLASSES, values=(
+        (np.array([[2.0, 1.0, 1.5]]), np.array([1]), 2.0),
+        (np.array([[2.0, 0.5, 0.0]]), np.array([0]), 0.0))),
     LossRow("multiclass_hinge", LOGITS, CLASSES, {"variant": "weston-watkins"}, values=(
-        (np.array([[2.0, 1.0, 0.0]]), np.array([1]), 2.0),)),
+        (np.array([[2.0, 1.0, 1.5]]), np.array([1]), 3.5),)),
 ]
 # fmt: on
 

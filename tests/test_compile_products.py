@@ -10,11 +10,12 @@ import pytest
 
 pytest.importorskip("numba")
 
-from numba import cfunc, njit, types
+from numba import njit, types
 from numba.extending import intrinsic
 
-from chainrule.transforms.compile import language, products
-from chainrule.transforms.compile.products import address, call_product, scratch_size, turn
+from chainrule.transforms.compile import language
+from chainrule.transforms.compile.machine import product_address, scratch_size
+from chainrule.transforms.compile.products import call_product, turn
 
 FORMS = list(itertools.product([0, 1], [0, 1]))
 FEW = [1, 2, 5, 8, 13, 16, 17, 33]
@@ -50,8 +51,8 @@ def multiply(form, a, b, c):
     scratch, rest = np.split(space[start:], [scratch_size(m, n, k)])
     strides = tuple(x.strides[0] // x.itemsize for x in (a, b, c))
     run(
-        address(c.dtype), form, (m, n, k), a.ctypes.data, b.ctypes.data, c.ctypes.data, strides,
-        scratch,
+        product_address(c.dtype.name), form, (m, n, k), a.ctypes.data, b.ctypes.data,
+        c.ctypes.data, strides, scratch,
     )  # fmt: skip
     assert np.isnan(rest).all()
 
@@ -165,25 +166,9 @@ def test_reads_nothing_outside(form):
         np.testing.assert_allclose(c, x @ y, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.slow
-def test_products_without_a_folder_to_keep_them(monkeypatch):
-    def compiled(signature, cache=False, **options):
-        if cache:
-            raise RuntimeError("cannot cache function: no locator available")
-        return cfunc(signature, **options)
-
-    monkeypatch.setattr(products, "cfunc", compiled)
-    made = products._compiled.__wrapped__("float64")
-    a, b, c = np.random.default_rng(0).normal(size=(3, 5, 5))
-    scratch = np.empty(scratch_size(5, 5, 5))
-    places = [x.ctypes.data_as(ctypes.POINTER(ctypes.c_double)) for x in (a, b, c, scratch)]
-    made.ctypes(0, 0, 5, 5, 5, places[0], 5, places[1], 5, places[2], 5, places[3])
-    np.testing.assert_allclose(c, a @ b, rtol=1e-12)
-
-
 def test_other_types_have_no_product():
     with pytest.raises(KeyError):
-        address("int64")
+        product_address("int64")
 
 
 @njit

@@ -11,6 +11,7 @@ import sys
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from chainrule.optim import Optimizer, Updater
 from chainrule.textbook import EXAMPLES
 from chainrule.training import train
 from chainrule.transforms.explain import replay
+from chainrule.transforms.explain.blocks import Flow
 from chainrule.transforms.explain.expression import Constant, Rest, Writer
 from chainrule.transforms.explain.latex import formula
 from chainrule.transforms.explain.record import record
@@ -193,13 +195,16 @@ def test_every_activation_is_explained(row):
     assert verdict.ok, str(verdict)
 
 
-@pytest.mark.parametrize("row", tables.LOSS_ROWS, ids=lambda row: f"{row.name}-{row.settings}")
-def test_every_loss_is_explained(row):
+def of_loss(row):
     net = nn.Linear(np.shape(row.prediction)[-1], np.shape(row.prediction)[-1], bias=False)
     net = net.astype(float).load_state_dict({"weight": np.eye(np.shape(row.prediction)[-1])})
     loss = losses.LOSSES[row.name].having(**row.settings)
-    found = explain(net, loss, row.prediction, row.target, optimizer=optim.SGD(lr=0.01))
-    verdict = found.verify()
+    return explain(net, loss, row.prediction, row.target, optimizer=optim.SGD(lr=0.01))
+
+
+@pytest.mark.parametrize("row", tables.LOSS_ROWS, ids=lambda row: f"{row.name}-{row.settings}")
+def test_every_loss_is_explained(row):
+    verdict = of_loss(row).verify()
     assert verdict.ok, str(verdict)
 
 
@@ -625,6 +630,131 @@ def test_formulas_of_a_network_are_those_of_the_notes():
                  "∂L/∂a1 = δ2 W2", "∂L/∂W1 = δ1ᵀ x", "∂L/∂b1 = Σ₀(δ1)"):  # fmt: skip
         assert line in text
     assert "3×2 = (3×3)ᵀ (3×2), as W1" in text
+
+
+class Residual(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.inner = nn.Linear(2, 3, seed=0), nn.Linear(3, 3, seed=1)
+        self.act, self.last = nn.Activation("tanh"), nn.Linear(3, 1, seed=2)
+
+    def forward(self, x):
+        h = self.act(self.first(x))
+        return self.last(h + self.act(self.inner(h)))
+
+
+def stages_of(explanation):
+    blocks, _ = explanation._blocks("text", 3, None, 0, 4)
+    (found,) = [block for block in blocks if isinstance(block, Flow)]
+    return found.stages
+
+
+def test_flow_has_every_layer_and_what_it_takes():
+    found = explain(Residual().astype(float), "mse", X, Y, optimizer=optim.SGD(lr=0.1))
+    stages = stages_of(found)
+    assert [(x.label, x.after) for x in stages] == [
+        ("input", ()), ("first", (0,)), ("act", (1,)), ("inner", (2,)), ("act", (3,)),
+        ("model", (2, 4)), ("last", (5,)), ("loss", (6,)),
+    ]  # fmt: skip
+    read = found._read
+    for stage, name in zip(stages[:2], ("x", "z1"), strict=True):
+        gradient = read.gradient_of[read.find(name).birth].value
+        assert stage.gradient == pytest.approx(np.sqrt(np.mean(gradient**2)))
+        assert stage.mean == pytest.approx(np.mean(read.find(name).value))
+    assert stages[-1].mean == float(read.loss.value)
+    text = found.text(level=3)
+    assert re.search(r"takes +x +z1 +a1 +z2\n", text)
+    assert re.search(r"takes +a1, a2 +h2 +z3\n", text)
+
+
+def test_flow_is_drawn_with_every_stage_and_arrow():
+    found = explain(Residual(), "mse", X, Y, optimizer=optim.SGD(lr=0.1))
+    (svg,) = re.findall(r"<svg.*?</svg>", found.html(level=3), re.DOTALL)
+    root = ElementTree.fromstring(svg)
+    boxes = [x for x in root.iter("rect") if "box" in x.get("class", "")]
+    lines = [x for x in root.iter("path") if x.get("class") == "line"]
+    edges = [(x.get("x"), x.get("width")) for x in boxes]
+    assert len(boxes) == 8
+    assert len(lines) == 7 + 7 + 1  # forward, back, and over two boxes
+    assert all(float(a[0]) + float(a[1]) < float(b[0]) for a, b in pairwise(edges))
+    prediction = explain(Residual(), None, X)
+    (svg,) = re.findall(r"<svg.*?</svg>", prediction.html(level=3), re.DOTALL)
+    assert "∂" not in svg
+    assert "←" not in prediction.text(level=3)
+
+
+def noted(net, x, y, loss="mse"):
+    stages = stages_of(explain(net, loss, x, y, optimizer=optim.SGD(lr=0.1)))
+    return {x.label: list(x.notes) for x in stages if x.notes}
+
+
+def test_flow_tells_what_is_unusual():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(8, 2)), rng.normal(size=(8, 1))
+    assert noted(nn.mlp([2, 4, 1], "tanh", seed=0), x, y) == {}
+    dead = nn.Sequential(nn.Linear(2, 7, seed=0), nn.Activation("relu"), nn.Linear(7, 1, seed=1))
+    dead.load_state_dict(dead.state_dict() | {"0.bias": np.full(7, -9.0)})
+    found = noted(dead, x, y)
+    assert found["1"][0] == "7 of 7 units (0, 1, 2, 3, 4, …) are 0 in every row"
+    assert found["0"] == ["the gradient is 0"]
+    dead.load_state_dict(dead.state_dict() | {"0.bias": np.array([-9.0, *np.zeros(6)])})
+    assert noted(dead, x, y)["1"] == ["1 of 7 units (0) is 0 in every row"]
+    images = nn.Sequential(nn.Conv2d(1, 3, 3, seed=0), nn.Activation("relu"), nn.Flatten())
+    images.load_state_dict(images.state_dict() | {"0.bias": np.array([0.0, -99.0, 0.0])})
+    pixels = rng.normal(size=(4, 1, 5, 5))
+    assert noted(images, pixels, np.zeros((4, 27)))["1"] == ["1 of 3 units (1) is 0 in every row"]
+    deep = nn.mlp([2, *[3] * 7, 1], "sigmoid", seed=0)
+    ((label, (words,)),) = noted(deep, x, y).items()
+    assert label in ("input", "0")
+    assert re.fullmatch(r"the gradient is 1/[\d,]+ of the largest", words)
+    steep = nn.mlp([2, 3, 1], "sigmoid", seed=0)
+    steep.load_state_dict(steep.state_dict() | {"0.bias": np.full(3, 6.0)})
+    assert re.fullmatch(r"[\d.]+% of the gradient goes through", noted(steep, x, y)["1"][0])
+
+
+def test_flow_tells_of_numbers_that_are_not_finite():
+    net = small()
+    net.load_state_dict(net.state_dict() | {"0.bias": np.array([np.nan, 0.0, np.inf])})
+    stages = stages_of(explain(net, None, X))
+    assert [x.notes for x in stages if x.label == "0"] == [("6 of 9 numbers are not finite",)]
+
+
+@pytest.mark.parametrize("row", tables.LOSS_ROWS, ids=lambda row: f"{row.name}-{row.settings}")
+def test_derived_gradient_is_the_stored_one(row):
+    found = of_loss(row)
+    told = False
+    for node in found._read.nodes:
+        rule = None if node.op is None else node.op.notation.derivation
+        g = found._read.gradient_of.get(node.birth)
+        own = found._read.gradient_of.get(node.inputs[0].birth) if node.inputs else None
+        if rule is None or g is None or own is None:
+            continue
+        *_, (_, _, derived) = rule.letters(g.value, node.value, node.inputs[0].value, **node.attrs)
+        np.testing.assert_allclose(derived, own.value, rtol=1e-9, atol=1e-15)
+        told = True
+    assert told == ("The gradient, derived" in found.text(level=5))
+    assert told or row.name != "cross_entropy"
+
+
+def test_loss_by_row_adds_up_to_the_loss():
+    found = explain(nn.mlp([2, 3], seed=0), "cross_entropy", X, [0, 2, 1], optimizer=optim.SGD())
+    lines = [line for line in found.text(level=5).splitlines() if re.match(r" +\d  ", line)]
+    losses = [float(re.split(r"\]? {2,}", line.strip())[3]) for line in lines]
+    assert np.mean(losses) == pytest.approx(float(found._read.loss.value), abs=1e-3)
+
+
+def test_every_number_of_a_large_product_is_checked():
+    net, rng = nn.mlp([30, 40, 3], seed=0).astype(float), np.random.default_rng(0)
+    x, y = rng.normal(size=(100, 30)), rng.normal(size=(100, 3))
+    trace = explain(net, "mse", x, y, optimizer=optim.SGD(lr=0.1)).trace
+    assert replay.check(trace) == []
+    product = next(node for node in trace["nodes"] if node["op"] == "matmul")
+    for _ in range(5):
+        i = int(rng.integers(len(product["value"])))
+        before = product["value"][i]
+        product["value"][i] = before + 1e-9
+        assert any("matmul" in problem for problem in replay.check(trace))
+        product["value"][i] = before
 
 
 def test_large_nets_are_followed_along_one_weight():

@@ -140,6 +140,27 @@ def test_class_numbers_are_the_same_as_one_hot_rows():
         )
 
 
+@pytest.mark.parametrize(
+    ("loss", "target"),
+    [
+        (losses.cross_entropy, tables.CLASSES),
+        (losses.cross_entropy.having(label_smoothing=0.2), tables.SOFT),
+        (losses.focal, tables.CLASSES),
+        (losses.focal, tables.SOFT),
+        (losses.categorical_cross_entropy, tables.CLASSES),
+        (losses.categorical_cross_entropy, tables.SOFT),
+        (losses.multiclass_hinge, tables.CLASSES),
+        (losses.multiclass_hinge.having(variant="weston-watkins"), tables.CLASSES),
+    ],
+    ids=str,
+)
+def test_classes_stand_along_the_last_axis(loss, target):
+    """A row may be a sequence, with classes at each place."""
+    each = loss(tables.SHARES, target, reduction="none")
+    rows = loss(tables.SHARES[:, None], target[:, None], reduction="none")
+    np.testing.assert_array_equal(rows, each[:, None])
+
+
 def test_gradients_of_cross_entropy():
     """p sum(y) - y: E-52."""
     z, y = np.array([[0.2, -0.4, 0.9]]), np.array([[1.0, 0.0, 1.0]])
@@ -158,6 +179,15 @@ def test_gradients_of_a_wrong_sure_logit_do_not_vanish():
     )
     squared = grad(lambda z: losses.half_squared_error(ops.sigmoid(z), np.array([1.0])))
     assert float(squared(np.array([-20.0]))[0]) == pytest.approx(-2.06e-9, rel=1e-2)
+
+
+def test_a_reshape_is_advised_where_it_helps():
+    for shape in ((3,), (6, 1)):
+        with pytest.raises(ShapeError) as caught:
+            losses.mse(np.zeros((3, 2)), np.zeros(shape))
+        assert "reshape" not in str(caught.value)
+    with pytest.raises(ShapeError, match=r"target.reshape\(3, 1\)"):
+        losses.mse(np.zeros((3, 1)), np.zeros(3))
 
 
 def test_focal_with_gamma_zero_is_cross_entropy():

@@ -657,6 +657,11 @@ class Unsaved(nn.Module):
             r"turns shape \(4, 3\) into \(4, 2\)",
         ),
         (
+            lambda: nn.Residual({"units": 3}),
+            ConfigError,
+            r"Residual\(\{'units': 3\}\): expected a module",
+        ),
+        (
             lambda: nn.mlp([3]),
             ConfigError,
             r"mlp\(\[3\]\): expected at least an input and an output size",

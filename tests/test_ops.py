@@ -12,8 +12,10 @@ from accuracy import DIGITS, exactly, worst_ulp
 from chainrule import grad, no_grad, ops, tensor
 from chainrule.dims import Dim
 from chainrule.errors import ConfigError, ShapeError
-from chainrule.graph import OPS, Tensor, value_of
+from chainrule.graph import OPS, Tensor, constant, value_of
+from chainrule.ops import helpers
 from chainrule.ops.kinds import Elementwise, General, Multilinear
+from chainrule.ops.source import Call, helper_name, source_of
 from chainrule.testing import CheckError, check_gradient, check_op
 
 
@@ -101,6 +103,30 @@ def test_slope_of_the_square_root_at_zero_is_infinite():
         assert grad(ops.sqrt)(0.0) == np.inf
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_there_is_nothing_before_the_first_of_none(reverse):
+    def f(x, start):
+        return OPS["shift"](x, start, reverse=reverse)
+
+    assert check_op(f, np.zeros((0, 3)), tables.ROW) == 0
+    assert grad(lambda s: ops.sum(f(np.zeros((0, 3)), s)))(tables.ROW).tolist() == [0.0] * 3
+
+
+@pytest.mark.parametrize(
+    ("x", "index", "axis"),
+    [(tables.A, [[2, 0]], 1), (tables.ROW[None], [[2, 0], [1, 1]], -1), (tables.CUBE, [[[1]]], 1)],
+)
+def test_taking_along_an_axis_broadcasts_the_others(x, index, axis):
+    index = np.array(index)
+    expected = (
+        np.take_along_axis(*np.broadcast_arrays(x, index), axis)
+        if axis == 0
+        else (np.take_along_axis(x, index, axis))
+    )
+    np.testing.assert_array_equal(ops.take_along(x, index, axis), expected)
+    assert check_op(lambda v: ops.take_along(v, index, axis), x) < 1e-6
+
+
 @pytest.mark.parametrize("reduce", [ops.max, ops.min])
 def test_ties_go_to_the_first(reduce):
     x = np.array([[1.0, 3.0, 3.0], [2.0, 2.0, 2.0]])
@@ -176,6 +202,14 @@ def _logsumexp(x, axis, keepdims):
 
 def _norm(x, axis, keepdims):
     return np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
+
+
+@pytest.mark.parametrize(
+    "reduce", [ops.sum, ops.mean, ops.var, ops.max, ops.min, ops.logsumexp, ops.norm]
+)
+def test_reductions_are_over_all_axes_and_drop_them_unless_told(reduce):
+    assert np.shape(reduce(tables.A)) == reduce(tensor(tables.A)).shape == ()
+    assert np.shape(reduce(tables.A, 0)) == reduce(tensor(tables.A), 0).shape == (3,)
 
 
 @pytest.mark.parametrize("axis", [None, 0, 1, (0, 1), -1])
@@ -391,6 +425,7 @@ def test_arrays_record_nothing():
         ),
         (lambda x: ops.matmul(x, 2.0), "a number is no matrix"),
         (lambda x: ops.add(x, np.ones(4)), r"add cannot take float64\[2, 3\], float64\[4\]"),
+        (lambda x: ops.take_along(x, np.array([0]), 1), r"of shape \(1,\) for a tensor of shape"),
         (lambda x: ops.sum(x, axis=2), "sum: axis 2 does not exist in a tensor of 2 dimensions"),
         (lambda x: ops.reshape(x, (4, -1)), r"shape \(2, 3\) does not fit into \(4, -1\)"),
         (lambda x: ops.reshape(x, (7,)), r"shape \(2, 3\) does not fit into \(7,\)"),
@@ -564,3 +599,39 @@ def test_check_gradient_gives_the_error_it_saw():
 def test_shapes_that_do_not_fit(call, text):
     with pytest.raises(ShapeError, match=text):
         call()
+
+
+# In scripts: what an op is written as.
+
+
+def text_of(value):
+    """Write an attribute, as `transforms/python` does."""
+    if isinstance(value, tuple):
+        return "(" + "".join(f"{text_of(x)}, " for x in value) + ")"
+    return f"np.{value.name}" if isinstance(value, np.dtype) else repr(value)
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in tables.OP_ROWS if row.name != "scan"], ids=str
+)  # a scan is written as a loop around what its step is written as
+def test_the_source_of_an_op_computes_the_same(row):
+    inputs = {f"x{i}": x for i, x in enumerate(row.inputs)}
+    nodes = [x if isinstance(x, Tensor) else constant(x) for x in row.inputs]
+    call = Call(
+        tuple(inputs), [x.shape for x in nodes], [x.dtype for x in nodes],
+        [x.weak for x in nodes], row.attrs, text_of,
+    )  # fmt: skip
+    source = source_of(OPS[row.name])
+    names = {helper_name(helper): helper for helper in source.helpers} | {"np": np}
+    found = np.asarray(eval(source(call), names, inputs))
+    expected = np.asarray(OPS[row.name].run(*row.inputs, **row.attrs))
+    assert found.dtype == expected.dtype
+    np.testing.assert_allclose(found, expected, rtol=1e-14, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "softplus", "silu", "ndtr", "log_softmax"])
+def test_what_scripts_get_for_long_ops_holds_far_from_zero(name):
+    x = np.array([-np.inf, -1e4, -300.0, -30.0, -1.0, 0.0, 2.0, 40.0, 800.0, 1e4])
+    attrs = {"axis": 0} if name == "log_softmax" else {}
+    short = getattr(helpers, name)(x, **attrs)
+    np.testing.assert_allclose(short, OPS[name].run(x, **attrs), rtol=1e-12, atol=1e-300)

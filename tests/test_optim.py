@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -271,6 +272,23 @@ def test_groups_have_settings_of_their_own():
         np.testing.assert_array_equal(together[i].detach().numpy(), alone[i].detach().numpy())
 
 
+def test_equal_settings_make_one_block_in_whatever_order_they_are_given():
+    a, b, c = parameters()[:3]
+    updater = Updater([a, b, c], optim.SGD(), [([a], {"lr": 0.5, "momentum": 0.1}),
+                                               ([b], {"momentum": 0.1, "lr": 0.5})])  # fmt: skip
+    assert [block.members for block in updater.blocks] == [[0, 1], [2]]
+
+
+@ROWS
+@pytest.mark.parametrize("size", [np.inf, 1e38])
+def test_huge_gradients_pass_without_warnings(row, size):
+    w = tensor(np.ones(3, np.float32), requires_grad=True)
+    updater = Updater([w], row.optimizer)
+    for sign in (1, -1, 1):
+        updater.step([np.full(3, sign * size, np.float32)])
+    assert updater.t == 3
+
+
 def test_gradients_of_backward_are_used_and_cleared():
     w, idle = tensor([1.0, 2.0], requires_grad=True), tensor([5.0], requires_grad=True)
     updater = Updater([w, idle], optim.SGD(lr=0.1))
@@ -416,6 +434,25 @@ W = [tensor([1.0], requires_grad=True)]
 def test_errors(call, text):
     with pytest.raises(ConfigError, match=text):
         call()
+
+
+INCLUSIVE = {"momentum": 1.0, "dampening": 1.0}
+BELOW_ONE = ("beta1", "beta2", "rho", "alpha")
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_setting_has_its_range(name):
+    make = OPTIMIZERS[name]
+    for item in fields(make):
+        if not item.init or isinstance(item.default, bool):
+            continue
+        assert getattr(make(**{item.name: 0.0}), item.name) == 0.0
+        most = INCLUSIVE.get(item.name, 0.999)
+        assert getattr(make(**{item.name: most}), item.name) == most
+        above = [1.5] if item.name in INCLUSIVE else [1.0] if item.name in BELOW_ONE else [np.inf]
+        for wrong in (-0.001, -1.0, np.nan, "1", *above):
+            with pytest.raises(ConfigError, match=f"{item.name}={wrong!r}".replace(".", r"\.")):
+                make(**{item.name: wrong})
 
 
 def test_get_optimizer():

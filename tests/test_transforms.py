@@ -24,7 +24,8 @@ from chainrule import (
 )  # fmt: skip
 from chainrule import functional as F  # noqa: N812 (as users write it)
 from chainrule.errors import DtypeError, GraphError, ShapeError
-from chainrule.graph import Tensor
+from chainrule.graph import OPS, Tensor, scope
+from chainrule.ops.kinds import Elementwise, General
 
 X = np.array([0.3, -1.2, 2.0])
 
@@ -129,6 +130,21 @@ def test_pulling_and_pushing():
     np.testing.assert_allclose(tangent, X + 1)
 
 
+def test_cotangents_take_the_dtype_of_the_output_and_may_be_tensors():
+    pull = vjp(lambda x: x * 2.0, X.astype(np.float32))[1]
+    assert pull(np.arange(3))[0].dtype == pull(X)[0].dtype == np.float32
+    c = tensor(X, requires_grad=True)
+    ops.sum(vjp(ops.exp, X)[1](c)[0]).backward()
+    np.testing.assert_allclose(c.grad.numpy(), np.exp(X))
+
+
+def test_tangents_are_copies():
+    given = np.ones(3)
+    found = jvp(lambda x: x, (X,), (given,))[1]
+    found += 1
+    assert given.tolist() == [1.0] * 3
+
+
 def test_one_forward_pass_gives_every_output():
     tangent = jvp(lambda t: ops.stack([ops.sin(t), ops.cos(t), t**2]), (0.5,), (1.0,))[1]
     np.testing.assert_allclose(tangent, [np.cos(0.5), -np.sin(0.5), 1.0])
@@ -152,6 +168,20 @@ def test_jacobian(mode):
     a, b, c = X
     expected = [[b, a, 0], [0, 0, np.cos(c)], [1, 1, 1], [0, 1 / c, -b / c**2]]
     np.testing.assert_allclose(jacobian(warped, mode=mode)(X), expected, atol=1e-15)
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "expected"), [(1, 4, 2), (4, 1, 1), (3, 3, 1)])
+def test_jacobian_takes_the_fewer_passes(inputs, outputs, expected):
+    """A pass forward evaluates the function, and one backward does not."""
+    calls = 0
+
+    def f(x):
+        nonlocal calls
+        calls += 1
+        return ops.broadcast_to(ops.sum(x), (outputs,))
+
+    assert np.array_equal(jacobian(f)(np.zeros(inputs)), np.ones((outputs, inputs)))
+    assert calls == expected
 
 
 @pytest.mark.parametrize("mode", ["forward", "reverse"])
@@ -278,6 +308,12 @@ def test_detach_cuts_the_graph():
     assert w.grad.item() == 2.0
 
 
+def test_backward_takes_a_gradient_that_is_a_tensor():
+    x = tensor(X, requires_grad=True)
+    ops.exp(x).backward(tensor(X, requires_grad=True))
+    np.testing.assert_array_equal(x.grad.numpy(), X * np.exp(X))
+
+
 def test_backward_equals_grad():
     w = tensor(X, requires_grad=True)
     cubic(w).backward()
@@ -301,6 +337,22 @@ def test_a_trace_serves_every_size():
     for n in (1, 3, 10):
         x = np.random.default_rng(n).normal(size=(n, 2))
         np.testing.assert_array_equal(graph(x), np.mean(np.exp(x), axis=0))
+
+
+def test_a_graph_computes_in_the_dtype_that_it_was_traced_with():
+    graph = trace(lambda x: x * 2.0, Spec((2,), np.float32))
+    assert graph([1, 2]).dtype == graph(TWO).dtype == np.float32
+
+
+def test_what_was_in_one_scope_has_its_gradient_in_one():
+    def f(x):
+        with scope("outer"), scope("inner"):
+            y = ops.exp(ops.sin(x))
+        return ops.sum(y)
+
+    nodes = trace(grad(f), Spec((3,), float)).nodes
+    found = {id(x.scope): x.scope for x in nodes if x.scope and "∂" in x.scope.path()}
+    assert [x.path() for x in found.values()] == ["∂outer/∂inner"]
 
 
 def test_a_trace_holds_nested_outputs():
@@ -484,3 +536,53 @@ def test_tangents_of_every_kind(name):
 def test_a_tangent_has_the_dtype_of_its_result():
     value, tangent = jvp(lambda x: ops.cast(x, dtype=np.dtype("f4")), (TWO,), (np.ones(2),))
     assert (value.dtype, tangent.dtype) == (np.float32, np.float32)
+    narrow = TWO.astype(np.float32)
+    value, tangent = jvp(lambda x: x + TWO, (narrow,), (narrow,))
+    assert (value.dtype, tangent.dtype) == (np.float64, np.float64)
+
+
+def test_a_tangent_passes_by_tensors_that_it_does_not_move():
+    w = tensor(TWO, requires_grad=True)
+    tangent = jvp(lambda x: x * ops.exp(w), (TWO,), (np.ones(2),))[1]
+    assert isinstance(tangent, Tensor)
+    np.testing.assert_array_equal(tangent.detach().numpy(), np.exp(TWO))
+
+
+@pytest.mark.parametrize("x", [1.5, -0.5])
+def test_slopes_of_steps_in_a_trace(x):
+    def along(x):
+        return jvp(lambda v: ops.floor(v) * v, (x,), (1.0,))[1]
+
+    assert trace(grad(ops.floor), Spec((), float))(x) == 0
+    assert trace(along, Spec((), float))(x) == np.floor(x)
+
+
+def test_a_leaf_that_only_conditions_gets_no_gradient():
+    condition, x = (tensor(TWO - 1, requires_grad=True) for _ in range(2))
+    ops.sum(ops.where(condition, x, 0.0)).backward()
+    assert condition.grad is None
+    assert x.grad.numpy().tolist() == [0.0, 1.0]
+
+
+# Rules that give less than they might.
+
+
+def test_an_input_without_a_partial_is_held_fixed():
+    scaled = Elementwise("scaled", np.multiply, [None, lambda out, a, x: a])
+    OPS.pop("scaled")
+    assert grad(lambda x: ops.sum(scaled(x, x)))(X).tolist() == X.tolist()
+    assert jvp(lambda x: scaled(x, x), (X,), (np.ones(3),))[1].tolist() == X.tolist()
+
+
+@pytest.mark.parametrize(
+    "given", [2.0, np.float64(2.0), np.array(2.0), np.full(3, 2.0), np.full((2, 1), 2.0)], ids=repr
+)
+@pytest.mark.parametrize("shape", [(2, 3), ()], ids=str)
+def test_a_rule_may_give_one_number_for_many(given, shape):
+    if np.ndim(given) > len(shape):
+        pytest.skip("a number has no rows")
+    total = General("total", np.sum, lambda x: ((), x.dtype), lambda g, out, x: [given], None)
+    OPS.pop("total")
+    gradient = grad(lambda x: total(x))(np.ones(shape))
+    assert np.array_equal(gradient, np.full(shape, 2.0))
+    assert gradient.dtype == np.float64

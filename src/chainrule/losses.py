@@ -280,7 +280,7 @@ def _bounded_log(p: Value) -> Value:
 @loss(output="probabilities", target="classes")
 def categorical_cross_entropy(prediction: Value, target: Value) -> Value:
     """Cross-entropy -sum_j t_j log(p_j) of probabilities that a softmax gave; 0 log 0 is 0."""
-    if np.dtype(target.dtype).kind in "iub":
+    if target.dtype.kind in "iub":
         return ops.neg(_bounded_log(_pick(prediction, target)))
     return ops.neg(ops.sum(ops.mul(target, _bounded_log(prediction)), axis=-1))
 
@@ -297,7 +297,7 @@ def cross_entropy(
     log_p = ops.log_softmax(prediction)
     if class_weight is not None:
         class_weight = ops.cast(class_weight, dtype=log_p.dtype)
-    if np.dtype(target.dtype).kind in "iub":
+    if target.dtype.kind in "iub":
         hit = ops.neg(_pick(log_p, target))
         weight = None if class_weight is None else ops.take(class_weight, target)
     else:
@@ -329,7 +329,7 @@ def focal(prediction: Value, target: Value, *, gamma: float = 2.0, alpha: Value 
     log_p = ops.log_softmax(prediction)
     if alpha is not None:
         alpha = ops.cast(_array(alpha), dtype=log_p.dtype)
-    if np.dtype(target.dtype).kind in "iub":
+    if target.dtype.kind in "iub":
         hit = _focus(_pick(log_p, target), gamma)
         return hit if alpha is None else ops.mul(hit, ops.take(alpha, target))
     share = target if alpha is None else ops.mul(target, alpha)
@@ -349,8 +349,6 @@ def binary_focal(
 
 
 def _focus(log_p: Value, gamma: float) -> Value:
-    if gamma == 0:
-        return ops.neg(log_p)
     return ops.neg(ops.mul(ops.pow(ops.neg(ops.expm1(log_p)), gamma), log_p))
 
 

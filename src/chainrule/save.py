@@ -309,13 +309,9 @@ def _no_constant(text: str) -> None:
     raise ValueError(f"{text} is not a number of JSON")
 
 
-def _metadata(entry: object) -> Plain:
-    """Read the one metadata entry, checked, of this format."""
-    if (
-        type(entry) is not dict
-        or set(entry) != {"chainrule"}
-        or type(entry["chainrule"]) is not str
-    ):
+def _metadata(entry: Plain) -> Plain:
+    """Read the one metadata entry, of which `_START` is the beginning, and check it."""
+    if set(entry) != {"chainrule"}:
         raise ValueError("unknown metadata")
     metadata = _json(entry["chainrule"])
     number = metadata.get("format")

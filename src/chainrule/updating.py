@@ -91,7 +91,7 @@ def advance(
     state: dict[str, Any],
     t: Any,
     lr: Any,
-    threshold: float = 0.0,
+    threshold: float,
 ) -> tuple[Value, dict[str, Any]]:
     """Give the new value and state of a parameter: the optimizer's step, then the proximal one."""
     new, after = optimizer.update(p, g, state, t, lr)

@@ -19,7 +19,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from chainrule.dims import Shape, broadcast_shapes
-from chainrule.errors import GraphError
 from chainrule.graph import OPS, Attrs, Op, Tensor, Value, apply, dtype_of
 from chainrule.ops.loops import Map
 
@@ -156,14 +155,8 @@ class Discrete(Op):
 
     kind = "discrete"
 
-    def vjp(
-        self, g: Value, out: Value, inputs: list[Value], attrs: Attrs, wanted: list[bool]
-    ) -> list[Value]:
-        """Raise: a walker never asks."""
-        raise GraphError(f"{self.name} has no gradient")
-
     def jvp(self, tangents: list[Value], out: Value, inputs: list[Value], attrs: Attrs) -> Value:
-        """Give the zero tangent."""
+        """Give the zero tangent; the walk backwards never asks."""
         return None
 
 

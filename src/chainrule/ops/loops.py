@@ -26,38 +26,30 @@ class Place(Protocol):
     @property
     def zero(self) -> str:
         """Source of the number 0 in the dtype of the result."""
-        ...
 
     def read(self, k: int, index: Index) -> str:
         """Source of an element of input k."""
-        ...
 
     def size(self, n: Any) -> str:
         """Source of a whole number, which becomes an argument of the compiled code.
 
         It has to stand in a shape or an attribute; arithmetic is asked for by what follows.
         """
-        ...
 
     def sum_of(self, sizes: Sequence[Any]) -> str:
         """Source of the sum of whole numbers."""
-        ...
 
     def product_of(self, sizes: Sequence[Any]) -> str:
         """Source of the product of whole numbers."""
-        ...
 
     def shape(self, k: int) -> Sequence[Any]:
         """Shape of input k."""
-        ...
 
     def flat(self) -> str:
         """Source of the position among all elements of the result."""
-        ...
 
     def wrap(self, i: str, n: Any) -> str:
         """Source of an index that counts from the end of n where it is negative."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -4,17 +4,16 @@
 array([30., 10.])
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from chainrule.dims import Dim, Shape
+from chainrule.dims import Dim, Shape, broadcast_shapes
 from chainrule.errors import ShapeError
 from chainrule.graph import Array, Tensor, Value, dtype_of, shape_of
 from chainrule.ops.elementwise import mul
 from chainrule.ops.kinds import General, Multilinear
-from chainrule.ops.linear import one_axis, reshape, reshape_op, spread
+from chainrule.ops.linear import broadcast_to, one_axis, reshape, reshape_op, spread
 from chainrule.ops.loops import Element, Index, Place, Scatter
 from chainrule.ops.notation import moved
 from chainrule.ops.opset import Use, gathered, in_onnx, transposed, zeros
@@ -29,14 +28,12 @@ scatter_add: Multilinear
 put_along: Multilinear
 
 
-def _sliced(p: Place, whole: Sequence[Any], index: Index) -> Index:
+def _sliced(p: Place, index: Index) -> Index:
     """Give the places in the whole of the elements that a slice has at an index."""
     places = []
-    for i, n, (start, _, step) in zip(index, whole, p.attrs["slices"], strict=True):
+    for i, (start, _, step) in zip(index, p.attrs["slices"], strict=True):
         shifted = i if step == 1 else f"({i}) * {p.size(step)}"
-        if start is None and step < 0:
-            shifted = f"{p.sum_of([n, -1])} + {shifted}"
-        elif start:
+        if start:
             shifted = f"{p.size(start)} + {shifted}"
         places.append(shifted)
     return places
@@ -65,13 +62,13 @@ slice_op = Multilinear(
     lambda x, slices: x[_key(slices)],
     _infer_slice,
     [lambda g, x, slices: place(g, slices=slices, shape=shape_of(x))],
-).looped(Element(lambda p: p.read(0, _sliced(p, p.shape(0), p.index))))
+).looped(Element(lambda p: p.read(0, _sliced(p, p.index))))
 place = Multilinear(
     "place",
     _run_place,
     lambda x, slices, shape: (shape, x.dtype),
     [lambda g, x, slices, shape: slice_op(g, slices=slices)],
-).looped(Scatter(lambda p, k, index: _sliced(p, p.attrs["shape"], index)))
+).looped(Scatter(lambda p, k, index: _sliced(p, index)))
 
 
 def _picked(p: Place, index: Index, n: Any) -> Index:
@@ -321,12 +318,9 @@ def _slice_in_onnx(use: Use) -> str:
     for axis, (start, stop, step) in enumerate(use.attrs["slices"]):
         if (start, stop, step) == (None, None, 1):
             continue
-        first = (0 if step > 0 else far) if start is None else start
         last = (far if step > 0 else -far) if stop is None else stop
-        for each, n in zip(ends, (first, last, axis, step), strict=True):
+        for each, n in zip(ends, (start, last, axis, step), strict=True):
             each.append(int(n))
-    if not ends[0]:
-        return use.input(0)
     return use.node("Slice", use.input(0), *[use.constant(each, np.int64) for each in ends])
 
 
@@ -351,22 +345,12 @@ def _place_in_onnx(use: Use) -> str:
 
 
 def _take_along_in_onnx(use: Use) -> str:
-    x, index, axis = use.input(0), use.input(1, np.int64), use.attrs["axis"]
-    if tuple(use.input_shape(1)) != tuple(use.shape):
-        index = use.node("Expand", index, use.sizes(use.shape))
-    whole = list(use.shape)
-    whole[axis] = use.input_shape(0)[axis]
-    if tuple(use.input_shape(0)) != tuple(whole):
-        x = use.node("Expand", x, use.sizes(whole))
-    return use.node("GatherElements", x, index, axis=axis)
+    x, index = use.input(0), use.input(1, np.int64)
+    return use.node("GatherElements", x, index, axis=use.attrs["axis"])
 
 
 def _put_along_in_onnx(use: Use) -> str:
-    shape = list(use.shape)
-    shape[use.attrs["axis"]] = use.input_shape(1)[use.attrs["axis"]]
     x, index = use.input(0), use.input(1, np.int64)
-    if tuple(use.input_shape(0)) != tuple(shape):
-        x = use.node("Expand", x, use.sizes(shape))
     kind = {"axis": use.attrs["axis"], "reduction": "add"}
     return use.node("ScatterElements", zeros(use, use.shape), index, x, **kind)
 
@@ -453,7 +437,15 @@ def take_along(x: Value, indices: Value, axis: int = -1) -> Value:
     array([[2],
            [3]])
     """
-    return take_along_op(x, _index(indices), axis=one_axis(axis, len(shape_of(x)), "take_along"))
+    indices, axis = _index(indices), one_axis(axis, len(shape_of(x)), "take_along")
+    own, other = shape_of(x), shape_of(indices)
+    if len(own) != len(other):
+        raise ShapeError(f"take_along: indices of shape {other} for a tensor of shape {own}")
+    before = broadcast_shapes(own[:axis], other[:axis])
+    after = broadcast_shapes(own[axis + 1 :], other[axis + 1 :])
+    x = broadcast_to(x, (*before, own[axis], *after))
+    indices = broadcast_to(indices, (*before, other[axis], *after))
+    return take_along_op(x, indices, axis=axis)
 
 
 def _index(indices: Value) -> Value:

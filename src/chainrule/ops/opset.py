@@ -29,39 +29,30 @@ class Use(Protocol):
     @property
     def count(self) -> int:
         """Number of inputs."""
-        ...
 
     def input(self, k: int, dtype: Any = None) -> str:
         """Give the name of input k, in another dtype if one is given."""
-        ...
 
     def input_shape(self, k: int) -> Shape:
         """Give the shape of input k."""
-        ...
 
     def input_dtype(self, k: int) -> np.dtype[Any]:
         """Give the dtype of input k."""
-        ...
 
     def aligned(self) -> list[str]:
         """Give the names of all inputs in one dtype: that of the result, or their common one."""
-        ...
 
     def node(self, kind: str, *inputs: str, **attributes: Any) -> str:
         """Make a node with one output, and give its name."""
-        ...
 
     def constant(self, value: Any, dtype: Any = None) -> str:
         """Give the name of a constant."""
-        ...
 
     def sizes(self, shape: Sequence[Any]) -> str:
         """Give the name of a shape, whose named dimensions are known when the model runs."""
-        ...
 
     def steps(self, body: Any, reverse: bool) -> str:
         """Make the node of a recurrence: the first carry, what moves with the steps, the rest."""
-        ...
 
 
 Fact: TypeAlias = str | Callable[[Use], str]

@@ -124,8 +124,8 @@ class Bound:
             return 0
         m, n = self._shape(call.node)[-2:]
         k = self._shape(call.node.inputs[0])[-2 if call.node.attrs.get("transpose_a") else -1]
-        products = language if self._machine is None else self._machine.products
-        return int(products.scratch_size(m, n, k)) * call.node.dtype.itemsize
+        words = language if self._machine is None else self._machine
+        return int(words.scratch_size(m, n, k)) * call.node.dtype.itemsize
 
     def _fill(self) -> None:
         """Write the table."""
@@ -200,7 +200,7 @@ class Bound:
             inner = self.inner(n, sizes)
             return inner.address(n.what)
         if isinstance(n, Products):
-            return 0 if self._machine is None else int(self._machine.products.address(n.dtype))
+            return 0 if self._machine is None else int(self._machine.product_address(n.dtype))
         return self.number(n, sizes)
 
     def inner(self, n: Inner, sizes: Mapping[str, int]) -> "InnerBound":

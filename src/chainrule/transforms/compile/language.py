@@ -1,7 +1,7 @@
 """What generated code is written in, besides Python: memory, shares of work, products, lines.
 
 Each function has a plain meaning here, so that generated code runs as it stands, slowly, without a
-compiler. `chainrule.transforms.compile.machine` gives Numba the same meanings as machine code.
+compiler. `chainrule.transforms.compile.compiler` gives Numba the same meanings as machine code.
 A piece of memory is a flat array here and a pointer there: both are indexed from 0.
 """
 

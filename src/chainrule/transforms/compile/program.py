@@ -99,7 +99,7 @@ class Program:
 
     @property
     def is_ready(self) -> bool:
-        """Whether Numba is loaded, and has compiled this source already, here or elsewhere."""
+        """Whether programs run here already, and this one was compiled, here or elsewhere."""
         machine = sys.modules.get(MACHINE)
         return machine is not None and bool(machine.is_compiled(self.source))
 
