@@ -641,6 +641,18 @@ class Unsaved(nn.Module):
             ShapeError,
             r"its last axes must be \(3, 4\)",
         ),
+        *[
+            (call, ConfigError, message)
+            for call, message in [
+                (lambda: nn.LayerNorm(3, eps={}), r"eps=\{\}: expected a number of at least 0"),
+                (lambda: nn.BatchNorm1d(3, eps=np.inf), "eps=inf"),
+                (lambda: nn.GroupNorm(1, 3, eps=-1.0), "eps=-1.0"),
+                (
+                    lambda: nn.BatchNorm1d(3, momentum=2),
+                    "momentum=2: expected a number from 0 to 1",
+                ),
+            ]
+        ],
         (
             lambda: nn.Embedding(3, 2)(np.array([0, 3])),
             ShapeError,

@@ -17,6 +17,14 @@ def check_size(name: str, n: Any) -> None:
         raise ConfigError(f"{name}={n!r}: expected a whole number of at least 1")
 
 
+def check_number(name: str, x: Any, most: float = np.inf) -> None:
+    """Raise unless x is a finite number from 0 to `most`."""
+    is_number = isinstance(x, int | float | np.number) and not isinstance(x, bool)
+    if not is_number or not 0 <= x <= most or not np.isfinite(x):
+        limit = f"from 0 to {most:g}" if np.isfinite(most) else "of at least 0"
+        raise ConfigError(f"{name}={x!r}: expected a number {limit}")
+
+
 _left: ContextVar[list[int] | None] = ContextVar("left", default=None)
 
 

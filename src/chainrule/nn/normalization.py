@@ -15,7 +15,7 @@ import numpy as np
 from chainrule import functional, ops
 from chainrule.errors import ConfigError, ShapeError
 from chainrule.graph import Tensor, Value, no_grad, shape_of
-from chainrule.nn.checks import check_memory, check_size
+from chainrule.nn.checks import check_memory, check_number, check_size
 from chainrule.nn.module import Buffer, Module, Parameter, register
 
 
@@ -31,6 +31,8 @@ class _BatchNorm(Module):
     ) -> None:
         check_size("num_features", num_features)
         check_memory(num_features)
+        check_number("eps", eps)
+        check_number("momentum", momentum, 1)
         self.num_features = num_features
         self.eps = eps
         self.momentum = momentum
@@ -146,6 +148,7 @@ class GroupNorm(Module):
         check_size("num_groups", num_groups)
         check_size("num_channels", num_channels)
         check_memory(num_channels)
+        check_number("eps", eps)
         if num_channels % num_groups:
             raise ConfigError(f"GroupNorm: {num_channels} channels do not fall into {num_groups} "
                               "equal groups")  # fmt: skip
@@ -207,6 +210,7 @@ class LayerNorm(Module):
         sizes = [normalized_shape] if isinstance(normalized_shape, int) else normalized_shape
         self.normalized_shape = tuple(int(n) for n in sizes)
         check_memory(math.prod(self.normalized_shape))
+        check_number("eps", eps)
         self.eps = eps
         self.weight = Parameter(np.ones(self.normalized_shape)) if elementwise_affine else None
         shifted = elementwise_affine and bias
