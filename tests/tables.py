@@ -336,7 +336,8 @@ LOSS_ROWS = [
     LossRow("focal", LOGITS, CLASSES, {"alpha": [0.5, 2.0, 1.0]}, values=(
         (np.log([[0.9, 0.1]]), np.array([1]), 1.62 * np.log(10)),)),
     LossRow("binary_focal", P, LABELS, values=((NONE + np.log(9), NONE + 1, 0.00105361),)),
-    LossRow("binary_focal", P, LABELS, {"gamma": 1.5, "alpha": 0.25}),
+    LossRow("binary_focal", P, LABELS, {"gamma": 1.5, "alpha": 0.25}, values=(
+        (NONE + np.log(9), NONE, 0.75 * 0.9**1.5 * np.log(10)),)),
     LossRow("hinge", P, SIGNS, perfect=SIGNS, values=(
         (NONE - 2, NONE + 1, 3.0), (NONE + 1.5, NONE + 1, 0.0), (NONE - 0.5, NONE - 1, 0.5))),
     LossRow("multiclass_hinge", LOGITS, CLASSES, values=(

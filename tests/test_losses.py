@@ -115,6 +115,15 @@ def test_slopes_at_zero_error():
         assert float(grad(lambda x, f=LOSSES[name]: f(x, np.zeros(())))(0.0)) == 0
 
 
+def test_the_slope_of_hinge_is_zero_from_a_margin_of_one():
+    g = grad(lambda s: losses.hinge(s, np.ones(3), reduction="sum"))(np.array([0.9, 1.0, 1.1]))
+    assert g.tolist() == [-1.0, 0.0, 0.0]
+
+
+def test_predictions_and_targets_may_be_lists():
+    assert losses.mse([1.0, 2.0], [0.0, 0.0]) == 2.5
+
+
 def test_cross_entropy_of_two_classes_is_binary_cross_entropy():
     assert losses.categorical_cross_entropy(np.array([[0.3, 0.7]]), np.array([0])) == pytest.approx(
         losses.binary_cross_entropy(np.array([0.3]), np.array([1.0]))
@@ -399,6 +408,19 @@ CLASSES = np.array([0, 1, 1, 0])
             lambda: losses.mse.having(delta=1),
             ConfigError,
             "mse has no setting 'delta'; it has no settings",
+        ),
+        *(
+            (
+                lambda share=share: losses.cross_entropy(TWO, CLASSES, label_smoothing=share),
+                ConfigError,
+                "expected a number of at least 0, below 1",
+            )
+            for share in (1.0, 1.5, -0.1, "x", None)
+        ),
+        (
+            lambda: losses.mse(np.zeros((3, 2)), np.array([[0, 0], [0, 0], [0, np.nan]])),
+            DataError,
+            "nan in row 2 is not",
         ),
         (
             lambda: losses.multiclass_hinge(TWO, CLASSES, variant="x"),

@@ -521,6 +521,7 @@ TANGENTS = {
     "a choice of constants": (lambda x: ops.where(ops.less(x, 1.5), 3.0, 4.0), [0.0, 0.0]),
     "a condition of numbers": (lambda x: ops.where(x, 3.0, 4.0), [0.0, 0.0]),
     "a part without the input": (lambda x: x + ops.exp(tensor(TWO)), [1.0, 1.0]),
+    "beside a constant": (lambda x: ops.concat([x, TWO]), [1.0, 1.0, 0.0, 0.0]),
     "repeated": (lambda x: ops.sum(x + np.ones((3, 2)), 0), [3.0, 3.0]),
 }
 
