@@ -427,6 +427,7 @@ def test_scopes_name_the_nodes():
 def test_scalars_of_numpy_keep_to_the_dtype_of_arrays():
     assert constant(np.float64(2.0)).value == 2.0
     assert type(constant(np.float64(2.0)).value) is float
+    assert constant(2).item() == 2
     assert (tensor(np.ones(2, np.float32)) * np.float64(3.0)).dtype == np.float32
 
 

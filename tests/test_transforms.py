@@ -57,6 +57,11 @@ def test_value_and_gradient_by_several_arguments():
     assert (value, by_w, by_b) == (16.0, 24.0, 8.0)
 
 
+def test_the_first_argument_is_meant_unless_told():
+    assert value_and_grad(lambda w, x: w * x)(2.0, 3.0) == (6.0, 3.0)
+    assert grad(lambda w, x: w * x)(2.0, 3.0) == 3.0
+
+
 def test_gradient_by_a_dictionary_and_a_list():
     def loss(p, x):
         return ops.sum((ops.matmul(x, p["w"]) + p["b"][0]) ** 2)
@@ -416,6 +421,11 @@ def test_a_trace_prints_as_a_list_of_nodes():
         "2 mul(0, 1): float32[rows, 3]",
         "3 sum(2): float32[rows]  axis=(1,) keepdims=False",
     ]
+    assert str(trace(lambda n: n * TWO, Spec((), float))).splitlines() == [
+        "0 input: float64[]",
+        "1 constant: float64[2]",
+        "2 mul(0, 1): float64[2]",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -464,6 +474,18 @@ def test_running_hands_back_updates_of_buffers():
     np.testing.assert_allclose(updates[layer.running_mean], fresh.running_mean.numpy(), rtol=1e-6)
     np.testing.assert_allclose(updates[layer.running_var], fresh.running_var.numpy(), rtol=1e-6)
     assert updates[layer.num_batches_tracked] == 1
+
+
+def test_a_buffer_may_be_assigned_an_array_in_a_trace():
+    buffer = tensor(X)
+
+    def f(x):
+        buffer.assign(np.zeros(3))
+        return x + buffer.latest()
+
+    output, updates = run(trace(f, Spec((3,), float)), X)
+    assert output.tolist() == X.tolist()
+    assert updates[buffer].tolist() == [0.0] * 3
 
 
 def test_a_buffer_that_is_assigned_twice_in_a_trace():
