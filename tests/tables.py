@@ -114,6 +114,7 @@ OP_ROWS = [
     op("logical_or", TRUTH, ~TRUTH, rows=BOTH, values=[((False, 0.0), False)]),
     op("logical_not", TRUTH, rows=(0,), values=[((0.0,), True)]),
     op("is_finite", A, rows=(0,), values=[((INF,), False), ((NAN,), False), ((1e308,), True)]),
+    op("is_finite", np.array([1, 0, 3]), rows=(0,), label="whole"),
     op("sign", A, rows=(0,), values=[((-3.0,), -1.0), ((0.0,), 0.0)]),
     op("floor", A, rows=(0,), values=[((-0.5,), -1.0), ((2.0,), 2.0)]),
     op("stop_gradient", A, rows=(0,), values=[((2.0,), 2.0)]),

@@ -26,6 +26,8 @@ from chainrule import functional as F  # noqa: N812 (as users write it)
 from chainrule.errors import DtypeError, GraphError, ShapeError
 from chainrule.graph import OPS, Tensor, scope
 from chainrule.ops.kinds import Elementwise, General
+from chainrule.transforms.reverse import reverse
+from chainrule.transforms.run import evaluate
 
 X = np.array([0.3, -1.2, 2.0])
 
@@ -344,6 +346,11 @@ def test_a_trace_serves_every_size():
         np.testing.assert_array_equal(graph(x), np.mean(np.exp(x), axis=0))
 
 
+def test_every_node_may_be_evaluated():
+    graph = trace(lambda x: x * x + 1.0, Spec((), float))
+    assert [float(x) for x in evaluate(graph, 3.0).values()] == [3.0, 9.0, 1.0, 10.0]
+
+
 def test_a_graph_computes_in_the_dtype_that_it_was_traced_with():
     graph = trace(lambda x: x * 2.0, Spec((2,), np.float32))
     assert graph([1, 2]).dtype == graph(TWO).dtype == np.float32
@@ -578,6 +585,14 @@ def test_slopes_of_steps_in_a_trace(x):
 
     assert trace(grad(ops.floor), Spec((), float))(x) == 0
     assert trace(along, Spec((), float))(x) == np.floor(x)
+
+
+def test_a_step_may_be_asked_for_its_own_gradient():
+    def slopes(x):
+        step = ops.floor(x)
+        return reverse([step * x], [np.ones(())], [step, x])
+
+    assert trace(slopes, Spec((), float))(2.5) == [2.5, 2.0]
 
 
 def test_a_leaf_that_only_conditions_gets_no_gradient():
