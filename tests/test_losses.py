@@ -122,6 +122,7 @@ def test_the_slope_of_hinge_is_zero_from_a_margin_of_one():
 
 def test_predictions_and_targets_may_be_lists():
     assert losses.mse([1.0, 2.0], [0.0, 0.0]) == 2.5
+    assert losses.cross_entropy([[0.0, 0.0]], [1]) == pytest.approx(np.log(2))
 
 
 def test_cross_entropy_of_two_classes_is_binary_cross_entropy():

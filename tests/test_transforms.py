@@ -571,6 +571,11 @@ def test_a_tangent_has_the_dtype_of_its_result():
     assert (value.dtype, tangent.dtype) == (np.float64, np.float64)
 
 
+def test_infinite_slopes_are_results_without_a_warning():
+    assert jvp(ops.sqrt, (0.0,), (1.0,))[1] == np.inf
+    assert grad(ops.sqrt)(0.0) == np.inf
+
+
 def test_a_tangent_passes_by_tensors_that_it_does_not_move():
     w = tensor(TWO, requires_grad=True)
     tangent = jvp(lambda x: x * ops.exp(w), (TWO,), (np.ones(2),))[1]
