@@ -311,7 +311,7 @@ LOSS_ROWS = [
     LossRow("adaptive", P, T, {"alpha": -INF, "scale": 2.0}, perfect=T,
             values=((NONE + 2, NONE, 0.39346934),)),
     LossRow("poisson", P, np.array([[1.0, 0.0], [3.0, 2.0], [4.0, 1.0]]),
-            values=((NONE, NONE + 1, 0.0), (NONE, NONE, 1.0))),
+            values=((NONE, NONE + 1, 0.0), (NONE, NONE, 1.0), (NONE, NONE + 0.5, 0.15342641))),
     LossRow("binary_cross_entropy_with_logits", P, LABELS, values=(
         (np.array([2.0, -1.0, 0.5]), np.array([1.0, 0.0, 1.0]), 0.30475556),
         (NONE + 40, NONE, 40.0), (NONE - INF, NONE, 0.0), (NONE + INF, NONE + 1, 0.0))),

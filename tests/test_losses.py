@@ -76,6 +76,13 @@ def test_adaptive_is_continuous_in_alpha():
     )
 
 
+def test_alpha_may_differ_from_element_to_element():
+    x, alpha = np.array([0.5, 0.5, 3.0]), np.array([1.0, -2.0, 1.0])
+    each = losses.adaptive(x, 0 * x, alpha=alpha, reduction="none")
+    alone = [losses.adaptive(v, 0 * v, alpha=a) for v, a in zip(x, alpha, strict=True)]
+    np.testing.assert_allclose(each, alone, rtol=1e-12)
+
+
 def test_alpha_and_scale_can_be_learned():
     p, t = np.array([0.3, -2.0, 5.0]), np.array([0.1, 1.0, 0.0])
 
