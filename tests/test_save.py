@@ -127,6 +127,15 @@ def test_every_dtype_comes_back(path, dtype):
         assert array.flags.c_contiguous
 
 
+def test_a_path_may_be_a_string_and_an_array_have_eight_axes(path):
+    config = json.loads('{"a":' + deep(62) + "}")
+    write_model(str(path), "module", config, {"w": np.ones((1,) * 8)})
+    write_model(str(path), "module", config, {"w": np.ones((1,) * 8)})  # over what was there
+    model = read_model(str(path))
+    assert model.config == config
+    assert model.arrays["w"].shape == (1,) * 8
+
+
 def test_no_arrays_and_an_empty_config(path):
     write_model(path, "Tiny", {}, {})
     assert read_model(path).arrays == {}
