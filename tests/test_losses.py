@@ -125,6 +125,9 @@ def test_slopes_at_zero_error():
 def test_the_slope_of_hinge_is_zero_from_a_margin_of_one():
     g = grad(lambda s: losses.hinge(s, np.ones(3), reduction="sum"))(np.array([0.9, 1.0, 1.1]))
     assert g.tolist() == [-1.0, 0.0, 0.0]
+    loss = losses.multiclass_hinge.having(variant="weston-watkins")
+    g = grad(lambda s: loss(s, np.array([0])))(np.array([[1.0, 0.0, 0.5]]))
+    assert g.tolist() == [[-1.0, 0.0, 1.0]]
 
 
 def test_predictions_and_targets_may_be_lists():
