@@ -6,12 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import chainrule as cr
-from chainrule import Spec, no_grad, ops, trace
-from chainrule.errors import ShapeError
-from chainrule.graph import OPS, value_of
+from chainrule import Spec, nn, no_grad, ops, trace
+from chainrule.errors import GraphError, ShapeError
+from chainrule.graph import OPS, constant, placeholder, tracing, value_of
 from chainrule.ops.kinds import Elementwise
+from chainrule.scan import scan
 from chainrule.transforms.compile import Compiled
 from chainrule.transforms.compile.arena import layout
+from chainrule.transforms.compile.program import Program
+from chainrule.transforms.compile.report import Profile, Statement
 from chainrule.transforms.compile.simplify import simplify
 from tables import LAYER_ROWS, LOSS_ROWS, OP_ROWS, loss_of
 
@@ -130,6 +133,143 @@ def test_no_rows():
     assert total.tolist() == [0, 0, 0]
 
 
+def test_places_in_four_bytes():
+    x, places = np.arange(8.0).reshape(4, 2), np.array([3, -1, 0], np.int32)
+    f = cr.compile(lambda x, i: ops.take(x, i, axis=0), x, places, plain=True)
+    same(f(x, places), x[places], 0)
+
+
+@pytest.mark.parametrize("length", [0, 1, 4])
+def test_a_recurrence_whose_step_takes_a_number(length):
+    def f(start, x):
+        return scan(lambda s, x, c: s * c + x, start, [x], [2.0])
+
+    start, x = np.ones((3, 2)), np.arange(6.0 * length).reshape(length, 3, 2)
+    compiled = cr.compile(f, Spec(("n", 2), float), Spec((length, "n", 2), float), plain=True)
+    same(compiled(start, x), f(start, x), 1e-12)
+
+
+def test_a_function_that_changes_buffers():
+    net, twin = nn.BatchNorm1d(3), nn.BatchNorm1d(3)
+    f = cr.compile(net, Spec(("n", 3)), plain=True)
+    for seed in range(3):
+        x = np.random.default_rng(seed).normal(size=(5, 3)).astype(np.float32)
+        np.testing.assert_allclose(f(x), value_of(twin(x)), rtol=1e-5)
+    for name, array in twin.arrays().items():
+        np.testing.assert_allclose(net.arrays()[name], array, rtol=1e-6)
+    assert net.running_mean.value.any()
+
+
+@pytest.fixture
+def parts():
+    """Give leaves of a program, and what is computed from one of them."""
+    with tracing():
+        a, b = placeholder((3,), float), placeholder((3,), float)
+        y = a * 2.0
+        return a, b, y, ops.sum(y)
+
+
+def test_a_check_at_the_end_of_a_step(parts):
+    a, _, y, total = parts
+    program = Program([a], [y], checks=[total])
+    bound, out = program.bind({}, plain=True), np.empty(3)
+    bound.set(program.outputs[0], out)
+    for values, end in (([1.0, 2.0, 3.0], 1), ([1.0, np.inf, 0.0], 0)):
+        bound.set(program.leaves[a.birth], np.array(values))
+        assert bound.run(0, 1) == end
+        np.testing.assert_array_equal(out, 2 * np.array(values))
+
+
+@pytest.mark.parametrize("value", [3.0, np.inf, True])
+def test_a_leaf_that_becomes_a_number(parts, value):
+    a, _, y, _ = parts
+    with tracing():
+        number = constant(np.array(value))
+        leaf = placeholder((), number.dtype)
+    program = Program([a], [y], {leaf: number})
+    bound, memory = program.bind({}, plain=True), np.zeros((), number.dtype)
+    bound.set(program.leaves[leaf.birth], memory)
+    bound.set(program.leaves[a.birth], np.ones(3))
+    bound.set(program.outputs[0], np.empty(3))
+    bound.run()
+    assert memory == value
+
+
+def test_programs_that_cannot_be_are_refused(parts):
+    a, b, y, _ = parts
+    with pytest.raises(GraphError, match="two leaves exchange their values"):
+        Program([], [], {a: b, b: a})
+    with pytest.raises(GraphError, match="an output is a leaf that is updated"):
+        Program([], [a], {a: y})
+    with pytest.raises(GraphError, match="compiled code has no float16, which an input gives"):
+        cr.compile(lambda x: x * 2.0, Spec((3,), np.float16))
+    with pytest.raises(GraphError, match="compiled code has no uint8, which cast gives"):
+        cr.compile(lambda x: ops.cast(x, dtype=np.dtype(np.uint8)), Spec((3,), float))
+    step = scan_graph()
+    with pytest.raises(GraphError, match="scan: a step for float64 got float32; trace it for that"):
+        cr.compile(lambda s, x: OPS["scan"](s, x, **step), Spec(("n", 2)), Spec((4, "n", 2)))
+
+
+def scan_graph():
+    """Give the attributes of a scan of four steps in float64."""
+    graph = trace(lambda s, x: scan(lambda s, x: s + x, s, [x]), Spec(("n", 2), float),
+                  Spec((4, "n", 2), float))  # fmt: skip
+    return next(x.attrs for x in graph.nodes if x.op is OPS["scan"])
+
+
+def test_memory_that_does_not_fit_is_refused(parts):
+    a, _, y, _ = parts
+    program = Program([a], [y])
+    bound = program.bind({}, plain=True)
+    with pytest.raises(ShapeError, match="compiled code got float32 memory for float64"):
+        bound.set(program.leaves[a.birth], np.ones(3, np.float32))
+    with pytest.raises(ShapeError, match=r"compiled code got memory of \(4,\) for \[3\]"):
+        bound.set(program.leaves[a.birth], np.ones(4))
+
+
+@pytest.mark.parametrize("rows", ["n", 4])
+def test_a_profile_has_the_statements_of_the_plan(rows):
+    weight = np.ones((3, 2))
+    f = cr.compile(lambda x: ops.tanh(ops.matmul(x, weight)), Spec((rows, 3), float), plain=True)
+    found = f.profile(np.ones((4, 3)), seconds=0.0)
+    assert [s.what for s in found.statements] == ["matmul", "tanh"]
+    assert len(found.seconds) == 2
+    assert min(*found.seconds, found.peak) > 0
+    assert found.total == sum(found.seconds)
+    for line in str(found).splitlines()[1:3]:
+        assert line.split()[1] in ("matmul", "tanh")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "advice"),
+    [
+        ((0.1, 0.9), ["the optimizer takes 90%: a larger batch_size makes fewer"]),
+        ((0.9, 0.1), ["the matrix products run at 56% of the peak and take most"]),
+        ((6.0, 9.0), ["the optimizer takes 60%", "the matrix products are too small to fill"]),
+        ((0.69, 0.31), []),
+    ],
+)
+def test_a_profile_gives_advice_that_its_figures_show(seconds, advice):
+    statements = [
+        Statement("product", "matmul", "", 500.0, 0, True),
+        Statement("loop_1", "Adam: mul", "", 1.0, 0, False),
+    ]
+    found = Profile(statements, list(seconds), 1000.0).advice()
+    assert len(found) == len(advice)
+    for text, start in zip(found, advice, strict=True):
+        assert text.startswith(start)
+
+
+@pytest.mark.slow
+def test_a_program_is_ready_once_it_was_compiled(tmp_path, monkeypatch):
+    pytest.importorskip("numba")
+    monkeypatch.setenv("CHAINRULE_CACHE", str(tmp_path))
+    f = cr.compile(lambda x: ops.sin(ops.cos(ops.sin(ops.tanh(x)))) * 0.123, Spec((7,), float))
+    assert not f.program.is_ready
+    f(np.zeros(7))
+    assert f.program.is_ready
+
+
 def test_inputs_of_another_shape_are_refused():
     f = cr.compile(lambda x: x + 1.0, Spec(("n", 3), float), plain=True)
     with pytest.raises(ShapeError, match=r"input 0 has shape \(2, 4\), expected \[n, 3\]"):
@@ -154,6 +294,12 @@ def test_every_layer_when_predicting(row):
     found = cr.compile(layer, *row.inputs, plain=True)(*row.inputs)
     with no_grad():
         same(found, value_of(layer(*row.inputs)), 1e-12)
+
+
+def test_names_of_what_is_not_computed_change_nothing(parts):
+    a, b, y, _ = parts
+    _, (root,) = simplify([y], [a], names={y.birth: "twice", b.birth: "other"})
+    assert root.name == "twice"
 
 
 def test_what_is_computed_twice_is_computed_once():

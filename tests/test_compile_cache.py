@@ -1,6 +1,9 @@
 """Compiled programs on the disk, and what running them costs: no compilation, no allocation."""
 
+import hashlib
+import json
 import os
+import runpy
 import subprocess
 import sys
 import threading
@@ -17,12 +20,14 @@ from hypothesis import strategies as st
 import chainrule
 from chainrule import Callback, losses, nn, optim, train
 from chainrule.data import Rows
+from chainrule.errors import ConfigError
 from chainrule.step import Step, StepGraph
 from chainrule.transforms.compile import language
 from chainrule.transforms.compile.program import Program
 from chainrule.updating import Updater
 
 PROGRAM = """
+import sys
 import numpy as np
 import chainrule as cr
 from chainrule import Spec, ops
@@ -31,8 +36,10 @@ x = np.arange(12.0).reshape(3, 4) / 7
 g = lambda x: ops.sum(ops.matmul(ops.tanh(x), x, transpose_b=True), 1)
 f = cr.compile(g, Spec((3, 4), float))
 right = np.allclose(f(x), np.sum(np.tanh(x) @ x.T, 1), rtol=1e-12)
-print(machine.compilations, right)
+print(machine.compilations, right, "numba" in sys.modules)
 """
+COMPILED = ["2", "True", "True"]  # the function, and the product that it calls
+READ = ["0", "True", "False"]
 
 
 def started(folder, code=PROGRAM):
@@ -62,13 +69,13 @@ def filled(tmp_path_factory):
     """Give a cache folder that holds one program."""
     pytest.importorskip("numba")
     folder = tmp_path_factory.mktemp("cache")
-    assert said(started(folder)) == ["1", "True"]
+    assert said(started(folder)) == COMPILED
     return folder
 
 
 @pytest.mark.slow
-def test_another_process_compiles_nothing(filled):
-    assert said(started(filled)) == ["0", "True"]
+def test_another_process_compiles_nothing_and_does_not_load_numba(filled):
+    assert said(started(filled)) == READ
 
 
 # LLVM fuses products and sums of this step in one way or another, as the code around them is.
@@ -126,7 +133,7 @@ def test_the_first_program_of_a_process_is_read_and_calls_functions_of_c(tmp_pat
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", ["empty", "half", "noise", "flipped"])
 def test_a_torn_file_is_made_anew(filled, damage):
-    names = {"program.py", "program.o", "entry", "sha256"}
+    names = {"program.py", "program.o", "entry.json", "sha256"}
     assert {path.name for path in files(filled)} == names
     for path in files(filled):
         whole = path.read_bytes()
@@ -136,7 +143,7 @@ def test_a_torn_file_is_made_anew(filled, damage):
         torn["flipped"] = whole[:middle] + flipped + whole[middle + 1 :]
         path.write_bytes(torn[damage])
         assert said(started(filled))[1] == "True", (path, damage)
-        assert said(started(filled)) == ["0", "True"], (path, damage)
+        assert said(started(filled)) == READ, (path, damage)
 
 
 @pytest.mark.slow
@@ -144,10 +151,10 @@ def test_a_torn_file_is_made_anew(filled, damage):
 def test_processes_that_compile_at_once(tmp_path, count):
     pytest.importorskip("numba")
     found = [said(p) for p in [started(tmp_path) for _ in range(count)]]
-    assert [right for _, right in found] == ["True"] * count
-    assert said(started(tmp_path)) == ["0", "True"]
+    assert [right for _, right, _ in found] == ["True"] * count
+    assert said(started(tmp_path)) == READ
     assert [p.name for p in tmp_path.rglob("*") if "tmp" in p.suffix] == []
-    assert len(files(tmp_path)) == 4
+    assert len(files(tmp_path)) == 8
 
 
 def test_tidying_beside_another_process(tmp_path, monkeypatch):
@@ -165,7 +172,30 @@ def test_tidying_beside_another_process(tmp_path, monkeypatch):
 def test_a_folder_that_cannot_be_made(tmp_path):
     pytest.importorskip("numba")
     (tmp_path / "file").write_text("")
-    assert said(started(tmp_path / "file" / "cache")) == ["1", "True"]
+    assert said(started(tmp_path / "file" / "cache")) == COMPILED
+
+
+@pytest.mark.slow
+def test_a_program_that_needs_what_is_not_there_is_made_anew(tmp_path):
+    pytest.importorskip("numba")
+    said(started(tmp_path))
+    for path in tmp_path.rglob("entry.json"):
+        entry, needs = json.loads(path.read_text())
+        path.write_text(json.dumps([entry, [*needs, "numba_no_such_function"]]))
+        digest = hashlib.sha256()
+        for file in sorted(path.parent.iterdir()):
+            if file.name != "sha256":
+                digest.update(file.name.encode() + file.read_bytes())
+        (path.parent / "sha256").write_text(digest.hexdigest())
+    assert said(started(tmp_path)) == COMPILED
+    assert said(started(tmp_path)) == READ
+
+
+def test_a_numba_that_is_too_old_is_refused(monkeypatch):
+    compiler = pytest.importorskip("chainrule.transforms.compile.compiler")
+    monkeypatch.setattr("numba.__version__", "0.61.2")
+    with pytest.raises(ConfigError, match=r"need numba 0.62 or newer, here is 0.61.2: pip install"):
+        runpy.run_path(compiler.__file__)
 
 
 # What makes a program another one.

@@ -14,7 +14,8 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from chainrule.transforms.compile import language
-from chainrule.transforms.compile.products import address, call_product, scratch_size, turn
+from chainrule.transforms.compile.machine import product_address, scratch_size
+from chainrule.transforms.compile.products import call_product, turn
 
 FORMS = list(itertools.product([0, 1], [0, 1]))
 FEW = [1, 2, 5, 8, 13, 16, 17, 33]
@@ -50,8 +51,8 @@ def multiply(form, a, b, c):
     scratch, rest = np.split(space[start:], [scratch_size(m, n, k)])
     strides = tuple(x.strides[0] // x.itemsize for x in (a, b, c))
     run(
-        address(c.dtype), form, (m, n, k), a.ctypes.data, b.ctypes.data, c.ctypes.data, strides,
-        scratch,
+        product_address(c.dtype.name), form, (m, n, k), a.ctypes.data, b.ctypes.data,
+        c.ctypes.data, strides, scratch,
     )  # fmt: skip
     assert np.isnan(rest).all()
 
@@ -167,7 +168,7 @@ def test_reads_nothing_outside(form):
 
 def test_other_types_have_no_product():
     with pytest.raises(KeyError):
-        address("int64")
+        product_address("int64")
 
 
 @njit

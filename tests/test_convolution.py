@@ -98,6 +98,11 @@ def test_shapes_that_do_not_fit(call, message):
     ("call", "message"),
     [
         (lambda: nn.Conv1d(3, 4, 3, groups=2), "multiples of the number of groups"),
+        (
+            lambda: nn.Flatten(end_dim=None),
+            r"Flatten\(end_dim=None\): expected the number of an axis",
+        ),
+        (lambda: nn.Flatten(0.5), r"Flatten\(start_dim=0.5\)"),
         (lambda: nn.Conv1d(2, 4, 3, padding="same", stride=2), "stride=1"),
         (lambda: nn.Conv1d(2, 4, 3, padding_mode="mirror"), "one of zeros, reflect"),
         (lambda: nn.Conv1d(0, 4, 3), "in_channels=0"),

@@ -200,6 +200,19 @@ def test_crossings_are_few_where_none_is_needed():
     assert np.argsort(starts).tolist() == np.argsort(ends).tolist()
 
 
+def test_fewer_sweeps_leave_a_picture_that_is_right(monkeypatch):
+    graph = grad(lambda x: losses.cross_entropy(BLOCKS(x), Y))
+
+    def crossed():
+        drawing = draw(graph, X, level=None)
+        assert wrong(drawing) == []
+        return arrange(drawing.diagram)
+
+    best = crossed()
+    monkeypatch.setattr("chainrule.transforms.draw.layout.SWEEPS", (1, 1, 1))
+    assert crossed().routes != best.routes
+
+
 def test_a_chain_is_a_straight_line():
     drawing = draw(classifier())
     ends = {round(x, 6) for route in arrange(drawing.diagram).routes for x, _ in route}
@@ -369,6 +382,20 @@ def test_the_step_of_a_recurrence_is_unfolded():
     assert all(n.numbers for n in valued.diagram.nodes if n.label == "scan")
 
 
+def test_a_graph_without_its_function_has_inputs_all_the_same():
+    drawing = draw(trace(lambda x: ops.sin(x), Spec((3,))).output)
+    assert kinds(drawing) == {"input": 1, "op": 1, "output": 1}
+    assert labels(drawing, "input") == ["input"]
+    assert wrong(drawing) == []
+
+
+def test_a_graph_of_nothing_is_a_title():
+    drawing = draw(trace(lambda: {}))
+    assert drawing.diagram.nodes == drawing.diagram.edges == []
+    shown = [t.text for t in xml(drawing).iter(SVG + "text")]
+    assert shown == ["a traced function", "no parameters"]
+
+
 def test_an_op_that_takes_a_thing_twice_has_two_lines():
     a = tensor(3.0, requires_grad=True)
     drawing = draw(a * a)
@@ -467,6 +494,10 @@ def test_dead_units_and_numbers_that_are_not_finite_have_a_red_ring():
     with np.errstate(divide="ignore"):
         broken = draw(ops.log(tensor([0.0, 1.0], requires_grad=True)), values=True)
     assert [n.alarm for n in broken.diagram.nodes if n.kind == "op"] == ["not finite"]
+    with np.errstate(divide="ignore"):
+        steep = draw(ops.sqrt(tensor(0.0, requires_grad=True)) * 2.0, values=True)
+    fills = dict(re.findall(r'class="node (\w+) strong".*?style="fill:(#\w+)"', steep.svg(), re.S))
+    assert fills["variable"] == RAMP[-1]  # a gradient of inf has the color of the largest
     zeros = draw(lambda x: ops.tanh(x), np.zeros(3), level=None, values=True)
     assert {n.alarm for n in zeros.diagram.nodes} == {""}
 
@@ -576,9 +607,10 @@ def test_a_page_has_every_level_that_differs():
     assert "<script" not in page
     chosen = draw(residual(), X, level=2).svg()
     assert chosen in page
-    flat = draw(lambda x: ops.sin(x), X).html()
-    assert flat.count("<svg") == 1
-    assert 'type="radio"' not in flat
+    flat = draw(lambda x: ops.sin(x), X)
+    for drawing in (flat, Drawing(flat.diagram)):  # of one level, or of none but this
+        assert drawing.html().count("<svg") == 1
+        assert 'type="radio"' not in drawing.html()
 
 
 def test_a_screen_reader_and_a_keyboard_get_the_order_of_the_graph():

@@ -35,7 +35,15 @@ from chainrule import (
     optim,
     schedules,
 )
-from chainrule.errors import ChainruleError, ConfigError, DataError, DivergedError
+from chainrule.errors import (
+    ChainruleError,
+    ConfigError,
+    DataError,
+    DivergedError,
+    FormatError,
+)
+from chainrule.estimators.persist import encode
+from chainrule.save import ModelFile
 
 CLASSIFIERS = [MLPClassifier, NetClassifier, TabularClassifier]
 REGRESSORS = [MLPRegressor, NetRegressor, TabularRegressor]
@@ -303,6 +311,23 @@ def test_losses_for_numbers(loss):
     model = quiet(lambda: make(MLPRegressor, loss=loss, learning_rate_init=0.02, max_iter=300)
                   .fit(X, DIABETES[1] / 50))  # fmt: skip
     assert model.score(X, DIABETES[1] / 50) > 0.3
+
+
+def test_losses_that_do_not_fit_are_refused():
+    with pytest.raises(ConfigError, match=r"loss mse does not fit binary labels; .* focal, hinge"):
+        make(MLPClassifier, loss="mse").fit(SCALED_CANCER, CANCER[1])
+    with pytest.raises(ConfigError, match=r"loss hinge is not for numbers; expected squared_error"):
+        make(MLPRegressor, loss="hinge").fit(*DIABETES)
+
+
+def test_weights_of_classes_and_of_rows_are_multiplied():
+    X, y = SCALED_CANCER[:100], CANCER[1][:100]
+    rows = np.random.default_rng(0).uniform(0.5, 2, len(y))
+    both = make(MLPClassifier, class_weight={0: 3.0, 1: 0.5}, max_iter=3)
+    one = make(MLPClassifier, max_iter=3)
+    quiet(lambda: both.fit(X, y, sample_weight=rows))
+    quiet(lambda: one.fit(X, y, sample_weight=rows * np.where(y == 0, 3.0, 0.5)))
+    assert both.history_["loss"] == one.history_["loss"]
 
 
 def test_validation_data_fill_the_history_and_stop():
@@ -632,3 +657,39 @@ def test_layer_of_a_billion_units_is_refused_before_memory_is_taken():
 def test_grid_search_over_what_is_new():
     grid = GridSearchCV(make(MLPClassifier, max_iter=20), {"dropout": [0.0, 0.3]}, cv=2)
     assert "dropout" in quiet(lambda: grid.fit(*IRIS)).best_params_
+
+
+@pytest.fixture(scope="module")
+def filed():
+    """Give what a model file of a small estimator holds."""
+    random = np.random.RandomState(0)
+    model = quiet(lambda: make(MLPClassifier, max_iter=2, random_state=random).fit(*IRIS))
+    config, arrays = model.to_file()
+    return ModelFile("MLPClassifier", config, arrays, {})
+
+
+def test_a_generator_is_no_part_of_a_model_file(filed):
+    assert MLPClassifier.from_file(filed).random_state is None
+    seeded = quiet(lambda: make(MLPClassifier, max_iter=2, random_state=np.int64(3)).fit(*IRIS))
+    assert seeded.to_file()[0]["params"]["random_state"] == 3
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value", "message"),
+    [
+        ("params", "speed", 3, "its parameters do not fit MLPClassifier: .*'speed'"),
+        ("fitted", "speed_", 3, "an attribute speed_ that MLPClassifier does not have"),
+        ("fitted", "classes_", {"array": [1], "dtype": "complex128"}, "an array of complex128"),
+    ],
+)
+def test_a_file_of_something_else_is_refused(filed, part, name, value, message):
+    config = filed.config | {part: filed.config[part] | {name: value}}
+    with pytest.raises(FormatError, match=message):
+        MLPClassifier.from_file(ModelFile("MLPClassifier", config, filed.arrays, {}))
+
+
+def test_what_a_model_file_cannot_hold_is_refused():
+    with pytest.raises(ConfigError, match="an array of complex128 cannot be saved"):
+        encode(np.zeros(0, complex), "classes_")
+    with pytest.raises(ConfigError, match=r"callbacks=<object .* cannot be saved: a model file"):
+        encode(object(), "callbacks")

@@ -8,8 +8,10 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -22,10 +24,12 @@ from chainrule import Explanation, losses, nn, ops, optim, penalties
 from chainrule.errors import ConfigError, FormatError, ShapeError
 from chainrule.explaining import explain
 from chainrule.graph import OPS, ancestors, constant, tracing
-from chainrule.optim import Updater
+from chainrule.ops.notation import SUM, Form
+from chainrule.optim import Optimizer, Updater
 from chainrule.textbook import EXAMPLES
 from chainrule.training import train
 from chainrule.transforms.explain import replay
+from chainrule.transforms.explain.blocks import Flow
 from chainrule.transforms.explain.expression import Constant, Rest, Writer
 from chainrule.transforms.explain.latex import formula
 from chainrule.transforms.explain.record import record
@@ -91,6 +95,45 @@ def test_replay_computes_what_the_op_does(row):
     assert replay.check(trace) != []
 
 
+EDGES = [-np.inf, -1e3, -2.0, -1.0, -0.5, -0.0, 0.0, 0.5, 1.0, 3.0, 1e3, np.inf, np.nan]
+ELEMENTWISE = {row.name: len(row.inputs) for row in WITHOUT_BODY if row.name != "cast"
+               and OPS[row.name].notation.elements in ("same", "choice")}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_replay_computes_what_the_op_does_at_the_edges(name):
+    grid = np.meshgrid(*[EDGES] * ELEMENTWISE[name])
+    inputs = [np.ravel(x) for x in grid]
+    with np.errstate(all="ignore"):
+        expected = OPS[name].run(*inputs)
+    for k, stored in enumerate(expected):
+        given = [replay.Array((), [float(x[k])]) for x in inputs]
+        found, size = replay.RULES[name]({}, given, ())
+        assert replay._agree(stored.item(), found, size, str(expected.dtype)), given
+
+
+@pytest.mark.parametrize(
+    ("name", "attrs"),
+    [("log_softmax", {"axis": 0}), ("max", {"axis": 0, "keepdims": False}),
+     ("argmax", {"axis": 0, "keepdims": False}), ("argsort", {"axis": 0}),
+     ("window_max", {"size": (3,), "stride": (1,), "dilation": (1,)}),
+     ("window_argmax", {"size": (3,), "stride": (1,), "dilation": (1,)})],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "line",
+    [[1.0, np.nan, 2.0], [np.nan, 1.0, 2.0], [1.0, -np.inf, 2.0], [-np.inf] * 3,
+     [1.0, np.inf, 2.0], [np.inf, 1.0, np.inf]],
+    ids=str,
+)  # fmt: skip
+def test_replay_computes_lines_that_are_not_finite(name, attrs, line):
+    x = np.array(line)
+    with np.errstate(all="ignore"):
+        expected = np.asarray(OPS[name].run(x, **attrs))
+    for index in np.ndindex(expected.shape):
+        found, size = replay.RULES[name](attrs, [replay.Array(x.shape, line)], index)
+        assert replay._agree(expected[index].item(), found, size, str(expected.dtype))
+
+
 @pytest.mark.parametrize("row", WITHOUT_BODY, ids=str)
 def test_elements_are_made_of_what_the_op_reads(row):
     leaves, out = traced(row)
@@ -152,13 +195,16 @@ def test_every_activation_is_explained(row):
     assert verdict.ok, str(verdict)
 
 
-@pytest.mark.parametrize("row", tables.LOSS_ROWS, ids=lambda row: f"{row.name}-{row.settings}")
-def test_every_loss_is_explained(row):
+def of_loss(row):
     net = nn.Linear(np.shape(row.prediction)[-1], np.shape(row.prediction)[-1], bias=False)
     net = net.astype(float).load_state_dict({"weight": np.eye(np.shape(row.prediction)[-1])})
     loss = losses.LOSSES[row.name].having(**row.settings)
-    found = explain(net, loss, row.prediction, row.target, optimizer=optim.SGD(lr=0.01))
-    verdict = found.verify()
+    return explain(net, loss, row.prediction, row.target, optimizer=optim.SGD(lr=0.01))
+
+
+@pytest.mark.parametrize("row", tables.LOSS_ROWS, ids=lambda row: f"{row.name}-{row.settings}")
+def test_every_loss_is_explained(row):
+    verdict = of_loss(row).verify()
     assert verdict.ok, str(verdict)
 
 
@@ -357,8 +403,84 @@ def test_a_printed_result_that_is_not_the_stored_one_is_found(monkeypatch):
 
 def test_a_wrong_gradient_rule_is_found(monkeypatch):
     monkeypatch.setattr(OPS["tanh"], "partials", (lambda out, x: ops.sub(1.001, out * out),))
-    problems = step_of().verify().problems
-    assert any("gradient" in problem for problem in problems)
+    verdict = step_of().verify()
+    assert any("gradient" in problem for problem in verdict.problems)
+    first, *listed = str(verdict).splitlines()
+    assert first.endswith(f"printed lines read back: {len(listed)} problems")
+    assert tuple(listed) == verdict.problems
+
+
+def test_slopes_without_end_are_no_mistake():
+    class Root(nn.Module):
+        def __init__(self):
+            self.inner = nn.Linear(2, 1, bias=False)
+
+        def forward(self, x):
+            return ops.sqrt(self.inner(x))
+
+    net = Root().astype(float).load_state_dict({"inner.weight": np.zeros((1, 2))})
+    with np.errstate(divide="ignore", invalid="ignore"):
+        steep = explain(net, "mse", X, Y, optimizer=optim.SGD(lr=0.1))
+    assert np.isinf(steep.value("δ1[0,0]"))
+    assert np.isfinite(steep.value("L"))
+    assert replay.check(steep.trace) == []
+
+
+def spoiled(change):
+    trace = json.loads(step_of(optimizer=optim.Adam(lr=0.1)).json())
+    change(trace)
+    return trace
+
+
+def shorten(trace):
+    """Say of the gradient of the last bias that it is that of the first weight."""
+    (k, _), other = trace["gradients"][-1], trace["parameters"][0]["gradient"]
+    trace["gradients"] = [[k, other]]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.update(after=t["after"] + 1), "the loss afterwards is"),
+        (lambda t: t.update(gradients=[]), "the gradient of 0.weight is another node"),
+        (shorten, "their shapes differ"),
+        (lambda t: t["nodes"][-1].update(inputs=[len(t["nodes"])]), "not one of the nodes before"),
+        (lambda t: t["settings"].update(rows=7), "has other than 7 rows"),
+        (lambda t: t["parameters"][1]["states"][0].append(0), "does not belong to 0.bias"),
+        (lambda t: t["differences"][0].update(gradient=9.0), "a gradient of 0.weight is"),
+        (lambda t: t["differences"][0].update(quotient=9.0), "but the loss changes by 9.0"),
+        (lambda t: t.pop("settings"), "KeyError: 'settings'"),
+    ],
+)
+def test_what_a_trace_says_of_its_nodes_is_checked(change, message):
+    problems = replay.check(spoiled(change))
+    assert any(message in problem for problem in problems), problems
+
+
+def test_a_large_trace_is_checked_in_part():
+    trace = spoiled(lambda t: t.update(after=t["after"] + 1))
+    assert replay.check(trace, work=1) == []  # the whole step would be too much to compute
+    trace["nodes"][trace["loss"]]["value"] += 1
+    assert replay.check(trace, work=1) != []
+
+
+def test_a_gradient_by_nothing_is_right():
+    def node(shape, value, **more):
+        return {"op": None, "inputs": [], "attrs": {}, "shape": shape, "dtype": "float64",
+                "value": value, "rows": False} | more  # fmt: skip
+
+    attrs = {"axis": [0], "keepdims": False}
+    total = node([], 0.0, op="sum", inputs=[0], attrs=attrs)
+    trace = {"nodes": [node([0], []), total, node([0], [])], "settings": {"rows": 1}, "loss": 1,
+             "gradients": [[0, 2]], "parameters": [], "differences": [], "after": 0.0}  # fmt: skip
+    assert replay.check(trace) == []
+
+
+def test_an_element_beyond_what_is_joined_is_found():
+    leaf = {"op": None, "inputs": [], "attrs": {}, "shape": [1], "dtype": "float64", "value": [1.0]}
+    joined = leaf | {"op": "concat", "inputs": [0, 1], "attrs": {"axis": 0}}
+    trace = {"nodes": [leaf, leaf, joined | {"shape": [3], "value": [1.0] * 3}]}
+    assert replay.check(trace) == ["node 2 (concat): IndexError: there is no element [2]"]
 
 
 def test_replay_stands_alone(tmp_path):
@@ -378,11 +500,13 @@ def test_replay_stands_alone(tmp_path):
     trace["nodes"][-1]["value"][0] += 0.01
     (tmp_path / "bad.json").write_text(json.dumps(trace))
     for name, code in (("good.json", 0), ("bad.json", 1)):
-        result = subprocess.run(
-            [sys.executable, "-I", "-S", script, tmp_path / name], capture_output=True, text=True
-        )
-        assert result.returncode == code, result
-    assert "but its inputs give" in result.stdout
+        for call in (["-I", "-S", script], ["-m", replay.__name__]):
+            result = subprocess.run(
+                [sys.executable, *call, tmp_path / name], capture_output=True, text=True
+            )
+            assert result.returncode == code, result
+            expected = "but its inputs give" if code else "every number agrees\n"
+            assert expected in result.stdout
 
 
 # Renderers.
@@ -393,9 +517,26 @@ def test_a_trace_that_was_written_tells_the_same(tmp_path):
     found.json(tmp_path / "trace.json")
     again = Explanation.load(tmp_path / "trace.json")
     assert again.text() == found.text()
-    assert again.html() == found.html()
+    assert again.html() == found.html(tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text() == found.html()
     with pytest.raises(FormatError, match="no trace"):
         Explanation({"format": "other"})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"value": [1.0, 2.0]}, r"gives 2 numbers for a shape of \[3, 2\]"),
+        ({"op": "such"}, "node 0 of a trace is no op on the nodes before it"),
+        ({"op": "exp", "inputs": [0]}, "node 0 of a trace is no op on the nodes before it"),
+    ],
+)
+def test_a_trace_that_makes_no_sense_is_refused(change, message):
+    trace = json.loads(explain(small(), None, X).json())
+    assert trace["nodes"][0]["shape"] == [3, 2]
+    trace["nodes"][0] |= change
+    with pytest.raises(FormatError, match=message):
+        Explanation(trace)
 
 
 def test_latex_says_the_same_numbers_as_text():
@@ -491,6 +632,131 @@ def test_formulas_of_a_network_are_those_of_the_notes():
     assert "3×2 = (3×3)ᵀ (3×2), as W1" in text
 
 
+class Residual(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.inner = nn.Linear(2, 3, seed=0), nn.Linear(3, 3, seed=1)
+        self.act, self.last = nn.Activation("tanh"), nn.Linear(3, 1, seed=2)
+
+    def forward(self, x):
+        h = self.act(self.first(x))
+        return self.last(h + self.act(self.inner(h)))
+
+
+def stages_of(explanation):
+    blocks, _ = explanation._blocks("text", 3, None, 0, 4)
+    (found,) = [block for block in blocks if isinstance(block, Flow)]
+    return found.stages
+
+
+def test_flow_has_every_layer_and_what_it_takes():
+    found = explain(Residual().astype(float), "mse", X, Y, optimizer=optim.SGD(lr=0.1))
+    stages = stages_of(found)
+    assert [(x.label, x.after) for x in stages] == [
+        ("input", ()), ("first", (0,)), ("act", (1,)), ("inner", (2,)), ("act", (3,)),
+        ("model", (2, 4)), ("last", (5,)), ("loss", (6,)),
+    ]  # fmt: skip
+    read = found._read
+    for stage, name in zip(stages[:2], ("x", "z1"), strict=True):
+        gradient = read.gradient_of[read.find(name).birth].value
+        assert stage.gradient == pytest.approx(np.sqrt(np.mean(gradient**2)))
+        assert stage.mean == pytest.approx(np.mean(read.find(name).value))
+    assert stages[-1].mean == float(read.loss.value)
+    text = found.text(level=3)
+    assert re.search(r"takes +x +z1 +a1 +z2\n", text)
+    assert re.search(r"takes +a1, a2 +h2 +z3\n", text)
+
+
+def test_flow_is_drawn_with_every_stage_and_arrow():
+    found = explain(Residual(), "mse", X, Y, optimizer=optim.SGD(lr=0.1))
+    (svg,) = re.findall(r"<svg.*?</svg>", found.html(level=3), re.DOTALL)
+    root = ElementTree.fromstring(svg)
+    boxes = [x for x in root.iter("rect") if "box" in x.get("class", "")]
+    lines = [x for x in root.iter("path") if x.get("class") == "line"]
+    edges = [(x.get("x"), x.get("width")) for x in boxes]
+    assert len(boxes) == 8
+    assert len(lines) == 7 + 7 + 1  # forward, back, and over two boxes
+    assert all(float(a[0]) + float(a[1]) < float(b[0]) for a, b in pairwise(edges))
+    prediction = explain(Residual(), None, X)
+    (svg,) = re.findall(r"<svg.*?</svg>", prediction.html(level=3), re.DOTALL)
+    assert "∂" not in svg
+    assert "←" not in prediction.text(level=3)
+
+
+def noted(net, x, y, loss="mse"):
+    stages = stages_of(explain(net, loss, x, y, optimizer=optim.SGD(lr=0.1)))
+    return {x.label: list(x.notes) for x in stages if x.notes}
+
+
+def test_flow_tells_what_is_unusual():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(8, 2)), rng.normal(size=(8, 1))
+    assert noted(nn.mlp([2, 4, 1], "tanh", seed=0), x, y) == {}
+    dead = nn.Sequential(nn.Linear(2, 7, seed=0), nn.Activation("relu"), nn.Linear(7, 1, seed=1))
+    dead.load_state_dict(dead.state_dict() | {"0.bias": np.full(7, -9.0)})
+    found = noted(dead, x, y)
+    assert found["1"][0] == "7 of 7 units (0, 1, 2, 3, 4, …) are 0 in every row"
+    assert found["0"] == ["the gradient is 0"]
+    dead.load_state_dict(dead.state_dict() | {"0.bias": np.array([-9.0, *np.zeros(6)])})
+    assert noted(dead, x, y)["1"] == ["1 of 7 units (0) is 0 in every row"]
+    images = nn.Sequential(nn.Conv2d(1, 3, 3, seed=0), nn.Activation("relu"), nn.Flatten())
+    images.load_state_dict(images.state_dict() | {"0.bias": np.array([0.0, -99.0, 0.0])})
+    pixels = rng.normal(size=(4, 1, 5, 5))
+    assert noted(images, pixels, np.zeros((4, 27)))["1"] == ["1 of 3 units (1) is 0 in every row"]
+    deep = nn.mlp([2, *[3] * 7, 1], "sigmoid", seed=0)
+    ((label, (words,)),) = noted(deep, x, y).items()
+    assert label in ("input", "0")
+    assert re.fullmatch(r"the gradient is 1/[\d,]+ of the largest", words)
+    steep = nn.mlp([2, 3, 1], "sigmoid", seed=0)
+    steep.load_state_dict(steep.state_dict() | {"0.bias": np.full(3, 6.0)})
+    assert re.fullmatch(r"[\d.]+% of the gradient goes through", noted(steep, x, y)["1"][0])
+
+
+def test_flow_tells_of_numbers_that_are_not_finite():
+    net = small()
+    net.load_state_dict(net.state_dict() | {"0.bias": np.array([np.nan, 0.0, np.inf])})
+    stages = stages_of(explain(net, None, X))
+    assert [x.notes for x in stages if x.label == "0"] == [("6 of 9 numbers are not finite",)]
+
+
+@pytest.mark.parametrize("row", tables.LOSS_ROWS, ids=lambda row: f"{row.name}-{row.settings}")
+def test_derived_gradient_is_the_stored_one(row):
+    found = of_loss(row)
+    told = False
+    for node in found._read.nodes:
+        rule = None if node.op is None else node.op.notation.derivation
+        g = found._read.gradient_of.get(node.birth)
+        own = found._read.gradient_of.get(node.inputs[0].birth) if node.inputs else None
+        if rule is None or g is None or own is None:
+            continue
+        *_, (_, _, derived) = rule.letters(g.value, node.value, node.inputs[0].value, **node.attrs)
+        np.testing.assert_allclose(derived, own.value, rtol=1e-9, atol=1e-15)
+        told = True
+    assert told == ("The gradient, derived" in found.text(level=5))
+    assert told or row.name != "cross_entropy"
+
+
+def test_loss_by_row_adds_up_to_the_loss():
+    found = explain(nn.mlp([2, 3], seed=0), "cross_entropy", X, [0, 2, 1], optimizer=optim.SGD())
+    lines = [line for line in found.text(level=5).splitlines() if re.match(r" +\d  ", line)]
+    losses = [float(re.split(r"\]? {2,}", line.strip())[3]) for line in lines]
+    assert np.mean(losses) == pytest.approx(float(found._read.loss.value), abs=1e-3)
+
+
+def test_every_number_of_a_large_product_is_checked():
+    net, rng = nn.mlp([30, 40, 3], seed=0).astype(float), np.random.default_rng(0)
+    x, y = rng.normal(size=(100, 30)), rng.normal(size=(100, 3))
+    trace = explain(net, "mse", x, y, optimizer=optim.SGD(lr=0.1)).trace
+    assert replay.check(trace) == []
+    product = next(node for node in trace["nodes"] if node["op"] == "matmul")
+    for _ in range(5):
+        i = int(rng.integers(len(product["value"])))
+        before = product["value"][i]
+        product["value"][i] = before + 1e-9
+        assert any("matmul" in problem for problem in replay.check(trace))
+        product["value"][i] = before
+
+
 def test_large_nets_are_followed_along_one_weight():
     net = nn.mlp([20, 40, 30, 5], "relu", seed=0)
     x, y = RNG.normal(size=(16, 20)).astype(np.float32), RNG.integers(0, 5, 16)
@@ -517,6 +783,115 @@ def test_prediction_follows_what_it_owes_most_to():
     top = int(np.argmax(net.predict(x)[2]))
     assert f"z2[2,{top}] = " in found.text(level=1, row=2)
     assert found.verify().ok
+
+
+def test_a_prediction_without_rows_follows_its_largest_number():
+    class Total(nn.Module):
+        def __init__(self):
+            self.inner = nn.Linear(2, 60, seed=0)
+
+        def forward(self, x):
+            return ops.sum(self.inner(x), axis=0)
+
+    net = Total().astype(float)
+    found = explain(net, None, X)
+    top = int(np.argmax(net(X).value))
+    assert f"h1[{top}] = z1[0,{top}] + z1[1,{top}] + z1[2,{top}]" in found.text(level=1)
+    assert found.verify().ok
+
+
+def test_an_element_that_is_no_weight_can_be_opened():
+    prediction, step = explain(small(), None, X), step_of()
+    text = prediction.text(level=1, opened="z2[1,0]")
+    assert "z2[1,0] = " in text
+    assert "z2[0,0] = " not in text
+    text = step.text(level=1, opened="a1[1,2]", row=1)
+    assert "a1[1,2] = " in text
+    assert "∂L/∂a1[1,2] = " in text
+    assert "a1[1,1] = " not in text
+    assert explain(small(), None, X[:1]).text(level=1, opened="a1[2]").startswith("Forward")
+
+
+def test_an_element_with_no_formula_is_not_written():
+    class Best(nn.Module):
+        def __init__(self):
+            self.inner = nn.Linear(2, 3, seed=0)
+
+        def forward(self, x):
+            z = self.inner(x)
+            return ops.take_along(z, ops.argmax(z, axis=1, keepdims=True), axis=1)
+
+    found = explain(Best().astype(float), None, X)
+    assert found.value("i1[1,0]") == 2
+    assert found.text(level=1, opened="i1[1,0]") == ""
+    assert "h1[1,0] = z1[1,2]" in found.text(level=1, opened="h1[1,0]")
+
+
+def test_an_update_may_have_numbers_of_other_shapes():
+    @dataclass(frozen=True)
+    class Rows(Optimizer):
+        def init(self, p):
+            return {}
+
+        def update(self, p, g, state, t, lr):
+            size = ops.sum(g * g, axis=-1, keepdims=True)
+            return p - lr * (g / size + g * size), {}
+
+    found = step_of(optimizer=Rows(lr=0.1))
+    text = found.text(level=4, opened="W1[2,1]")
+    assert re.search(r"t\d = Σ₁\(\(∂L/∂W1\)\^2\) +3×1\n", text)
+    assert re.search(
+        r"W1⁺\[2,1\] = W1\[2,1\] − lr·\(∂L/∂W1\[2,1\]/(t\d)\[2,0\] \+ .*·\1\[2,0\]\)", text
+    )
+    assert found.verify().ok
+
+
+@pytest.mark.parametrize("forward", [lambda x: ops.tanh(x), lambda x: x])
+def test_a_step_without_a_weight_that_matters_is_told(forward):
+    class Idle(nn.Module):
+        def __init__(self):
+            self.unused = nn.Linear(2, 2, seed=0)
+
+        def forward(self, x):
+            return forward(x)
+
+    found = explain(Idle().astype(float), "mse", X, X + 1, optimizer=optim.SGD(lr=0.1))
+    text = found.text()
+    loss = number(np.mean(np.square(forward(X) - X - 1)), 4)
+    assert text.startswith(f"Loss {loss} → {loss} (+0 %).")
+    assert "Loss, row by row" in text
+    assert "Update" not in text
+    assert "quotient" not in text
+    assert found.verify().ok
+
+
+def test_a_prediction_that_is_a_number_of_the_model_is_told():
+    class Mean(nn.Module):
+        def __init__(self):
+            self.value = nn.Parameter(np.array(3.0))
+
+        def forward(self, x):
+            return self.value
+
+    assert explain(Mean(), None, X).text(level=0) == "The prediction is 3."
+
+
+def test_many_columns_are_cut():
+    x = RNG.normal(size=(2, 40))
+    text = explain(nn.Linear(40, 1, seed=0).astype(float), None, x,
+                   columns=[[f"column {i}" for i in range(40)]]).text(level=0)  # fmt: skip
+    assert text.count("column ") == 31  # the title of the table is one
+    assert text.endswith("… and 10 more columns.")
+
+
+def test_a_notebook_gets_a_part_of_a_page_and_a_terminal_a_sentence():
+    found = step_of()
+    assert re.fullmatch(r"\d+ numbers computed again, \d+ printed lines read back: all agree",
+                        str(found.verify()))  # fmt: skip
+    assert found._repr_html_() == found.fragment()
+    assert "<h2>Update</h2>" in found.fragment(level=4)
+    assert "<h4>Update</h4>" in found.fragment(level=4, heading="h4")
+    assert repr(found) == f"<explanation: {found.text(level=0)}>"
 
 
 def test_sum_over_rows_is_the_gradient_of_the_batch():
@@ -557,6 +932,17 @@ def test_numbers_that_are_not_finite_are_told():
     net.load_state_dict(net.state_dict() | {"0.bias": np.array([np.nan, 0.0, np.inf])})
     text = explain(net, None, X).text(level=0)
     assert text.startswith("The first numbers that are not finite are in b1: 2 of 3.")
+    assert r"\mathrm{nan}" in explain(net, None, X).latex(level=1)
+    net.load_state_dict(
+        net.state_dict() | {"0.bias": np.zeros(3), "0.weight": np.full((3, 2), 1e308)}
+    )
+    with np.errstate(all="ignore"):
+        found = explain(net, None, 100 * X)
+    text = found.text(level=0)
+    assert "are not finite are in a result that has no name in 0: Linear(2, 3), made by mat" in text
+    written = found.latex(level=1)
+    assert r"\infty" in written
+    assert "inf" not in written.replace(r"\infty", "")
 
 
 def test_explaining_changes_nothing():
@@ -643,9 +1029,27 @@ def test_intervals():
     assert value("[1 = 1] + [not 0] + max(1, −2, 0.5)") == Interval(3.0, 3.0)
     assert value("−2^2 + |−3| + ⌊2.5⌋") == Interval(1.0, 1.0)
     assert value("1/0.0000").high == math.inf
-    with pytest.raises(ValueError, match="mean"):
-        value("1 + ?")
+    assert value("exp(1000)") == Interval(math.inf, math.inf)
+    assert math.isnan(value("⌊nan⌋").low)
+    assert value("(1.000 − 1.000)^2") == Interval(0.0, pytest.approx(0.001**2))
+    assert value("[1 < 2]") == Interval(True, True)
+    for text in ("1 + ?", "1 2", "[1 ? 2]"):
+        with pytest.raises(ValueError, match="mean"):
+            value(text)
+    with pytest.raises(ValueError, match=r"a brace is not closed: \{1"):
+        plain(r"\frac{1")
     assert wrong_lines(["a = b", " = 1 +", " = 2"]) == ["1 + = 2: expected 'more', found ''"]
+
+
+def test_equal_inputs_stay_where_nothing_stands_for_repetition(monkeypatch):
+    signs = replace(OPS["maximum"].notation, joins=True, text=Form("{0} ∨ {1}", SUM))
+    monkeypatch.setattr(OPS["maximum"], "notation", signs)
+    with tracing():
+        x, y = constant(np.ones(2)), constant(np.zeros(2))
+        out = ops.maximum(ops.maximum(x, y), x)
+    script = Script("text", {x.birth: Name("x@", "x@"), y.birth: Name("y@", "y@")})
+    written = Writer({x.birth, y.birth}).define(out, (1,))
+    assert script.write(written) == "x[1] ∨ y[1] ∨ x[1]"
 
 
 def test_rest_of_a_long_sum_is_a_number():

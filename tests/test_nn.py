@@ -657,6 +657,11 @@ class Unsaved(nn.Module):
             r"turns shape \(4, 3\) into \(4, 2\)",
         ),
         (
+            lambda: nn.Residual({"units": 3}),
+            ConfigError,
+            r"Residual\(\{'units': 3\}\): expected a module",
+        ),
+        (
             lambda: nn.mlp([3]),
             ConfigError,
             r"mlp\(\[3\]\): expected at least an input and an output size",
@@ -776,11 +781,13 @@ def test_check_layer_finds(fault, text):
             lambda shape, rng: np.random.default_rng().normal(0, 0.0625, shape),
             "two answers for one seed",
         ),
+        (lambda shape, rng: rng.normal(0, 0.0625, (128, 256)), "cannot make a vector"),
+        (lambda shape, rng: rng.normal(0, 0.0625, shape), "the largest element is 0.28"),
     ],
 )
 def test_check_initializer_finds(wrong, text):
     with pytest.raises(CheckError, match=text):
-        check_initializer(wrong, std=0.0625)
+        check_initializer(wrong, std=0.0625, limit=0.2)
 
 
 def test_a_model_traces_for_every_batch():

@@ -104,6 +104,30 @@ def test_an_op_of_ones_own():
         del OPS["cube_of_a_test"]
 
 
+def test_nodes_that_nothing_reads_are_left_out(monkeypatch):
+    def with_more(use):
+        use.node("Neg", use.input(0))
+        return use.node("Tanh", use.input(0))
+
+    monkeypatch.setattr(OPS["tanh"], "in_onnx", with_more)
+    model = model_of(trace(lambda x: ops.tanh(x), Spec(("rows",), float)), ["x"], ["y"])
+    assert [node.op_type for node in model.graph.node] == ["Tanh", "Identity"]
+
+
+def test_a_graph_of_something_else_is_refused(monkeypatch):
+    other = trace(lambda x: x * 1.0, Spec(("others",), float)).inputs[0]
+    graph = trace(lambda x: x + other, Spec((), float))
+    with pytest.raises(GraphError, match="reads an input that the model has not"):
+        model_of(graph, ["x"], ["y"])
+    graph = trace(lambda x: ops.broadcast_to(x, (*other.shape, 3)), Spec((3,), float))
+    with pytest.raises(GraphError, match="no input of the model has the dimension others"):
+        model_of(graph, ["x"], ["y"])
+    monkeypatch.setattr(OPS["tanh"], "in_onnx", "NoSuchOp")
+    graph = trace(lambda x: ops.tanh(x), Spec((3,), float))
+    with pytest.raises(GraphError, match=r"does not pass ONNX.s checker: .*NoSuchOp"):
+        model_of(graph, ["x"], ["y"])
+
+
 @pytest.mark.parametrize("start", [0, 60])
 def test_random_expressions_and_their_gradients(start):
     ready = [case for case in map(prepared, map(random_case, range(start, start + 60))) if case]

@@ -11,10 +11,10 @@ import tables
 from accuracy import DIGITS, exactly, worst_ulp
 from chainrule import grad, no_grad, ops, tensor
 from chainrule.dims import Dim
-from chainrule.errors import ShapeError
+from chainrule.errors import ConfigError, ShapeError
 from chainrule.graph import OPS, Tensor, constant, value_of
 from chainrule.ops import helpers
-from chainrule.ops.kinds import Elementwise, Multilinear
+from chainrule.ops.kinds import Elementwise, General, Multilinear
 from chainrule.ops.source import Call, helper_name, source_of
 from chainrule.testing import CheckError, check_gradient, check_op
 
@@ -532,6 +532,50 @@ def test_the_checker_finds_a_wrong_transpose():
         OPS.pop("w7")
         with pytest.raises(CheckError, match=text):
             check_op(wrong, X)
+
+
+def test_the_checker_finds_a_wrong_tangent():
+    wrong = General(
+        "w10", np.sin, lambda x: (x.shape, x.dtype), lambda g, out, x: [ops.mul(g, ops.cos(x))],
+        lambda tangents, out, x: ops.mul(tangents[0], ops.mul(ops.cos(x), 1.001)),
+    )  # fmt: skip
+    OPS.pop("w10")
+    with pytest.raises(CheckError, match=r"tangent of output 0 at index \(0, 0\): 0\.0226\d+ by"):
+        check_op(wrong, X)
+
+
+@pytest.mark.parametrize(
+    ("f", "text"),
+    [
+        (lambda x: tensor(np.floor(value_of(x))), "given arrays the function gives a tensor"),
+        (
+            lambda x: ops.floor(x) if isinstance(x, Tensor) else np.ceil(x),
+            r"(?s)output 0 of tensors is \[\[ 0.* arrays give \[\[ 1",
+        ),
+        (
+            lambda x: ops.floor(x) if isinstance(x, Tensor) else np.floor(x) > 0,
+            r"output 0 of tensors is float64\[2, 2\], arrays give bool\[2, 2\]",
+        ),
+        (
+            lambda x: ops.floor(x) if value_of(x) is None or value_of(x).flags.c_contiguous else -x,
+            r"output 0 of (read_only|strided) arrays is",
+        ),
+    ],
+)
+def test_the_checker_finds_functions_that_treat_arrays_otherwise(f, text):
+    with pytest.raises(CheckError, match=text):
+        check_op(f, X)
+
+
+def test_what_the_checkers_cannot_examine_is_refused():
+    with pytest.raises(ConfigError, match=r"rows=\(1,\): only arrays have rows"):
+        check_op(lambda x, n: ops.mul(x, n), X, 2.0, rows=(1,))
+    with pytest.raises(ConfigError, match="at least one array of floating-point numbers"):
+        check_gradient(ops.neg, np.arange(3))
+
+
+def test_outputs_without_a_slope_are_passed_over():
+    assert check_op(lambda x: (ops.sin(x), ops.less(x, 0.0)), X) < 1e-8
 
 
 def test_the_error_names_input_index_and_both_numbers():

@@ -65,6 +65,20 @@ def test_a_step_that_needs_no_carry():
     np.testing.assert_array_equal(constant, np.broadcast_to(w, x.shape))
 
 
+@pytest.mark.parametrize(
+    ("kind", "shapes"),
+    [("RNN", [(4,)]), ("GRU", [(20,), (4,)]), ("LSTM", [(24,), (4,)])],
+)
+def test_the_way_back_reads_results_and_states_and_no_slopes(kind, shapes):
+    layer = getattr(nn, kind)(3, 4, seed=0)
+    f = grad(lambda x: ops.sum(layer(x)[0]))
+    graph = trace(f, np.zeros((5, 2, 3), np.float32))
+    (back,) = [x for x in graph.nodes if x.op and x.op.name == "scan" and x.attrs["reverse"]]
+    _, cotangent, *kept = back.inputs[: back.attrs["body"].count + 1]
+    assert [x.shape[2:] for x in kept] == shapes
+    assert cotangent.shape[2:] == shapes[0]
+
+
 def test_a_long_sequence_has_a_graph_of_constant_size():
     def nodes(length):
         h, x, *weights = parts(length, rows=1)

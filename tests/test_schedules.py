@@ -2,6 +2,7 @@
 
 import math
 import pickle
+from dataclasses import dataclass
 
 import pytest
 
@@ -88,8 +89,21 @@ class _Whole(Schedule):
         return 1
 
 
+@dataclass(frozen=True)
+class _Moving(Schedule):
+    total: float = 1.0
+
+    def over(self, total):
+        return _Moving(total)
+
+
 @pytest.mark.parametrize(
-    ("wrong", "text"), [(_TooHigh(), "gives 1.5 at t = 0.0"), (_Whole(), "gives a int")]
+    ("wrong", "text"),
+    [
+        (_TooHigh(), "gives 1.5 at t = 0.0"),
+        (_Whole(), "gives a int"),
+        (_Moving(), "changes an end that is set already"),
+    ],
 )
 def test_check_schedule_finds(wrong, text):
     with pytest.raises(CheckError, match=text):

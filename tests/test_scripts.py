@@ -3,6 +3,7 @@
 import runpy
 import subprocess
 import sys
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 import chainrule as cr
 import fitted
 from apart import results_of
-from chainrule import Spec, nn, optim, to_python, trace
+from chainrule import Spec, nn, ops, optim, to_python, trace
 from chainrule.errors import ConfigError, GraphError
 from chainrule.graph import OPS
 from chainrule.ops.kinds import Elementwise
@@ -98,6 +99,41 @@ def test_an_op_of_ones_own_says_how_it_is_written():
         assert "return x ** 3" in rebuild(graph, "compute", ["x"]).functions
     finally:
         del OPS["cube_of_a_test"]
+
+
+def test_a_variable_that_is_one_number_stands_in_the_source():
+    w = cr.tensor(3.0, requires_grad=True)
+    graph = trace(lambda x: x * w, Spec(("rows",), float))
+    assert "return x * np.float64(3.0)" in rebuild(graph, "compute", ["x"]).functions
+
+
+def test_a_graph_of_something_else_is_refused():
+    other = trace(lambda x: x * 1.0, Spec(("others",), float)).inputs[0]
+    graph = trace(lambda x: x + other, Spec((), float))
+    with pytest.raises(GraphError, match="reads an input that the script has not"):
+        rebuild(graph, "compute", ["x"])
+    graph = trace(lambda x: ops.broadcast_to(x, (*other.shape, 3)), Spec((3,), float))
+    with pytest.raises(GraphError, match="no input of the script has the dimension others"):
+        rebuild(graph, "compute", ["x"])
+
+
+LIMIT = 3.0
+
+
+def limited(x):
+    return np.minimum(x, LIMIT)
+
+
+def test_a_helper_that_cannot_be_copied_is_refused(monkeypatch):
+    graph = trace(lambda x: ops.tanh(x), Spec((3,), float))
+    monkeypatch.setattr(OPS["tanh"], "in_numpy", Source("limited({0})", (limited,)))
+    with pytest.raises(GraphError, match="limited uses LIMIT, which is neither a function nor a"):
+        rebuild(graph, "compute", ["x"])
+    space = {"__name__": "nowhere"}
+    exec("def typed(x): return x", space)
+    monkeypatch.setattr(OPS["tanh"], "in_numpy", Source("typed({0})", (space["typed"],)))
+    with pytest.raises(GraphError, match=r"the source of nowhere.typed, .*is not to be found"):
+        rebuild(graph, "compute", ["x"])
 
 
 def test_a_wrong_source_is_found(tmp_path, monkeypatch):
@@ -238,6 +274,24 @@ def test_steps_of_every_optimizer_are_those_of_train(tmp_path, dtype, tolerance)
         plan = {"optimizer": row.optimizer, "clip_norm": 0.5}
         cases.append((model, "mse", [X.astype(dtype)], Y.astype(dtype), plan))
     check_steps(tmp_path, cases, tolerance)
+
+
+@dataclass(frozen=True)
+class Falling(optim.Optimizer):
+    """Gradient descent with a rate that falls with the root of the step."""
+
+    def init(self, p):
+        return {}
+
+    def update(self, p, g, state, t, lr):
+        return p - g * (lr / ops.sqrt(t)), {}
+
+
+def test_numbers_of_a_step_do_not_widen_float32(tmp_path):
+    x, y = X.astype(np.float32), Y.astype(np.float32)
+    plan = {"optimizer": Falling(0.1)}
+    check_steps(tmp_path, [(nn.Linear(3, 1, seed=0), "mse", [x], y, plan)], 1e-6)
+    assert "float(np.sqrt(" in to_python(nn.Linear(3, 1), x, y, loss="mse", **plan).source
 
 
 def test_steps_of_every_layer_are_those_of_train(tmp_path):

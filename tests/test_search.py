@@ -27,6 +27,7 @@ from chainrule.estimators.builders import HiddenLayers
 from chainrule.search import Call, Choice, Int, LogUniform, Uniform, optimize, tune, widths
 from chainrule.search.fingerprint import of_rows
 from chainrule.search.interrupt import Shield, listening
+from chainrule.search.progress import TrialProgress
 
 X, Y = load_iris(return_X_y=True)
 LINE = {"x": Uniform(-5, 5)}
@@ -693,6 +694,23 @@ def _alive(group):
 
 
 # ---------------------------------------------------------------- the rest
+
+
+@pytest.mark.parametrize(("falling", "best"), [(True, "0.2500 of trial 1"), (False, "0.7500 of")])
+def test_a_terminal_gets_a_bar(terminal, falling, best):
+    shown = TrialProgress(falling, 4, 1, stream=terminal)
+    shown.know(0, 0.5)
+    shown.start()
+    shown.tell(1, "finished", 0.25, {"seconds": 1.0})
+    shown.tell(2, "failed", None, {"error": "no"})
+    shown.tell(3, "finished", 0.75, {})
+    shown.bar.refresh()
+    shown.stop()
+    text = terminal.getvalue()
+    assert "trial 4/4" in text
+    assert f"best {best}" in text
+    assert "1 failed" in text
+    assert text.endswith("\x1b[2K")  # nothing of the bar stays
 
 
 def test_results_print_and_convert(capsys):

@@ -1,6 +1,7 @@
 """The training loop: data, schedules, stopping, failure, interruption, checkpoints, callbacks."""
 
 import os
+import re
 import signal
 import threading
 
@@ -9,6 +10,8 @@ import pytest
 
 from chainrule import Callback, Checkpoint, EarlyStopping, ReduceOnPlateau, nn, ops, optim, train
 from chainrule.errors import CheckpointError, ConfigError, DataError, DivergedError, ShapeError
+from chainrule.history import History
+from chainrule.progress import Progress
 from chainrule.schedules import Cosine
 
 X = np.linspace(-1, 1, 60, dtype=np.float32).reshape(-1, 1)
@@ -23,6 +26,24 @@ def fit(model=None, **plan):
     model = model or net()
     plan = {"epochs": 5, "seed": 0, "optimizer": optim.Adam(0.01)} | plan
     return model, train(model, "mse", X, Y, **plan)
+
+
+def test_a_terminal_gets_a_bar(terminal):
+    fit(epochs=3, callbacks=[Progress(terminal)], validation=(X, Y))
+    text = terminal.getvalue()
+    assert "epoch 3/3" in text
+    assert re.search(r"loss 0\.\d{4}  validation 0\.\d{4}  [\d,]+ rows/s", text)
+    assert re.search(r"\x1b\[2Kstopped: epochs\n$", text)
+
+
+def test_a_history_is_read_by_epoch_and_printed():
+    rows = [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25, "validation_loss": 0.75}]
+    history = History(rows)
+    assert history[1] == rows[1]
+    assert [line.split() for line in str(history).splitlines()] == [
+        ["epoch", "loss", "validation_loss"], ["1", "0.5"], ["2", "0.25", "0.75"],
+    ]  # fmt: skip
+    assert repr(history) == "<History of 2 epochs, stopped by: nothing yet>"
 
 
 class Recorder(Callback):

@@ -6,6 +6,7 @@ True
 """
 
 import importlib
+import importlib.util
 from types import ModuleType
 
 
@@ -66,5 +67,22 @@ def need(package: str, extra: str, why: str) -> ModuleType:
     try:
         return importlib.import_module(package)
     except ImportError as error:
-        message = f'{package} is needed {why}: pip install "chainrule[{extra}]"'
-        raise ImportError(message) from error
+        raise ImportError(_SAID.format(package, why, extra)) from error
+
+
+def expect(package: str, extra: str, why: str) -> None:
+    """Raise as `need` does unless an optional package is there; it is not imported."""
+    if not has(package):
+        raise ImportError(_SAID.format(package, why, extra))
+
+
+def has(package: str) -> bool:
+    """Whether an optional package is there; it is not imported.
+
+    >>> has("math"), has("no_such_package")
+    (True, False)
+    """
+    return importlib.util.find_spec(package) is not None
+
+
+_SAID = '{} is needed {}: pip install "chainrule[{}]"'

@@ -11,12 +11,11 @@
 True
 """
 
-import importlib.util
 from collections.abc import Sequence
 
 import numpy as np
 
-from chainrule.errors import need
+from chainrule.errors import has
 from chainrule.graph import Array, no_grad, value_of
 from chainrule.nn.module import Module
 from chainrule.places import check_places
@@ -55,7 +54,6 @@ class Prediction:
         self.program: Compiled | None = None
         wanted = compiling(compile)
         if wanted in (True, "numba"):
-            need("numba", extra="fast", why="to compile predictions")
             self.program = Compiled(self._traced(inputs), threads=threads)
         elif wanted == "auto" and self._may_pay(len(inputs[0]) * times):
             try:
@@ -68,7 +66,7 @@ class Prediction:
         """Whether the work is above what tracing costs, roughly, and Numba is there."""
         weights = sum(p.value.size for p in self.model.parameters())
         much = 1e-10 * rows * weights > WORTH_TRACING / 10
-        return much and importlib.util.find_spec("numba") is not None
+        return much and has("numba")
 
     def _traced(self, inputs: Sequence[Array]) -> Graph:
         specs = [Spec(("rows", *x.shape[1:]), x.dtype) for x in inputs]

@@ -9,14 +9,14 @@ without its carry is computed for all steps at once, outside of the scan.
 [1.0, 1.5, 1.75, 1.875]
 """
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from chainrule import ops
-from chainrule.dims import Dim, Shape, resolve
+from chainrule.dims import Dim, Shape, product, resolve
 from chainrule.errors import GraphError, ShapeError
 from chainrule.graph import Array, Attrs, Op, Tensor, Value, ancestors, dtype_of, shape_of
 from chainrule.ops.loops import Along, Steps
@@ -50,7 +50,15 @@ def scan(
     A step may give several results: side by side they are the carry. What the derivative needs
     of a step, such as gates, may so be kept instead of computed again.
     """
-    length = _checked(init, xs)
+    length, given = _checked(init, xs), [*xs, *consts]
+    graph, start = _graph_of(step, init, xs, consts)
+    return _without_the_rest(graph, start, given, len(xs), length, reverse)
+
+
+def _graph_of(
+    step: Callable[..., Any], init: Value, xs: Sequence[Value], consts: Sequence[Value]
+) -> tuple[Graph, Value]:
+    """Trace a step, and give the first carry in its dtype."""
     given = [*xs, *consts]
     dtype = dtype_of(*(x for x in (init, *given) if dtype_of(x).kind == "f"))
     graph = trace(
@@ -60,7 +68,7 @@ def scan(
         *[Spec(_plain(shape_of(c)), dtype_of(c)) for c in consts],
     )
     _check_step(graph, len(xs))
-    return _without_the_rest(graph, ops.cast(init, dtype=dtype), given, len(xs), length, reverse)
+    return graph, ops.cast(init, dtype=dtype)
 
 
 def _plain(shape: Shape) -> Shape:
@@ -168,25 +176,25 @@ class Body:
             start = end
         return found
 
-    @cached_property
-    def kept(self) -> "tuple[list[Tensor], list[Tensor]]":
-        """Nodes of `back` that its cotangents are made of: one for each step, and the same for all.
-
-        They depend on no cotangent, so they are computed for all steps at once.
-        """
-        graph = self.back[0]
-        moves = _followers(graph, graph.inputs[: self.count + 1])
-        edge = _edge(graph, _followers(graph, graph.inputs[-1:]))
-        return [x for x in edge if x.birth in moves], [x for x in edge if x.birth not in moves]
-
-    def cotangents(self, of: Sequence[int], kept: Sequence[Value], g: Value, rows: Any) -> Any:
-        """Give the cotangents of some inputs, None for one on which nothing depends."""
-        graph, found, _ = self.back
-        known = {x.birth: y for x, y in zip((*self.kept[0], *self.kept[1]), kept, strict=True)}
-        known[graph.inputs[-1].birth] = g
-        wanted = [graph.output[found.index(i)] for i in of if i in found]
-        each = iter(_computed(wanted, known, rows))
-        return [next(each) if i in found else None for i in of]
+    def way_back(self, others: Sequence[Tensor]) -> "WayBack":
+        """Say what is computed on the way back through the steps, if `others` follow from it."""
+        graph, found, results = self.back
+        follows = _followers(graph, graph.inputs[-1:])
+        carry = graph.output[found.index(0)]
+        own = {x.birth for x in ancestors([carry]) if x.birth in follows} | {graph.inputs[-1].birth}
+        rest = [x for x in ancestors(others) if x.birth in follows and x.birth not in own]
+        sent = {x.birth: x for x in (*others, *(i for y in rest for i in y.inputs))
+                if x.birth in own}  # fmt: skip
+        reads = [i for x in graph.nodes if x.birth in own for i in x.inputs]
+        kept = _kept([x for x in reads if x.birth not in follows], results)
+        moves = _followers(graph, [*graph.inputs[: self.count + 1], *results])
+        return WayBack(
+            (graph.inputs[-1].birth, results[0].birth),
+            carry,
+            list(sent.values()),
+            [x for x in kept if x.birth in moves],
+            [x for x in kept if x.birth not in moves],
+        )
 
     def forward_graph(self, moving: Sequence[int]) -> Graph:
         """Tangent of the result, by the inputs and the tangents of the `moving` ones."""
@@ -199,6 +207,43 @@ class Body:
             return ops.mul(values[0], 0.0) if t is None else t
 
         return self._traced(tangent, *[self.graph.inputs[i] for i in moving])
+
+
+class WayBack(NamedTuple):
+    """What a step gives on the way back: the cotangent of its carry, and nodes that are `sent` on.
+
+    `kept` are what it is computed from, one for each step, `fixed` what is the same for all;
+    `births` are those of the cotangent that arrives, and of the result.
+    """
+
+    births: tuple[int, int]
+    carry: Tensor
+    sent: list[Tensor]
+    kept: list[Tensor]
+    fixed: list[Tensor]
+
+
+def _kept(nodes: Iterable[Tensor], results: Sequence[Tensor]) -> list[Tensor]:
+    """Give what nodes are computed from element by element: that is done on the way back.
+
+    Kept in their place, the slopes of an LSTM would fill twelve arrays, which take longer to write
+    and to read than to compute. Of a part of the result, or of a piece of one, the whole is kept.
+    """
+    found: dict[int, Tensor] = {}
+    parts = {x.birth for x in results}
+    stack = list(nodes)
+    while stack:
+        x = stack.pop()
+        if x.birth in parts:
+            x = results[0]
+        elif x.op is not None and (
+            x.op.kind == "elementwise" or all(i.birth in parts for i in x.inputs)
+        ):
+            stack += x.inputs
+            continue
+        if x.op is not None or x.value is None:
+            found.setdefault(x.birth, x)
+    return list(found.values())
 
 
 def _replayed(graph: Graph, values: Sequence[Value], rows: Any) -> Value:
@@ -317,37 +362,53 @@ class Scan(Op):
         results = body.results(out)
         known = dict(zip(names, [before, *inputs[1:]], strict=False)) | results
         moves: set[int] = {*names[: body.count + 1], *results}
-        kept = _for_all_steps(body.kept[0], known, moves, length, rows)
-        fixed = _computed(body.kept[1], known, rows)
         result: list[Value] = [None] * len(inputs)
+        others = {i: graph.output[k] for k, i in enumerate(found) if i and wanted[i]}
+        arrived = {names[-1]: g}
         if 0 in found:
-            result[0], g = self._back(g, kept, fixed, body, reverse)
-        others = [i for i in range(1, len(inputs)) if wanted[i]]
-        flat = [*[_flat(x) for x in kept], *fixed]
-        each = body.cotangents(others, flat, _flat(g), length * rows)
+            way = body.way_back(list(others.values()))
+            kept = _for_all_steps(way.kept, known, moves, length, rows)
+            fixed = _computed(way.fixed, known, rows)
+            result[0], arrived = self._back(g, kept, fixed, body, way, reverse)
+        flat = {birth: _flat(x) if birth in moves else x for birth, x in known.items()}
+        flat |= {birth: _flat(x) for birth, x in arrived.items()}
+        each = _computed(list(others.values()), flat, length * rows)
         for i, c in zip(others, each, strict=True):
-            is_moving = c is not None and i <= body.count
-            result[i] = ops.reshape(c, shape_of(inputs[i])) if is_moving else c
+            result[i] = ops.reshape(c, shape_of(inputs[i])) if i <= body.count else c
         return result
 
     @staticmethod
     def _back(
-        g: Value, kept: list[Value], fixed: list[Value], body: Body, reverse: bool
-    ) -> tuple[Value, Value]:
-        """Give the cotangent of the first carry, and of every result with what came back to it."""
+        g: Value, kept: list[Value], fixed: list[Value], body: Body, way: WayBack, reverse: bool
+    ) -> tuple[Value, dict[int, Value]]:
+        """Give the cotangent of the first carry, and what every step has sent on its way back."""
+        (arriving, whole), births = way.births, [x.birth for x in (*way.kept, *way.fixed)]
+        length, rows, *shape = shape_of(g)
+        shapes = [tuple(shape), *(x.shape[1:] for x in way.sent)]
+        widths = [product(x) for x in shapes]
 
-        def back(later: Value, own: Value, *values: Value) -> Value:
-            return body.cotangents([0], values, ops.add(own, later), ROWS)[0]
+        def back(later: Value, own: Value, *values: Value) -> tuple[Value, ...]:
+            after = ops.reshape(later[:, : widths[0]], shape_of(own))
+            known = dict(zip(births, values, strict=True)) | {arriving: ops.add(own, after)}
+            if whole in known:
+                known |= body.results(known[whole])
+            given = _computed([way.carry, *way.sent], known, ROWS)
+            return tuple(ops.reshape(x, (ROWS, n)) for x, n in zip(given, widths, strict=True))
 
-        nothing = np.zeros((), dtype_of(g))
-        start = ops.broadcast_to(nothing, shape_of(g)[1:])
-        back_to = scan(back, start, [g, *kept], fixed, reverse=not reverse)
-        # What came back from the step that followed.
-        after = shift(back_to, start, reverse=not reverse)
-        total = ops.add(g, after)
-        if not shape_of(g)[0]:
-            return start, total
-        return (back_to[-1] if reverse else back_to[0]), total
+        nothing = ops.broadcast_to(np.zeros((), dtype_of(g)), (rows, sum(widths)))
+        graph, start = _graph_of(back, nothing, [g, *kept], fixed)
+        given = [start, g, *kept, *fixed]
+        step = Body(graph, 1 + len(kept))
+        sent = scan_op(*given, body=step, length=length, reverse=not reverse)
+        ends = np.cumsum([0, *widths]).tolist()
+        pieces = [
+            ops.reshape(sent[:, :, i:j], (length, rows, *x))
+            for i, j, x in zip(ends, ends[1:], shapes, strict=False)
+        ]
+        first = pieces[0][-1 if reverse else 0] if length else nothing[:, : widths[0]]
+        return ops.reshape(first, (rows, *shape)), {
+            x.birth: y for x, y in zip(way.sent, pieces[1:], strict=True)
+        }
 
     def jvp(self, tangents: list[Value], out: Value, inputs: list[Value], attrs: Attrs) -> Value:
         """Carry the tangent along: a scan in the same direction."""

@@ -12,13 +12,12 @@
 (1, 'numpy')
 """
 
-import importlib.util
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from chainrule.errors import need
+from chainrule.errors import expect, has
 from chainrule.nn.module import Module
 from chainrule.plan import compiling
 from chainrule.step import Step, StepGraph
@@ -45,9 +44,9 @@ def make_step(training: "Training") -> Step | None:
         return None
     kinds: list[Any] = [NumpyProgram]
     if wanted in (True, "numba"):
-        need("numba", extra="fast", why="to compile a training step")
+        expect("numba", extra="fast", why="to compile a training step")
         kinds = [Program]
-    elif wanted == "auto" and has_numba():
+    elif wanted == "auto" and has("numba"):
         kinds = [NumpyProgram, Program]
     for kind in kinds:
         if kind is Program and step is not None and not _pays(training, step):
@@ -66,7 +65,7 @@ def make_step(training: "Training") -> Step | None:
 def _wanted(training: "Training") -> bool | str:
     """Give what is asked for; where that is "auto", the way of the checkpoint if there is one."""
     asked, known = compiling(training.plan.compile), training.runs
-    if asked == "auto" and (known != "numba" or has_numba()):
+    if asked == "auto" and (known != "numba" or has("numba")):
         return _ASKED.get(known, "auto")
     if known and asked != _ASKED[known] and (asked, known) != (True, "numba"):
         warnings.warn(
@@ -79,11 +78,6 @@ def _wanted(training: "Training") -> bool | str:
 
 _ASKED: dict[str, bool | str] = {"numba": "numba", "numpy": "numpy", "as written": False}
 _SAID = {"numba": "by Numba", "numpy": "by NumPy", "as written": "as written"}
-
-
-def has_numba() -> bool:
-    """Whether machine code can be made."""
-    return importlib.util.find_spec("numba") is not None
 
 
 def _made(training: "Training", kind: type[Program] | type[NumpyProgram], *, check: bool) -> Step:

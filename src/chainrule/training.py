@@ -24,7 +24,7 @@ from chainrule.averaging import Average
 from chainrule.checkpoint import Checkpoint, Keeper
 from chainrule.contract import Judged, check_contract, check_rows, diverged, judged
 from chainrule.data import Rows, epoch_order, split
-from chainrule.errors import ConfigError
+from chainrule.errors import ConfigError, has
 from chainrule.events import Callback, EpochEnd, Event, StepEnd, TrainEnd, TrainStart, as_callbacks
 from chainrule.graph import Array, value_of
 from chainrule.history import History
@@ -40,7 +40,7 @@ from chainrule.progress import Progress
 from chainrule.resuming import restore, state_of
 from chainrule.schedules import Schedule, get_schedule
 from chainrule.step import Step
-from chainrule.stepping import has_numba, make_step, training_mode
+from chainrule.stepping import make_step, training_mode
 from chainrule.tally import Steps, Tally
 from chainrule.threads import blas_threads
 from chainrule.transforms.compile.report import WORTH_SHARING
@@ -437,7 +437,7 @@ class Training:
         """Predict the validation rows, by a program if the step is one and that pays."""
         if self.prediction is None:
             machine = self.plan.compile if self.runs == "numba" and not self.predicts else False
-            if self.predicts == "numba" and has_numba():
+            if self.predicts == "numba" and has("numba"):
                 machine = "numba"
             self.prediction = Prediction(
                 self.model, inputs, times=-(-self.plan.epochs // self.plan.validate_every),

@@ -26,6 +26,7 @@ NUMBERS = [0, 1, -1, 2, 3, 7, 64, 255, 2**31 - 1, 2**31, 2**40, 2**63 - 1, 2**63
 OTHERS: list[Any] = [None, "", "x", "nan", "inf", "\u00e9\n", [], {}, [1], ["x"], [[]], {"x": 1}]
 TYPES = ["F16", "F32", "F64", "I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64", "BOOL"]
 SIZES = dict(zip(TYPES, [2, 4, 8, 1, 2, 4, 8, 1, 2, 4, 8, 1], strict=True))
+MOST = 1 << 16  # bytes of an array that is written
 WORDS = [*sorted(MODULES), *sorted(ACTIVATIONS), *sorted(OPTIMIZERS), *sorted(LOSSES)]
 
 
@@ -146,8 +147,11 @@ def _change_array(arrays: Arrays, rng: random.Random) -> None:
             changed["dtype"] = rng.choice(TYPES)
         else:
             plain(changed["shape"], rng) if changed["shape"] else changed["shape"].append(1)
-        count = math.prod(changed["shape"]) * SIZES[changed["dtype"]]
-        if not 0 <= count <= 1 << 16:
+        sizes = changed["shape"]
+        if not all(isinstance(n, int) and abs(n) <= MOST for n in sizes) or len(sizes) > 99:
+            raise ValueError("too large to be written")
+        count = math.prod(sizes) * SIZES[changed["dtype"]]
+        if not 0 <= count <= MOST:
             raise ValueError("too large to be written")
         arrays[name] = changed, (body * (count // max(len(body), 1) + 1) + b"\0" * count)[:count]
 

@@ -24,7 +24,7 @@ import numpy as np
 
 import chainrule as cr
 from chainrule import nn, optim
-from chainrule.stepping import has_numba
+from chainrule.errors import has
 
 MOST_GROWN = 1 << 20
 X = np.random.default_rng(0).normal(size=(500, 6)).astype(np.float32)
@@ -42,7 +42,7 @@ def models() -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     module = nn.mlp([6, 32, 3], "tanh", batch_norm=True, dropout=0.5, seed=0).train()
     found = {"MLPClassifier": mlp.predict_proba, "NetRegressor": net.predict,
              "TabularClassifier": table.predict_proba, "Module": module.predict}  # fmt: skip
-    if has_numba():
+    if has("numba"):
         spec = cr.Spec(("rows", 6), np.float32)
         found["compile"] = cr.compile(module.evaluating(), spec, threads=2)
     return found
@@ -148,7 +148,7 @@ def main() -> int:
     parser.add_argument("--numpy", action="store_true", help="leave Numba out, which is quicker")
     options = parser.parse_args()
     began = time.perf_counter()
-    ways: list[Any] = [False, "numpy"] + ["numba"] * (has_numba() and not options.numpy)
+    ways: list[Any] = [False, "numpy"] + ["numba"] * (has("numba") and not options.numpy)
     problems = []
     if Path("/proc/self/statm").exists():
         problems += by_steps(options.steps // 100, options.steps, ways)

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from chainrule.cli.use import model_file
+from chainrule.cli.model import model_file
 from chainrule.drawing import draw as drawing_of
 from chainrule.errors import ConfigError
 from chainrule.loading import load

@@ -6,40 +6,16 @@ from typing import Any
 import numpy as np
 
 from chainrule.cli.account import Account
+from chainrule.cli.example import settings_of, show
+from chainrule.cli.model import MOST_CLASSES, model_file
 from chainrule.cli.tables import read
-from chainrule.cli.use import MOST_CLASSES, Tabular, model_file, read_for, select_inputs
+from chainrule.cli.use import Tabular, read_for, select_inputs
 from chainrule.errors import ConfigError, DataError
 from chainrule.estimators.rows import take_rows
 from chainrule.estimators.tabular import TabularClassifier
 from chainrule.explaining import explain
 from chainrule.loading import load
 from chainrule.nn.module import Module
-from chainrule.textbook import EXAMPLES, Example
-from chainrule.transforms.explain import Explanation
-
-
-def explain_example(name: str, options: dict[str, Any]) -> int:
-    """Explain an example from a book, and compare with what is printed there."""
-    example = EXAMPLES[name]()
-    explanation = example.explain()
-    text = explanation.text(**_settings(options))
-    account = Account()
-    account.line(f"{name}: {example.title}", "bold")
-    code = _show(explanation, text, account, options)
-    if example.quoted:
-        _compare(example, explanation, account)
-    return code
-
-
-def _compare(example: Example, explanation: Explanation, account: Account) -> None:
-    rows = example.comparison(explanation)
-    wrong = sum(bool(remark) for *_, remark in rows)
-    account.line(
-        f"Beside {example.source}: {len(rows) - wrong} of {len(rows)} numbers agree", "bold"
-    )
-    account.table(("number", "there", "here", "remark"), rows)
-    for remark in example.remarks:
-        account.bullet(remark)
 
 
 def explain_row(
@@ -58,7 +34,7 @@ def explain_row(
     chosen = take_rows(inputs, np.array([row]))
     truth = None if target is None else [full.column(target)[row].as_py()]
     explanation = loaded.explain(chosen, truth)
-    text = explanation.text(**_settings(options))
+    text = explanation.text(**settings_of(options))
     account = Account()
     account.line(f"{table.name}, row {row}: predicted {loaded.predict(chosen)[0]}", "bold")
     if isinstance(loaded, TabularClassifier) and len(loaded.classes_) <= MOST_CLASSES:
@@ -68,7 +44,7 @@ def explain_row(
             ("class", "probability"),
             [(name, f"{x:.4f}") for name, x in zip(classes, p, strict=False)],
         )
-    return _show(explanation, text, account, options)
+    return show(explanation, text, account, options)
 
 
 def _explain_numbers(
@@ -90,41 +66,13 @@ def _explain_numbers(
                         f"{type(loaded).__name__} takes")  # fmt: skip
     x = np.array([cells], module.parameters()[0].dtype)
     explanation = explain(module, None, x, columns=[full.column_names])
-    text = explanation.text(**_settings(options))
+    text = explanation.text(**settings_of(options))
     account = Account()
     account.line(f"{table.name}, row {row}", "bold")
-    return _show(explanation, text, account, options)
+    return show(explanation, text, account, options)
 
 
 def _check_row(row: int, rows: int, table: Path) -> None:
     if not 0 <= row < rows:
         raise ConfigError(f"--row {row}: expected a number from 0 to {rows - 1}; {table} has "
                           f"{rows:,} rows, counted from 0")  # fmt: skip
-
-
-def _settings(options: dict[str, Any]) -> dict[str, Any]:
-    """Give what all ways to show an explanation take."""
-    return {
-        "level": options["level"] or None, "opened": options["opened"], "digits": options["digits"],
-    }  # fmt: skip
-
-
-def _show(explanation: Explanation, text: str, account: Account, options: dict[str, Any]) -> int:
-    """Print an explanation, write what was asked for, and check it; 1 if something is wrong."""
-    written = [path for path in (options["html"], options["latex"], options["json"]) if path]
-    if not written:
-        account.gap()
-        account.unbroken(text)
-        account.gap()
-    if options["html"]:
-        explanation.html(options["html"], **_settings(options))
-    if options["latex"]:
-        explanation.write(options["latex"], explanation.latex(**_settings(options)))
-    if options["json"]:
-        explanation.json(options["json"])
-    for path in written:
-        account.line(f"written: {path}")
-    verdict = explanation.verify()
-    account.line(f"Checked: {verdict}", "" if verdict.ok else "bold red")
-    account.gap()
-    return 0 if verdict.ok else 1

@@ -21,6 +21,7 @@ from chainrule.advise import FRACTIONS, Task, check_class_rows, rank_of, recomme
 from chainrule.checkpoint import Checkpoint, newest
 from chainrule.cli import scores, words
 from chainrule.cli.account import Account, noted, number
+from chainrule.cli.model import MODEL
 from chainrule.cli.tables import (
     Roles,
     Sample,
@@ -44,7 +45,7 @@ from chainrule.files import write_csv
 from chainrule.report import Report, write_report
 from chainrule.table import ColumnReport, TableEncoder
 
-MODEL, HISTORY, REPORT = "model.chainrule", "history.csv", "report.html"
+HISTORY, REPORT = "history.csv", "report.html"
 
 TEST_SHARE = 0.2
 PACKAGES = ("chainrule", "numpy", "scipy", "scikit-learn", "pyarrow")

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from chainrule.cli.model import model_file, note
 from chainrule.cli.tables import counted
-from chainrule.cli.use import model_file, note
 from chainrule.errors import ConfigError
 from chainrule.exchange import to_onnx
 from chainrule.loading import load

@@ -92,6 +92,8 @@ class CommandLine(click.Group):
 
 
 def _message(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f'this needs {error.name.split(".")[0]}: pip install "chainrule[all]"'
     if isinstance(error, ChainruleError | ImportError):
         return str(error)
     if isinstance(error, OSError):
@@ -273,7 +275,7 @@ def evaluate(**options: Any) -> None:
 @debug_option
 def show(**options: Any) -> None:
     """Show what is in a model file: columns, layers, training."""
-    import_module("chainrule.cli.use").show(**options)
+    import_module("chainrule.cli.show").show(**options)
 
 
 @main.command(epilog=DRAW)
@@ -446,7 +448,7 @@ def explain(
     """
     if (example is None) == (model is None or table is None):
         raise click.UsageError("Give a MODEL and a TABLE, or --example.")
-    body = import_module("chainrule.cli.explain")
     if example is not None:
-        context.exit(body.explain_example(example, options))
+        context.exit(import_module("chainrule.cli.example").explain_example(example, options))
+    body = import_module("chainrule.cli.explain")
     context.exit(body.explain_row(model, table, target, row, options))

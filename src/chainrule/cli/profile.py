@@ -17,7 +17,7 @@ import warnings
 from chainrule.cli.account import Account
 from chainrule.cli.fit import Job, Options, make_model, prepare
 from chainrule.cli.tables import counted
-from chainrule.errors import ConfigError, need
+from chainrule.errors import ConfigError, expect
 from chainrule.plan import compiling
 from chainrule.step import Step
 
@@ -48,7 +48,7 @@ def profile(options: Options, *, seconds: float, source: bool, plan: bool) -> No
 
 def check_compiler() -> None:
     """Refuse, before the table is read, what cannot be measured."""
-    need("numba", extra="fast", why="to compile a training step")
+    expect("numba", extra="fast", why="to compile a training step")
     if compiling("numba") != "numba":
         value = os.environ["CHAINRULE_COMPILE"]
         raise ConfigError(f"CHAINRULE_COMPILE={value}: a profile is of compiled steps: unset it")

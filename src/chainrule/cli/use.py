@@ -1,4 +1,4 @@
-"""`chainrule predict`, `evaluate` and `show`: what is done with a model that was written."""
+"""`chainrule predict` and `evaluate`: what is done with a model that was written."""
 
 import os
 import sys
@@ -10,18 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.cli import scores, words
+from chainrule.cli import scores
 from chainrule.cli.account import Account, number
-from chainrule.cli.fit import MODEL
+from chainrule.cli.model import MOST_CLASSES, model_file, note
 from chainrule.cli.tables import Roles, check_classes, check_roles, counted, read, take_sample
 from chainrule.columns import CategoryColumn, NumberColumn
 from chainrule.errors import ConfigError, DataError, FormatError
 from chainrule.estimators.tabular import TabularClassifier, TabularRegressor
 from chainrule.files import csv_lines, write_csv
 from chainrule.loading import load
-from chainrule.save import read_model
-
-MOST_CLASSES = 20  # in a list
 
 Tabular = TabularClassifier | TabularRegressor
 
@@ -76,47 +73,6 @@ def evaluate(model: Path, table: Path, target: str | None, delimiter: str | None
                 for row in scores.class_rows(sample, guess.y, classes)[:MOST_CLASSES]
             ],
         )  # fmt: skip
-
-
-def show(model: Path) -> None:
-    """Print what is in a model file."""
-    account, path = Account(), model_file(model)
-    file, loaded = read_model(path), load(path)
-    account.line(f"{path}: {file.kind}", "bold")
-    if hasattr(loaded, "classes_"):
-        names = [str(name) for name in loaded.classes_[:MOST_CLASSES].tolist()]
-        more = f" and {len(loaded.classes_) - MOST_CLASSES} more"
-        listed = ", ".join(names) + more * (len(loaded.classes_) > MOST_CLASSES)
-        account.line(f"{counted(len(loaded.classes_), 'class')}: {listed}")
-    if isinstance(loaded, Tabular):
-        account.gap()
-        account.choices([(c.name, c.kind, c.how) for c in loaded.encoder_.describe()])
-    weights = words.weights_of(getattr(loaded, "module_", loaded))
-    account.table(("weights", "shape", "count"), weights)
-    history = getattr(loaded, "history_", None)
-    if history:
-        best = f", best epoch {history.best_epoch}" if history.best_epoch else ""
-        account.line(
-            f"trained for {counted(len(history), 'epoch')}, ended by: {history.reason}{best}"
-        )
-        for name in ("loss", "validation_loss"):
-            if name in history.columns():
-                seen = [value for value in history[name] if np.isfinite(value)]
-                account.line(f"{name}: {number(seen[0])} at first, {number(seen[-1])} at last")
-    written = ", ".join(f"{name} {v}" for name, v in file.versions.items())
-    account.gap()
-    account.line(f"written with {written}")
-
-
-def model_file(path: Path) -> Path:
-    """Find the model file in a folder that `chainrule fit` wrote."""
-    if not path.exists():
-        raise DataError(f"{path}: there is no such file or folder")
-    if not path.is_dir():
-        return path
-    if not (path / MODEL).is_file():
-        raise DataError(f"{path}: this folder has no {MODEL}, as chainrule fit writes it")
-    return path / MODEL
 
 
 def load_tabular(path: Path) -> Tabular:
@@ -184,11 +140,6 @@ def _only_other(model: Tabular, table: Any, path: Path) -> str:
 
 def _is_text(values: Iterable[Any]) -> bool:
     return any(isinstance(value, str) for value in values)
-
-
-def note(text: str) -> None:
-    """Print a line about what was done, beside the output."""
-    print(f"note: {' '.join(text.split())}", file=sys.stderr)
 
 
 @contextmanager

@@ -54,11 +54,11 @@ class Saved:
     def to_file(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Give the plain data and the arrays of a model file."""
         params = self.get_params(deep=False)  # type: ignore[attr-defined]
+        if not isinstance(params.get("random_state"), int | np.integer | None):
+            params["random_state"] = None  # a generator has moved on; it is no part of the model
         known = {
             name: encode(value, name) for name, value in params.items() if name not in _NOT_SAVED
         }
-        if not isinstance(params.get("random_state"), int | None):
-            known["random_state"] = None  # a generator has moved on; it is no part of the model
         fitted = {
             name: encode(getattr(self, name), name)
             for name in self.saved_attributes

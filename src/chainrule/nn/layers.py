@@ -340,6 +340,10 @@ class Residual(Module):
     """x + module(x): a skip connection (He et al., 2016)."""
 
     def __init__(self, module: Module) -> None:
+        if not isinstance(module, Module):
+            raise ConfigError(
+                f"Residual({module!r}): expected a module, such as Residual(nn.Linear(8, 8))"
+            )
         self.module = module
 
     def forward(self, x: Value) -> Value:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from chainrule import ops, pooling
 from chainrule.dims import product
-from chainrule.errors import ShapeError
+from chainrule.errors import ConfigError, ShapeError
 from chainrule.graph import Value, shape_of
 from chainrule.nn.module import Module, register
 from chainrule.ops.windows import per_axis
@@ -192,6 +192,9 @@ class Flatten(Module):
     symbol: ClassVar[str] = "f"
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        for name, axis in (("start_dim", start_dim), ("end_dim", end_dim)):
+            if isinstance(axis, bool) or not isinstance(axis, int):
+                raise ConfigError(f"Flatten({name}={axis!r}): expected the number of an axis")
         self.start_dim, self.end_dim = start_dim, end_dim
 
     def forward(self, x: Value) -> Value:

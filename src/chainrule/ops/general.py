@@ -28,7 +28,7 @@ from chainrule.ops.linear import (
 )
 from chainrule.ops.loops import Along, Element, Parts, Reduce
 from chainrule.ops.moving import put_along, take_along, take_along_op
-from chainrule.ops.notation import Form, Notation, function, given
+from chainrule.ops.notation import Derivation, Form, Notation, function, given
 from chainrule.ops.opset import Use, in_onnx, without_onnx
 from chainrule.ops.source import Call, call_in_numpy, in_numpy
 
@@ -168,6 +168,38 @@ def _log_softmax_opened(x: Value, axis: int) -> Value:
     return e.sub(x, e.log(sum_op(e.exp(x), axis=(axis,), keepdims=True)))
 
 
+def _log_softmax_letters(g: Array, out: Array, x: Array, axis: int) -> list[tuple[str, str, Array]]:
+    """Give what the letters of the derivation are worth; c is 0 in a row without weight."""
+    p, share = np.exp(out), -np.sum(g, axis=axis, keepdims=True)
+    wanted = np.divide(-g, share, out=np.zeros_like(g), where=share != 0)
+    return [
+        ("p", "p", p), ("t", "t", g), ("c", "c", share), ("q", "q", wanted),
+        ("c·(p − q)", r"c \cdot (p - q)", share * (p - wanted)),
+    ]  # fmt: skip
+
+
+_FROM_LOGITS = Derivation(
+    (
+        (
+            "p = softmax(z) and log p = z − log Σ exp(z), so ∂ log p[k]/∂z[j] = [k = j] − p[j]",
+            r"p = \mathrm{softmax}(z),\; \log\, p = z - \log \textstyle\sum \exp z"
+            r" \;\Rightarrow\; \frac{\partial \log\, p_k}{\partial z_j} = [k = j] - p_j",
+        ),
+        (
+            "∂L/∂z[j] = Σ t[k]·([k = j] − p[j]) over all k = t[j] − p[j]·Σ t, with t = ∂L/∂ log p",
+            r"\frac{\partial L}{\partial z_j} = \textstyle\sum_k t_k \left([k = j] - p_j\right)"
+            r" = t_j - p_j \sum_k t_k, \quad t = \frac{\partial L}{\partial \log\, p}",
+        ),
+        (
+            "with c = −Σ t, and q = −t/c, which adds up to 1: ∂L/∂z = c·(p − q)",
+            r"c = -\textstyle\sum t,\; q = -\frac{t}{c},\; \sum q = 1 \;\Rightarrow\;"
+            r" \frac{\partial L}{\partial z} = c \cdot (p - q)",
+        ),
+    ),
+    _log_softmax_letters,
+)
+"""Why the gradient of cross-entropy by logits is p - y (Bridle, 1990): q is y as probabilities."""
+
 max_op.written(
     Notation("the largest of {0}", Form("max({*})"), Form(r"\max\left({*}\right)"), elements="line")
 )
@@ -177,6 +209,7 @@ log_softmax_op.written(
         elements="given",
         letter="logp",
         opened=_log_softmax_opened,
+        derivation=_FROM_LOGITS,
     )
 )
 argmax_op.written(given("the place of the largest", "argmax", "i"))

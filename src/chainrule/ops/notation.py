@@ -52,6 +52,18 @@ class Form:
 
 
 @dataclass(frozen=True)
+class Derivation:
+    """How a slope is found on paper: lines in text and in LaTeX, and what their letters are worth.
+
+    `letters` takes gradient, result, inputs and attributes, and gives each letter in text, in
+    LaTeX, and its numbers; the last one is the gradient by the first input.
+    """
+
+    lines: tuple[tuple[str, str], ...]
+    letters: Callable[..., list[tuple[str, str, Any]]]
+
+
+@dataclass(frozen=True)
 class Notation:
     """How an op is written and read.
 
@@ -63,6 +75,7 @@ class Notation:
       the first says; "given", nothing that can be written.
     * `opened` writes the op in simpler ones, for reading.
     * `mirrored` gives f(-x) by f(x), for a function that has such a symmetry.
+    * `derivation` tells how the slope is found, where its formula does not show that.
     * Results that need a name get one that begins with `letter`.
     """
 
@@ -77,6 +90,7 @@ class Notation:
     letter: str = "t"
     opened: Callable[..., Any] | None = None
     mirrored: Callable[[Any], Any] | None = None
+    derivation: Derivation | None = None
 
 
 def function(words: str, text: str, latex: str = "") -> Notation:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.dims import Dim
-from chainrule.errors import ShapeError
+from chainrule.errors import ShapeError, expect
 from chainrule.graph import Array, Tensor
 from chainrule.threads import usable_threads
 from chainrule.transforms.compile.arena import room
@@ -39,6 +39,8 @@ class Compiled:
     """
 
     def __init__(self, graph: Graph, *, plain: bool = False, threads: int | None = None) -> None:
+        if not plain:
+            expect("numba", extra="fast", why="to compile")
         self.graph = graph
         self.outputs = flatten(graph.output)
         names = {(n.names[0] if isinstance(n, Dim) else "") for x in graph.inputs for n in x.shape}

@@ -19,11 +19,9 @@ ALIGN = 64
 def empty(count: int, dtype: Any) -> Array:
     """Make memory for so many bytes at the start of a cache line."""
     itemsize = np.dtype(dtype).itemsize
-    room = np.empty(max(count, 1) + ALIGN, np.uint8)
-    start = -room.ctypes.data % ALIGN
     size = -(-max(count, itemsize) // itemsize) * itemsize
-    if start + size > room.size:
-        return empty(size, dtype)
+    room = np.empty(size + ALIGN, np.uint8)
+    start = -room.ctypes.data % ALIGN
     return room[start : start + size].view(dtype)
 
 

@@ -115,9 +115,7 @@ class Bound:
         self.clocks = np.zeros(len(self.text.calls) + 1, np.int64)
 
     def _is_own(self, node: Node) -> bool:
-        """Whether the memory outlives a step: outputs, leaves, and what is written over them."""
-        if node.op is None:
-            return True
+        """Whether the memory of an op's result outlives a step."""
         ends = {base(x).order for x in self.program.outputs}
         return node.order in ends
 
@@ -126,8 +124,8 @@ class Bound:
             return 0
         m, n = self._shape(call.node)[-2:]
         k = self._shape(call.node.inputs[0])[-2 if call.node.attrs.get("transpose_a") else -1]
-        products = language if self._machine is None else self._machine.products
-        return int(products.scratch_size(m, n, k)) * call.node.dtype.itemsize
+        words = language if self._machine is None else self._machine
+        return int(words.scratch_size(m, n, k)) * call.node.dtype.itemsize
 
     def _fill(self) -> None:
         """Write the table."""
@@ -202,7 +200,7 @@ class Bound:
             inner = self.inner(n, sizes)
             return inner.address(n.what)
         if isinstance(n, Products):
-            return 0 if self._machine is None else int(self._machine.products.address(n.dtype))
+            return 0 if self._machine is None else int(self._machine.product_address(n.dtype))
         return self.number(n, sizes)
 
     def inner(self, n: Inner, sizes: Mapping[str, int]) -> "InnerBound":

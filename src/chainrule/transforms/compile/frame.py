@@ -263,11 +263,11 @@ class Frame:
         loop = node.loop
         if isinstance(loop, Map):
             return self._map(node, loop, index)
-        if isinstance(loop, Element) and loop.source is not None:
-            source = loop.source(self.here(node, index))
-            self.indexed |= any(word in self.loops for word in _WORD.findall(source))
-            return source
-        raise AssertionError(f"{node} has to lie in memory")
+        assert isinstance(loop, Element), f"{node} has to lie in memory"
+        assert loop.source is not None, f"{node} has to lie in memory"
+        source = loop.source(self.here(node, index))
+        self.indexed |= any(word in self.loops for word in _WORD.findall(source))
+        return source
 
     def _map(self, node: Node, loop: Map, index: Index) -> str:
         common = node.dtype if node.dtype.kind != "b" else common_dtype(node.inputs)

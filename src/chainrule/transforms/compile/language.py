@@ -1,7 +1,7 @@
 """What generated code is written in, besides Python: memory, shares of work, products, lines.
 
 Each function has a plain meaning here, so that generated code runs as it stands, slowly, without a
-compiler. `chainrule.transforms.compile.machine` gives Numba the same meanings as machine code.
+compiler. `chainrule.transforms.compile.compiler` gives Numba the same meanings as machine code.
 A piece of memory is a flat array here and a pointer there: both are indexed from 0.
 """
 
@@ -226,7 +226,7 @@ class _Text(importlib.abc.InspectLoader):
         return self.source
 
     def get_code(self, fullname: str) -> Any:
-        return self.source_to_code(self.source, self.path)
+        return self.source_to_code(self.get_source(fullname), self.path)
 
 
 def module_of(source: str, name: str, path: str, words: dict[str, Any]) -> ModuleType:

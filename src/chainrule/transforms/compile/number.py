@@ -74,7 +74,6 @@ class Number:
     def __radd__(self, other: float) -> "Number": return self.same(other) + self
     def __rsub__(self, other: float) -> "Number": return self.same(other) - self
     def __rmul__(self, other: float) -> "Number": return self.same(other) * self
-    def __rtruediv__(self, other: float) -> "Number": return self.same(other) / self
     def __and__(self, other: Value) -> "Number": return self.write("and_", other)
     def __or__(self, other: Value) -> "Number": return self.write("or_", other)
     def __xor__(self, other: Value) -> "Number": return self.write("xor", other)

@@ -5,44 +5,37 @@ p = 0, 1, ..., k - 1, whatever the sizes are: a caller who splits the rows or th
 between threads, in any way, gets the same bits as from one call.
 
 The products are compiled once on a machine and cached on disk. Programs call them through an
-address, so that no program compiles them again:
-
->>> scratch_size(256, 256, 256) > 0 and address("float32") != 0
-True
+address, so that no program compiles them again.
 """
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import numba
-import numpy as np
 from llvmlite import ir
 from numba import core, extending
-from numba.core.registry import cpu_target
+
+from chainrule.transforms.compile.tiles import (
+    BYTES,
+    DEPTH,
+    FAR,
+    HEIGHT,
+    LANES,
+    MASKS,
+    PACKED,
+    SIZES,
+    THIN,
+    WIDE,
+)
 
 # Some versions of Numba have types, others not.
-cfunc: Any = numba.cfunc
 njit: Any = numba.njit
 types: Any = numba.types
 intrinsic: Any = extending.intrinsic
+register_jitable: Any = extending.register_jitable
 cgutils: Any = core.cgutils
 _I32, _I64, _POINTER, _VOID = ir.IntType(32), ir.IntType(64), ir.PointerType(), ir.VoidType()
-
-
-def _vector_bytes() -> int:
-    features = cpu_target.target_context.codegen().magic_tuple()[2]
-    return 64 if "+avx512f" in features else 32 if "+avx2" in features else 16
-
-
-BYTES = _vector_bytes()
-LANES = BYTES // 4  # floats of a vector; of doubles there are half as many
-MASKS = BYTES > 16  # of loads and stores; where a CPU has none, LLVM makes branches of them
-SIZES = (12, 8, 4, 3, 2, 1) if BYTES == 64 else (6, 4, 3, 2, 1)  # rows of a tile
-THIN, WIDE = 3, 4  # a tile is two vectors wide, one of up to THIN rows WIDE: sums to overlap
-DEPTH, HEIGHT = 512, 960  # steps of k and rows of A between which a panel of B is reused
-FAR = 2**20  # elements of B that no cache close to the core holds
-PACKED = 8  # vectors of B's columns that are packed at a time
 
 
 class _Emitter:
@@ -117,8 +110,6 @@ class _Emitter:
 def _tile(module: Any, scalar: Any, rows: int, vectors: int) -> Any:
     """Write the product of some rows of A and some vectors' columns of B, the last one partial."""
     name = f"tile_{rows}_{vectors}_{scalar}"
-    if name in module.globals:
-        return module.globals[name]
     arguments = [_I64, _POINTER, _I64, _I64, _POINTER, _I64, _POINTER, _I64, _I64, _I64]
     e = _Emitter(module, name, scalar, arguments)
     k, a, a_row, a_step, b, ldb, c, ldc, last, done = e.function.args
@@ -132,10 +123,9 @@ def _tile(module: Any, scalar: Any, rows: int, vectors: int) -> Any:
     # Three distances, and a pointer for every four rows, leave registers free.
     distances = [e.opaque(e.times(a_row, i)) for i in range(min(rows, 4))]
     firsts = [e.at(a, e.opaque(e.times(a_row, i))) for i in range(0, rows, 4)]
-    for i, v in places:  # the tile below
-        if v * BYTES % 64 == 0:
-            below = e.at(targets[i, v], e.times(ldc, rows))
-            e.call("llvm.prefetch.p0", _VOID, below, _I32(1), _I32(3), _I32(1))
+    for place in (x for x in places if x[1] * BYTES % 64 == 0):  # the tile below
+        below = e.at(targets[place], e.times(ldc, rows))
+        e.call("llvm.prefetch.p0", _VOID, below, _I32(1), _I32(3), _I32(1))
     builder.cbranch(builder.icmp_signed(">", done, _I64(0)), more, start)
 
     builder.position_at_end(more)
@@ -283,9 +273,9 @@ def _written(name: str, write: Callable[[Any, str, Any], Any], *args: Any) -> An
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         full_name = f"{name}_{scalar}"
-        function = builder.module.globals.get(full_name)
-        if function is None:
-            function = write(builder.module, full_name, context.get_data_type(scalar))
+        function = builder.module.globals.get(full_name) or write(
+            builder.module, full_name, context.get_data_type(scalar)
+        )
         values = [
             builder.bitcast(x, _POINTER) if p else x for x, p in zip(values, pointers, strict=True)
         ]
@@ -418,7 +408,8 @@ def _multiply(
                 )  # fmt: skip
 
 
-def _product(
+@register_jitable
+def product(
     transpose_a: int, transpose_b: int, m: int, n: int, k: int, a: Any, lda: int, b: Any, ldb: int,
     c: Any, ldc: int, scratch: Any,
 ) -> None:  # fmt: skip
@@ -446,33 +437,10 @@ def _product(
                 c[i * ldc + j] = result[j * result_row + i]
 
 
-def scratch_size(m: int, n: int, k: int) -> int:
-    """Give the elements of scratch that a product needs; they start at a multiple of 64 bytes."""
-    columns = m * n if 2 * n <= LANES else 0
-    return PACKED * LANES * (min(k, DEPTH) + LANES) + columns
-
-
-def _signature(scalar: Any) -> Any:
+def signature(scalar: Any) -> Any:
+    """Give the types of the arguments of a product."""
     size, pointer = types.int64, types.CPointer(scalar)
     return types.void(*[size] * 5, pointer, size, pointer, size, pointer, size, pointer)
-
-
-@cache
-def _compiled(name: str) -> Any:
-    """Compile the product for a dtype, or read it from the disk; the cache keeps it alive."""
-    signature = _signature({"float32": types.float32, "float64": types.float64}[name])
-    try:
-        return cfunc(signature, cache=True, **_options)(_product)
-    except RuntimeError:  # no folder to write to
-        return cfunc(signature, **_options)(_product)
-
-
-def address(dtype: Any) -> int:
-    """Give the address of the product of float32 or float64 matrices, for `call_product`.
-
-    It holds in this process; the machine code there comes from the disk if it was compiled before.
-    """
-    return int(_compiled(np.dtype(dtype).name).address)
 
 
 @intrinsic
@@ -486,7 +454,7 @@ def call_product(
     `scratch`, of `scratch_size(m, n, k)` elements, belongs to this call alone. NaN and infinities
     behave as in plain loops, and nothing outside the matrices is read or written.
     """
-    expected = _signature(a.dtype)
+    expected = signature(a.dtype)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kinds = [context.get_value_type(x) for x in expected.args]

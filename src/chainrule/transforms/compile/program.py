@@ -99,7 +99,7 @@ class Program:
 
     @property
     def is_ready(self) -> bool:
-        """Whether Numba is loaded, and has compiled this source already, here or elsewhere."""
+        """Whether programs run here already, and this one was compiled, here or elsewhere."""
         machine = sys.modules.get(MACHINE)
         return machine is not None and bool(machine.is_compiled(self.source))
 
@@ -243,4 +243,5 @@ def _always_turned(nodes: Sequence[Node], found: set[int]) -> set[int]:
 def _check_kinds(nodes: Sequence[Node]) -> None:
     for node in nodes:
         if node.number is None and type_name(node.dtype) not in KINDS:
-            raise GraphError(f"compiled code has no {node.dtype}, which {node} gives")
+            what = node if node.op else "an input"
+            raise GraphError(f"compiled code has no {node.dtype}, which {what} gives")

@@ -325,6 +325,7 @@ class Text:
         """Write the addresses into the tables of a step, and run one step and then the others."""
         inner = self.inner[node.order]
         if node.shape[0] == 0:
+            self._place(node)
             return ["pass"]
         stem = node.op.name if node.op else ""
         names = {}

@@ -90,7 +90,10 @@ class _Grid:
 
 
 def layered(sizes: Sequence[Size], links: Sequence[Link]) -> Plan:
-    """Place boxes and lines. Links go from lower to higher numbers, or are drawn upwards."""
+    """Place boxes and lines. Links go from lower to higher numbers, or are drawn upwards.
+
+    None goes from a box to itself.
+    """
     if not sizes:
         return Plan([], [], 0.0, 0.0)
     rank = ranks(sizes, links)
@@ -117,9 +120,8 @@ def ranks(sizes: Sequence[Size], links: Sequence[Link]) -> list[int]:
     out: list[list[int]] = [[] for _ in sizes]
     for link in links:
         upper, lower = sorted((link.source, link.target))
-        if upper != lower:
-            into[lower].append(upper)
-            out[upper].append(lower)
+        into[lower].append(upper)
+        out[upper].append(lower)
     first = 1 if any(size.end < 0 for size in sizes) else 0
     rank = [0] * len(sizes)
     for i, size in enumerate(sizes):

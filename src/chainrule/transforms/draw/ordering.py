@@ -67,8 +67,6 @@ def _sorted(ranks: dict[Trail, Any], after: dict[Trail, set[Trail]]) -> list[Tra
             while left[-1] in done:
                 left.pop()
             thing = left[-1]
-        if thing in done:
-            continue
         done[thing] = None
         for target in sorted(after.get(thing, ()), key=lambda x: numbered[x]):
             waits[target] -= 1

@@ -201,7 +201,7 @@ class Explanation:
             return most_affected(trace, weight[0].node, weight[1], row), weight
         node, index = self._found(opened)
         own = [w for w in trace.weights if w.node is node]
-        if own and own[0].new is not None:
+        if own:
             weight = own[0], index
         if trace.loss is None and node.op is not None:
             return most_contributing(trace, node, index), None

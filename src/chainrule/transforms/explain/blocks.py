@@ -1,5 +1,6 @@
 """What an explanation is made of, before it is text, LaTeX or a page."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeAlias, TypeGuard
@@ -21,6 +22,9 @@ from chainrule.transforms.explain.writing import Script, computed
 MOST_TERMS = 9
 MOST_SHOWN = 5
 """Of a sum of more terms so many are shown, the largest, and what the others add up to."""
+
+MOST_STAGES = 5
+"""Stages of a flow in one table."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,74 @@ class Table:
     rows: tuple[tuple[Part, ...], ...]
 
 
-Block: TypeAlias = Heading | Words | Rule | Equation | Table
+@dataclass(frozen=True)
+class Stage:
+    """A layer within the flow: what it gives, and the gradient that comes back to it.
+
+    `after` are the places of the stages whose results it takes. `gradient` is a root mean square,
+    None where no gradient is known.
+    """
+
+    label: str
+    kind: str
+    result: Part
+    shape: tuple[int, ...]
+    mean: float
+    std: float
+    gradient: float | None
+    after: tuple[int, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Flow:
+    """How values go through a network, from left to right, and gradients the other way."""
+
+    stages: tuple[Stage, ...]
+
+    def tables(self, script: Script) -> Iterator[Table]:
+        """Write the flow as tables of a few stages each."""
+        for start in range(0, len(self.stages), MOST_STAGES):
+            part = range(start, min(start + MOST_STAGES, len(self.stages)))
+            header, *rows = [
+                _between(title, sign, [cells[k] for k in part], continued=start > 0)
+                for title, sign, cells in self._rows(script)
+            ]
+            yield Table(header, tuple(rows))
+
+    def _rows(self, script: Script) -> Iterator[tuple[str, str, list[Part]]]:
+        """Give title, sign between the cells, and cells of each row."""
+        yield "layer", "", [x.label for x in self.stages]
+        yield "", "", [x.kind for x in self.stages]
+        yield "result", "", [x.result for x in self.stages]
+        if any(x.after not in ((), (k - 1,)) for k, x in enumerate(self.stages)):
+            yield "takes", "", [self._taken(x) for x in self.stages]
+        yield "shape", "", ["×".join(map(str, x.shape)) for x in self.stages]
+        yield "mean", "→", [Math(script.number(x.mean)) for x in self.stages]
+        yield "std", "", [Math(script.number(x.std)) for x in self.stages]
+        if any(x.gradient is not None for x in self.stages):
+            yield (
+                "gradient RMS",
+                "←",
+                [
+                    "" if x.gradient is None else Math(script.number(x.gradient))
+                    for x in self.stages
+                ],
+            )
+
+    def _taken(self, stage: Stage) -> Part:
+        found = [self.stages[k].result for k in stage.after]
+        return Math(", ".join(x.text if isinstance(x, Math) else x for x in found))
+
+
+def _between(title: str, sign: str, cells: Sequence[Part], continued: bool) -> tuple[Part, ...]:
+    """Put a sign between cells, and before the first where the row goes on from another table."""
+    listed: list[Part] = [x for cell in cells for x in (sign, cell)]
+    return (title, *listed) if continued else (title, *listed[1:])
+
+
+Listed: TypeAlias = Heading | Words | Rule | Equation | Table
+Block: TypeAlias = Listed | Flow
 
 
 def _is_sum(x: Expression) -> TypeGuard[Written]:
@@ -137,3 +208,12 @@ def _shortened(x: Expression) -> Expression:
         value = computed(Written(x.op, tuple(rest), {}))
         inputs = [*(inputs[i] for i in largest), Rest(len(rest), value)]
     return Written(x.op, tuple(inputs), x.attrs, x.whole)
+
+
+def tabulated(blocks: Iterable[Block], script: Script) -> Iterator[Listed]:
+    """Write what can only be drawn in a page as tables."""
+    for block in blocks:
+        if isinstance(block, Flow):
+            yield from block.tables(script)
+        else:
+            yield block

@@ -36,8 +36,6 @@ def most_contributing(trace: Trace, node: Tensor, index: Index) -> tuple[tuple[T
     stack = [(node, index)]
     while stack:
         x, i = stack.pop()
-        if x.op is None:
-            continue
         for ref in _by_size(trace.define(x, i)):
             if ref.node.birth not in chosen and ref.index is not None and ref.node.op is not None:
                 chosen[ref.node.birth] = (ref.node, ref.index)

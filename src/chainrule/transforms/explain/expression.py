@@ -89,9 +89,8 @@ class Writer:
         }
 
     def define(self, node: Tensor, index: Index | None = None) -> Expression:
-        """Say what a node is computed from, or one of its elements."""
-        if node.op is None:
-            return Ref(node, index)
+        """Say what a node that an op made is computed from, or one of its elements."""
+        assert node.op is not None
         mirrored = self._mirrored(node)
         if mirrored is not None:
             return self.define(mirrored, index)

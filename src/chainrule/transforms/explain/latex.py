@@ -11,6 +11,7 @@ from chainrule.transforms.explain.blocks import (
     Rule,
     Table,
     Words,
+    tabulated,
 )
 from chainrule.transforms.explain.text import is_number
 from chainrule.transforms.explain.writing import Script
@@ -27,7 +28,7 @@ HEAD = r"""\documentclass[a4paper,landscape,9pt]{extarticle}
 SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "_": r"\_", "%": r"\%", "#": r"\#",
     "&": r"\&", "$": r"\$", "^": r"\^{}", "~": r"\~{}", "→": r"$\to$", "−": "$-$", "×": r"$\times$",
-    "…": r"\ldots{}", "<": "$<$", ">": "$>$",
+    "←": r"$\gets$", "…": r"\ldots{}", "<": "$<$", ">": "$>$",
 }  # fmt: skip
 
 SIGNS = {"=": "=", "≈": r"\approx"}
@@ -37,7 +38,7 @@ def document(blocks: Iterable[Block], script: Script) -> str:
     """Write blocks as a document that LaTeX compiles."""
     body: list[str] = []
     rows: list[str] = []
-    for block in [*blocks, None]:
+    for block in [*tabulated(blocks, script), None]:
         if isinstance(block, Rule | Equation):
             rows += formula(block, script)
             continue
@@ -57,7 +58,7 @@ def document(blocks: Iterable[Block], script: Script) -> str:
 def markdown(blocks: Iterable[Block], script: Script) -> str:
     """Write blocks as Markdown; formulas stand between dollar signs."""
     parts: list[str] = []
-    for block in blocks:
+    for block in tabulated(blocks, script):
         match block:
             case Heading(text=text):
                 parts.append(f"## {text}")
@@ -66,8 +67,8 @@ def markdown(blocks: Iterable[Block], script: Script) -> str:
             case Rule() | Equation():
                 formulas = " \\\\\n".join(formula(block, script))
                 parts.append(f"$$\n\\begin{{aligned}}\n{formulas}\n\\end{{aligned}}\n$$")
-            case Table(header=header, rows=rows):
-                lines = [header, ("---",) * len(header), *rows]
+            case _:
+                lines = [block.header, ("---",) * len(block.header), *block.rows]
                 parts.append("\n".join(f"| {' | '.join(_cell(c) for c in row)} |" for row in lines))
     return "\n\n".join(parts) + "\n"
 

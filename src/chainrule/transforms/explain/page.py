@@ -9,6 +9,7 @@ from latex2mathml.converter import convert
 from chainrule.transforms.explain.blocks import (
     Block,
     Equation,
+    Flow,
     Heading,
     Math,
     Part,
@@ -17,6 +18,7 @@ from chainrule.transforms.explain.blocks import (
     Words,
 )
 from chainrule.transforms.explain.latex import SIGNS
+from chainrule.transforms.explain.picture import STYLE, picture
 from chainrule.transforms.explain.text import is_number
 from chainrule.transforms.explain.writing import Script
 
@@ -35,6 +37,7 @@ _STYLE = """
 .explanation .e-data th { border-bottom: 1px solid #8886; font-weight: 600; }
 .explanation .e-data .e-number { text-align: right; }
 .explanation .e-steps .e-note { opacity: .65; padding-left: 1.5em; font-size: .9em; }
+.explanation .e-flow { overflow: auto hidden; margin: .6em 0; }
 """
 
 _PAGE_STYLE = """
@@ -62,7 +65,9 @@ def fragment(blocks: Iterable[Block], script: Script, heading: str = "h2") -> st
                 body.append(f"<p>{_joined(parts)}</p>")
             case Table():
                 body.append(_table(block))
-    return f'<style>{_STYLE}</style><div class="explanation">{"".join(body)}</div>'
+            case Flow():
+                body.append(f'<div class="e-flow">{picture(block, script.digits)}</div>')
+    return f'<style>{_STYLE}{STYLE}</style><div class="explanation">{"".join(body)}</div>'
 
 
 def page(blocks: Iterable[Block], script: Script, title: str) -> str:

@@ -31,7 +31,7 @@ class Weight:
     label: str
     node: Tensor
     gradient: Tensor
-    new: Tensor | None
+    new: Tensor
     states: tuple[tuple[str, Tensor, Tensor], ...]
 
 
@@ -60,11 +60,9 @@ class Trace:
         self._name_all()
 
     def _weight(self, plain: Plain) -> Weight:
-        new = None if plain["new"] is None else self.nodes[plain["new"]]
         states = tuple((n, self.nodes[a], self.nodes[b]) for n, a, b in plain["states"])
-        return Weight(
-            plain["label"], self.nodes[plain["node"]], self.nodes[plain["gradient"]], new, states
-        )
+        node, gradient, new = (self.nodes[plain[key]] for key in ("node", "gradient", "new"))
+        return Weight(plain["label"], node, gradient, new, states)
 
     def _name_all(self) -> None:
         """Take the names over that a trace gives, and find some for what else needs one."""

@@ -14,6 +14,7 @@ were that it was added up from, which says how much rounding may have changed.
 import itertools
 import json
 import math
+import operator
 import random
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +24,7 @@ EPS = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10}
 TINY = {"float64": 2.0**-1060, "float32": 2.0**-140, "float16": 2.0**-20}
 
 MOST_WORK = 100_000
-"""Additions and multiplications spent on one op; of larger ones, some elements are checked."""
+"""Additions and multiplications spent on computing the loss again, for slopes and after a step."""
 
 Index = tuple[int, ...]
 Found = tuple[Any, float]
@@ -57,6 +58,24 @@ class Array:
         own = index[len(index) - len(self.shape) :]
         return self[tuple(0 if n == 1 else i for i, n in zip(own, self.shape, strict=True))]
 
+    def stretched(self, shape: Sequence[int]) -> list[Any]:
+        """Give the elements of a result of this shape, in order, as broadcasting does."""
+        if len(self.flat) == 1:
+            return self.flat * math.prod(shape)
+        return self.flat if self.shape == tuple(shape) else [self.like(i) for i in indices(shape)]
+
+    def lines(self, across: bool = False) -> list[list[Any]]:
+        """Give the rows of a matrix, or its columns."""
+        rows, columns = self.shape
+        if across:
+            return [self.flat[k::columns] for k in range(columns)]
+        return [self.flat[k * columns : (k + 1) * columns] for k in range(rows)]
+
+
+def indices(shape: Sequence[int]) -> Iterator[Index]:
+    """Give every index of a shape, the last axis first."""
+    return itertools.product(*map(range, shape))
+
 
 def read(node: dict[str, Any]) -> Array:
     """Read the numbers of a node."""
@@ -70,29 +89,26 @@ def read(node: dict[str, Any]) -> Array:
 Rule = Callable[[dict[str, Any], list[Array], Index], Found]
 
 
-def _each(f: Callable[..., Any]) -> Rule:
-    def rule(attrs: dict[str, Any], inputs: list[Array], i: Index) -> Found:
-        values = [x.like(i) for x in inputs]
-        try:
-            return f(*values), 0.0
-        except OverflowError:
-            return math.inf, 0.0
+def _applied(f: Callable[..., Any], values: Sequence[Any]) -> Found:
+    try:
+        return f(*values), 0.0
+    except OverflowError:
+        return math.inf, 0.0
 
-    return rule
+
+def _each(f: Callable[..., Any]) -> Rule:
+    return lambda attrs, inputs, i: _applied(f, [x.like(i) for x in inputs])
+
+
+def _total(terms: list[Any]) -> Found:
+    """Add terms up exactly."""
+    if all(isinstance(x, int) for x in terms) or not all(map(math.isfinite, terms)):
+        return sum(terms), 0.0
+    return math.fsum(terms), math.fsum(map(abs, terms)) * (1 + len(terms) ** 0.5 / 4)
 
 
 def _added(f: Callable[..., Iterator[float]]) -> Rule:
-    """Add terms up exactly."""
-
-    def rule(attrs: dict[str, Any], inputs: list[Array], i: Index) -> Found:
-        terms = list(f(inputs, i, **attrs))
-        if all(isinstance(x, int) for x in terms):
-            return sum(terms), 0.0
-        if not all(map(math.isfinite, terms)):
-            return sum(terms), 0.0
-        return math.fsum(terms), math.fsum(map(abs, terms)) * (1 + len(terms) ** 0.5 / 4)
-
-    return rule
+    return lambda attrs, inputs, i: _total(list(f(inputs, i, **attrs)))
 
 
 def _moved(f: Callable[..., Any]) -> Rule:
@@ -142,7 +158,7 @@ def _softplus(x: float) -> float:
 
 
 def _silu(x: float) -> float:
-    return x * _sigmoid(x) if x > -math.inf else 0.0
+    return 0.0 if x == -math.inf else x * _sigmoid(x)
 
 
 def _sign(x: Any) -> Any:
@@ -281,10 +297,6 @@ def _argsort(inputs: list[Array], i: Index, axis: int) -> int:
 def _log_softmax(attrs: dict[str, Any], inputs: list[Array], i: Index) -> Found:
     line = _line(inputs[0], i, attrs["axis"], keepdims=True)
     top, own = max(line), line[i[attrs["axis"]]]
-    if not all(map(math.isfinite, line)):
-        rest = [x for x in line if x != -math.inf]
-        if not rest or not all(map(math.isfinite, rest)):
-            return math.nan, 0.0
     others = list(line)
     others.remove(top)
     log = math.log1p(math.fsum(math.exp(x - top) for x in others))
@@ -411,23 +423,20 @@ def _conv_kernel(
 
 
 # fmt: off
-RULES: dict[str, Rule] = {
-    "add": _each(lambda x, y: x + y), "sub": _each(lambda x, y: x - y),
-    "mul": _each(lambda x, y: x * y), "div": _each(_divide), "pow": _each(_power),
-    "neg": _each(lambda x: -x), "maximum": _each(_larger), "minimum": _each(_smaller),
-    "abs": _each(abs), "exp": _each(math.exp), "expm1": _each(math.expm1), "log": _each(_log),
-    "log1p": _each(_log1p), "sqrt": _each(_root), "sin": _each(_wave(math.sin)),
-    "cos": _each(_wave(math.cos)), "tanh": _each(math.tanh), "sigmoid": _each(_sigmoid),
-    "softplus": _each(_softplus), "silu": _each(_silu),
-    "ndtr": _each(lambda x: 0.5 * math.erfc(-x / math.sqrt(2))),
-    "less": _each(lambda x, y: x < y), "less_equal": _each(lambda x, y: x <= y),
-    "equal": _each(lambda x, y: x == y), "not_equal": _each(lambda x, y: x != y),
-    "logical_and": _each(lambda x, y: bool(x) and bool(y)),
-    "logical_or": _each(lambda x, y: bool(x) or bool(y)), "logical_not": _each(lambda x: not x),
-    "is_finite": _each(math.isfinite), "sign": _each(_sign),
-    "floor": _each(lambda x: math.floor(x) if math.isfinite(x) else x),
-    "stop_gradient": _each(lambda x: x), "where": _each(lambda c, x, y: x if c else y),
-    "cast": lambda attrs, inputs, i: (inputs[0][i], 0.0), "identity": _each(lambda x: x),
+EACH: dict[str, Callable[..., Any]] = {
+    "add": lambda x, y: x + y, "sub": lambda x, y: x - y, "mul": lambda x, y: x * y, "div": _divide,
+    "pow": _power, "neg": lambda x: -x, "maximum": _larger, "minimum": _smaller, "abs": abs,
+    "exp": math.exp, "expm1": math.expm1, "log": _log, "log1p": _log1p, "sqrt": _root,
+    "sin": _wave(math.sin), "cos": _wave(math.cos), "tanh": math.tanh, "sigmoid": _sigmoid,
+    "softplus": _softplus, "silu": _silu, "ndtr": lambda x: 0.5 * math.erfc(-x / math.sqrt(2)),
+    "less": lambda x, y: x < y, "less_equal": lambda x, y: x <= y, "equal": lambda x, y: x == y,
+    "not_equal": lambda x, y: x != y, "logical_and": lambda x, y: bool(x) and bool(y),
+    "logical_or": lambda x, y: bool(x) or bool(y), "logical_not": lambda x: not x,
+    "is_finite": math.isfinite, "sign": _sign,
+    "floor": lambda x: math.floor(x) if math.isfinite(x) else x, "cast": lambda x: x,
+    "stop_gradient": lambda x: x, "where": lambda c, x, y: x if c else y, "identity": lambda x: x,
+}
+RULES: dict[str, Rule] = {name: _each(f) for name, f in EACH.items()} | {
     "matmul": _added(_matmul), "sum": _added(_sum), "spread": _moved(_spread),
     "reshape": _moved(_reshape), "transpose": _moved(_transpose), "cumsum": _added(_cumsum),
     "slice": _moved(_slice), "place": _moved(_place), "take": _moved(_take),
@@ -435,19 +444,35 @@ RULES: dict[str, Rule] = {
     "put_along": _added(_put_along), "concat": _moved(_concat), "shift": _moved(_shift),
     "max": _moved(_max), "argmax": _moved(_argmax), "argsort": _moved(_argsort),
     "log_softmax": _log_softmax, "uniform": _moved(_uniform),
-    "size": lambda attrs, inputs, i: (math.prod(attrs["dims"]), 0.0),
-    "windows": _moved(_windows), "fold": _added(_fold), "window_max": _moved(_window_max),
+    "size": lambda attrs, inputs, i: (math.prod(attrs["dims"]), 0.0), "windows": _moved(_windows),
+    "fold": _added(_fold), "window_max": _moved(_window_max),
     "window_argmax": _moved(_window_argmax), "window_places": _moved(_window_places),
     "conv": _added(_conv), "conv_input": _added(_conv_input), "conv_kernel": _added(_conv_kernel),
 }
 # fmt: on
 
 
+def computed(node: dict[str, Any], inputs: list[Array]) -> Iterator[Found]:
+    """Compute all elements of a node, in order."""
+    op, attrs, shape = node["op"], node["attrs"], node["shape"]
+    if op in EACH:
+        values = zip(*[x.stretched(shape) for x in inputs], strict=True)
+        return (_applied(EACH[op], each) for each in values)
+    if op == "matmul" and [len(x.shape) for x in inputs] == [2, 2]:
+        rows = inputs[0].lines(attrs.get("transpose_a", False))
+        columns = inputs[1].lines(not attrs.get("transpose_b", False))
+        return (_total([*map(operator.mul, r, c)]) for r in rows for c in columns)
+    return (RULES[op](attrs, inputs, i) for i in indices(shape))
+
+
 # The checks.
 
 
 def check(trace: dict[str, Any], *, work: int = MOST_WORK, seed: int = 0) -> list[str]:
-    """Give what is wrong with a trace, in words; an empty list if nothing is."""
+    """Give what is wrong with a trace, in words; an empty list if nothing is.
+
+    Every value is computed again. `work` limits how often the loss is, after moving a node.
+    """
     rng = random.Random(seed)
     problems: list[str] = []
     nodes = trace["nodes"]
@@ -456,7 +481,7 @@ def check(trace: dict[str, Any], *, work: int = MOST_WORK, seed: int = 0) -> lis
         try:
             arrays.append(read(node))
             if node["op"] is not None:
-                problems += _check_node(k, nodes, arrays, work, rng)
+                problems += _check_node(k, nodes, arrays)
         except Exception as error:  # a trace that makes no sense is wrong, whatever is raised
             problems.append(f"node {k} ({node['op']}): {type(error).__name__}: {error}")
             return problems
@@ -467,17 +492,6 @@ def check(trace: dict[str, Any], *, work: int = MOST_WORK, seed: int = 0) -> lis
     return problems
 
 
-def _indices(shape: Sequence[int], most: int, rng: random.Random) -> Iterator[Index]:
-    size = math.prod(shape)
-    chosen = range(size) if size <= most else sorted(rng.sample(range(size), most))
-    for flat in chosen:
-        index = []
-        for n in reversed(shape):
-            flat, i = divmod(flat, n)
-            index.append(i)
-        yield tuple(reversed(index))
-
-
 def _cost(k: int, nodes: list[dict[str, Any]], arrays: list[Array]) -> int:
     """Estimate the terms of an element: the largest input over the result, at least."""
     size: int = max(math.prod(nodes[k]["shape"]), 1)
@@ -486,19 +500,16 @@ def _cost(k: int, nodes: list[dict[str, Any]], arrays: list[Array]) -> int:
     return max(1, *(n // size for n in inputs), math.isqrt(product // size))
 
 
-def _check_node(
-    k: int, nodes: list[dict[str, Any]], arrays: list[Array], work: int, rng: random.Random
-) -> list[str]:
-    """Compute elements of a node from its inputs, and compare."""
+def _check_node(k: int, nodes: list[dict[str, Any]], arrays: list[Array]) -> list[str]:
+    """Compute a node from its inputs, and compare."""
     node, stored = nodes[k], arrays[k]
     if any(not 0 <= j < k for j in node["inputs"]):
         return [f"node {k}: an input is not one of the nodes before it"]
     inputs = [arrays[j] for j in node["inputs"]]
-    most = max(work // _cost(k, nodes, arrays), 50)
-    for index in _indices(stored.shape, most, rng):
-        value, size = RULES[node["op"]](node["attrs"], inputs, index)
-        if not _agree(stored[index], value, size, node["dtype"]):
-            return [f"node {k} ({node['op']}) at {list(index)}: {stored[index]}, but its inputs "
+    found = computed(node, inputs)
+    for index, given, (value, size) in zip(indices(stored.shape), stored.flat, found, strict=True):
+        if not _agree(given, value, size, node["dtype"]):
+            return [f"node {k} ({node['op']}) at {list(index)}: {given}, but its inputs "
                     f"give {value}"]  # fmt: skip
     return []
 
@@ -530,12 +541,7 @@ def follow(
         if k in touched or node["op"] in (None, constant) or not touched & set(node["inputs"]):
             continue
         inputs = [now[j] for j in node["inputs"]]
-        rule = RULES[node["op"]]
-        flat = [
-            rule(node["attrs"], inputs, i)[0]
-            for i in _indices(node["shape"], 2**62, random.Random(0))
-        ]
-        now[k] = Array(node["shape"], flat)
+        now[k] = Array(node["shape"], [value for value, _ in computed(node, inputs)])
         touched.add(k)
     return now
 
@@ -558,7 +564,7 @@ def _check_links(
     single = any(nodes[k]["dtype"] == "float32" for k in forward)
     before = arrays[loss].flat[0]
     if total <= work:
-        changed = {p["node"]: arrays[p["new"]] for p in trace["parameters"] if p["new"] is not None}
+        changed = {p["node"]: arrays[p["new"]] for p in trace["parameters"]}
         after = follow(part, arrays, changed)[loss].flat[0]
         if not _near(after, float(trace["after"]), 2e-4 if single else 1e-9):
             problems.append(f"the loss afterwards is {after}, not {trace['after']}")
@@ -589,8 +595,7 @@ def _check_settings(trace: dict[str, Any], arrays: list[Array]) -> list[str]:
     ]
     problems = [f"node {k} has other than {rows} rows" for k in wrong]
     for p in trace["parameters"]:
-        listed = [k for k in (p["gradient"], p["new"]) if k is not None]
-        listed += [k for _, *pair in p["states"] for k in pair]
+        listed = [p["gradient"], p["new"], *(k for _, *pair in p["states"] for k in pair)]
         problems += [
             f"node {k} does not belong to {p['label']}: the shapes differ"
             for k in listed

@@ -55,7 +55,6 @@ def _sentence(view: View) -> Iterator[Block]:
     chosen = view.weight if view.asked else largest_correction(trace)
     if chosen is not None:
         weight, index = chosen
-        assert weight.new is not None
         old, new = weight.node.value[index], weight.new.value[index]
         parts += [
             " The correction of " if view.asked else " The largest correction was ",
@@ -105,8 +104,6 @@ def _reason(view: View) -> list[Part]:
         return []
     output = outputs[0]
     index = largest_place(np.asarray(output.value, float) - target.value)
-    if output.birth not in view.script.names:
-        return []
     return [
         ", because ", view.name(output, index), " = ", view.number(output.value[index]),
         " but its target is ", view.number(target.value[index]),

@@ -5,7 +5,16 @@ from collections.abc import Iterator
 import numpy as np
 
 from chainrule.graph import Tensor
-from chainrule.transforms.explain.blocks import Block, Equation, Heading, Part, Table, Words
+from chainrule.transforms.explain.blocks import (
+    Block,
+    Equation,
+    Heading,
+    Math,
+    Part,
+    Table,
+    Words,
+)
+from chainrule.transforms.explain.flow import flow
 from chainrule.transforms.explain.reading import Weight
 from chainrule.transforms.explain.rules import rule_of
 from chainrule.transforms.explain.view import MOST_ROWS, View
@@ -18,7 +27,9 @@ MOST_CORRECTIONS = 12
 
 
 def network(view: View) -> Iterator[Block]:
-    """List layers and parameters: sizes, activations, gradients, steps."""
+    """Show the flow, and list layers and parameters: sizes, activations, gradients, steps."""
+    yield Heading("Flow")
+    yield from flow(view)
     yield Heading("Layers")
     header: tuple[Part, ...] = (
         "layer", "kind", "result", "shape", "mean", "std", "zeros", "gradient RMS",
@@ -35,10 +46,7 @@ def _layer_rows(view: View) -> list[tuple[Part, ...]]:
     rows: list[tuple[Part, ...]] = []
     trace = view.trace
     for i, layer in enumerate(trace.settings["layers"]):
-        inside = [x for x in trace.nodes if trace.fact(x, "layer") == i]
-        if not inside:
-            continue
-        out = inside[-1]
+        *_, out = (x for x in trace.nodes if trace.fact(x, "layer") == i)
         g = trace.gradient_of.get(out.birth)
         value = np.asarray(out.value, float)
         rows.append(
@@ -60,8 +68,7 @@ def _weights_table(view: View) -> Table:
     rows: list[tuple[Part, ...]] = []
     for w in view.trace.weights:
         size = float(np.linalg.norm(np.ravel(w.node.value)))
-        new = w.node if w.new is None else w.new
-        step = float(np.linalg.norm(np.ravel(new.value - w.node.value)))
+        step = float(np.linalg.norm(np.ravel(w.new.value - w.node.value)))
         rows.append(
             (
                 w.label,
@@ -99,7 +106,6 @@ def update(view: View) -> Iterator[Block]:
 
 def _own_update(view: View, weight: Weight) -> list[Tensor]:
     """Give the nodes with a name from the gradient of a weight to its new value."""
-    assert weight.new is not None
     seen: dict[int, Tensor] = {}
     stack = [weight.new, *(after for _, _, after in weight.states)]
     while stack:
@@ -114,8 +120,6 @@ def _corrections(view: View) -> Table:
     """List the changes of weights, the largest of them if there are many."""
     listed: list[tuple[float, tuple[Part, ...]]] = []
     for w in view.trace.weights:
-        if w.new is None:
-            continue
         step = np.asarray(w.new.value, float) - w.node.value
         order = np.argsort(-np.abs(np.ravel(step)), kind="stable")[:MOST_CORRECTIONS]
         for flat in np.sort(order):
@@ -135,7 +139,7 @@ def _corrections(view: View) -> Table:
 
 
 def loss(view: View) -> Iterator[Block]:
-    """List predictions, targets and gradients by row."""
+    """List predictions, targets, losses and gradients by row, and derive the gradient."""
     trace = view.trace
     if trace.loss is None or trace.target is None:
         return
@@ -143,20 +147,67 @@ def loss(view: View) -> Iterator[Block]:
     output = trace.predictions[0] if trace.predictions else None
     g = None if output is None else trace.gradient_of.get(output.birth)
     count = trace.settings["rows"]
-    columns = [x for x in (output, trace.target, g) if x is not None]
+    titled = (
+        ("prediction", output), ("target", trace.target), ("loss", _by_row(view)), ("gradient", g)
+    )  # fmt: skip
+    columns = [(title, x) for title, x in titled if x is not None]
     rows: list[tuple[Part, ...]] = [
-        (str(r), *(view.listed(np.asarray(x.value)[r]) for x in columns))
+        (str(r), *(view.listed(np.asarray(x.value)[r]) for _, x in columns))
         for r in range(min(count, MOST_ROWS))
     ]
-    header: list[Part] = ["row"]
-    for title, x in (("prediction", output), ("target", trace.target), ("gradient", g)):
-        if x is not None:
-            header.append(view.name(x) if x.birth in view.script.names else title)
-    yield Table(tuple(header), tuple(rows))
+    names = (
+        view.name(x) if x.birth in view.script.names and title != "loss" else title
+        for title, x in columns
+    )
+    yield Table(("row", *names), tuple(rows))
     if count > MOST_ROWS:
         yield Words((f"… and {count - MOST_ROWS:,} more rows.",))
     rows_text = f" over {count:,} {'row' if count == 1 else 'rows'}."
     yield Words((f"{trace.settings['loss']} = ", view.number(trace.loss.value), rows_text))
+    for node in trace.nodes:
+        if trace.fact(node, "role") == "penalty":
+            yield Words((view.name(node), " = ", view.number(node.value), " of it is the penalty."))
+    yield from _derived(view)
+
+
+def _by_row(view: View) -> Tensor | None:
+    """Give the last node of the loss that has a number, or a few, for each row."""
+    rows = view.trace.settings["rows"]
+    listed = [
+        x
+        for x in view.trace.nodes
+        if x.op is not None
+        and view.trace.fact(x, "part") == "loss"
+        and view.trace.fact(x, "rows")
+        and np.shape(x.value)[:1] == (rows,)
+        and x.dtype.kind == "f"
+    ]
+    return listed[-1] if listed else None
+
+
+def _derived(view: View) -> Iterator[Block]:
+    """Derive the gradient by what the loss takes in a few lines, and with the numbers of a row."""
+    trace = view.trace
+    for node in trace.nodes:
+        told = None if node.op is None else node.op.notation.derivation
+        g = trace.gradient_of.get(node.birth)
+        if told is None or g is None or trace.fact(node, "part") == "update":
+            continue
+        (z, *_), plain = node.inputs, view.script.kind == "text"
+        yield Heading("The gradient, derived")
+        for text, tex in told.lines:
+            yield Words((Math(text if plain else tex),))
+        letters = told.letters(g.value, node.value, *(x.value for x in node.inputs), **node.attrs)
+        given = [(Math("z"), z.value), *((Math(t if plain else x), v) for t, x, v in letters)]
+        own = trace.gradient_of.get(z.birth)
+        if own is not None and own.birth in view.script.names:
+            given.append((view.name(own), own.value))
+        by_row = trace.fact(node, "rows")
+        title = f"in row {view.row}" if by_row else "is"
+        yield Table(
+            ("", title),
+            tuple((name, view.listed(x[view.row] if by_row else x)) for name, x in given),
+        )
 
 
 # 6: checks.
@@ -172,7 +223,6 @@ def checks(view: View) -> Iterator[Block]:
     predicted = sum(
         float(np.sum(np.asarray(w.gradient.value, float) * (w.new.value - w.node.value)))
         for w in trace.weights
-        if w.new is not None
     )
     yield Words(
         ("Gradient times step, added up over all weights, says that the loss changes by ",

@@ -11,6 +11,7 @@ from chainrule.transforms.explain.blocks import (
     Rule,
     Table,
     Words,
+    tabulated,
 )
 from chainrule.transforms.explain.writing import Script
 
@@ -18,7 +19,7 @@ from chainrule.transforms.explain.writing import Script
 def render(blocks: Iterable[Block], script: Script) -> str:
     """Write blocks as plain text."""
     lines: list[str] = []
-    for block in blocks:
+    for block in tabulated(blocks, script):
         match block:
             case Heading(text=text):
                 lines += ["", text, "─" * len(text), ""]
@@ -28,7 +29,7 @@ def render(blocks: Iterable[Block], script: Script) -> str:
                 lines.append(_rule(block, script))
             case Equation():
                 lines += _equation(block, script)
-            case Table():
+            case _:
                 lines += ["", *_table(block), ""]
     text = "\n".join(line.rstrip() for line in lines)
     while "\n\n\n" in text:

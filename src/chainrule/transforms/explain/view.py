@@ -62,7 +62,6 @@ class View:
 
 
 def _correction(weight: Weight) -> float:
-    assert weight.new is not None
     with np.errstate(invalid="ignore"):
         return float(np.max(np.abs(weight.new.value - weight.node.value), initial=0.0))
 
@@ -74,11 +73,10 @@ def largest_place(x: Any) -> Index:
 
 def largest_correction(trace: Trace, first: bool = False) -> tuple[Weight, Index] | None:
     """Give the weight that changes most, if there is an update; or that of the `first` layer."""
-    changed = [w for w in trace.weights if w.new is not None]
+    changed = trace.weights
     if not changed:
         return None
     if first:
         changed = [w for w in changed if np.ndim(w.node.value) > 1][:1] or changed
     weight = max(changed, key=_correction)
-    assert weight.new is not None
     return weight, largest_place(np.asarray(weight.new.value) - weight.node.value)

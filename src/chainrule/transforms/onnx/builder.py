@@ -27,7 +27,6 @@ class Builder:
         self.outputs: list[Any] = []
         self.initializers: dict[str, Array] = {}
         self.constants: dict[Any, str] = {}
-        self.leaves: dict[int, str] = {}
 
     def fresh(self, wanted: str) -> str:
         """Give a name that is not taken."""
@@ -103,10 +102,9 @@ class Builder:
         key = self.keys.get(x.birth)
         if key is None:
             return self.constant(x.value)
-        if x.birth not in self.leaves:
-            self.leaves[x.birth] = self.fresh(key)
-            self.initializers[self.leaves[x.birth]] = np.asarray(x.value)
-        return self.leaves[x.birth]
+        name = self.fresh(key)
+        self.initializers[name] = np.asarray(x.value)
+        return name
 
     def scope(self, inputs: Sequence[Tensor], names: Sequence[str]) -> "GraphScope":
         """Give the outermost scope."""

@@ -49,7 +49,6 @@ class Writer:
         self.dims: dict[str, str] = {}
         self.arrays: dict[str, tuple[str | None, Array]] = {}
         self.helpers: dict[str, Callable[..., Any]] = {}
-        self.steps: dict[int, str] = {}
         self.cells: dict[tuple[str, ...], str] = {}
         self.definitions: list[list[str]] = []
 
@@ -85,18 +84,16 @@ class Writer:
 
     def step(self, body: Any) -> str:
         """Give the name of the function of one step of a recurrence; equal steps share one."""
-        if id(body) not in self.steps:
-            names = ["carry"] + [f"x_{i + 1}" for i in range(body.count)]
-            names += [f"w_{i}" for i in range(1, len(body.graph.inputs) - body.count)]
-            inputs = dict(zip([x.birth for x in body.graph.inputs], names, strict=True))
-            lines = self.function(body.graph.inputs, inputs, [body.graph.output])
-            key = (*names, *lines)
-            if key not in self.cells:
-                self.cells[key] = self.fresh("cell")
-                head = f"def {self.cells[key]}({', '.join(names)}):"
-                self.definitions.append([head, *[text.wrapped(f"    {line}") for line in lines]])
-            self.steps[id(body)] = self.cells[key]
-        return self.steps[id(body)]
+        names = ["carry"] + [f"x_{i + 1}" for i in range(body.count)]
+        names += [f"w_{i}" for i in range(1, len(body.graph.inputs) - body.count)]
+        inputs = dict(zip([x.birth for x in body.graph.inputs], names, strict=True))
+        lines = self.function(body.graph.inputs, inputs, [body.graph.output])
+        key = (*names, *lines)
+        if key not in self.cells:
+            self.cells[key] = self.fresh("cell")
+            head = f"def {self.cells[key]}({', '.join(names)}):"
+            self.definitions.append([head, *[text.wrapped(f"    {line}") for line in lines]])
+        return self.cells[key]
 
     def function(
         self,

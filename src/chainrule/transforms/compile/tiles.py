@@ -1,0 +1,28 @@
+"""How products of matrices go through registers and caches: the sizes of tiles and of scratch.
+
+>>> scratch_size(256, 256, 256) > 0
+True
+"""
+
+from llvmlite import binding
+
+
+def _vector_bytes() -> int:
+    features = binding.get_host_cpu_features()
+    return 64 if features.get("avx512f") else 32 if features.get("avx2") else 16
+
+
+BYTES = _vector_bytes()
+LANES = BYTES // 4  # floats of a vector; of doubles there are half as many
+MASKS = BYTES > 16  # of loads and stores; where a CPU has none, LLVM makes branches of them
+SIZES = (12, 8, 4, 3, 2, 1) if BYTES == 64 else (6, 4, 3, 2, 1)  # rows of a tile
+THIN, WIDE = 3, 4  # a tile is two vectors wide, one of up to THIN rows WIDE: sums to overlap
+DEPTH, HEIGHT = 512, 960  # steps of k and rows of A between which a panel of B is reused
+FAR = 2**20  # elements of B that no cache close to the core holds
+PACKED = 8  # vectors of B's columns that are packed at a time
+
+
+def scratch_size(m: int, n: int, k: int) -> int:
+    """Give the elements of scratch that a product needs; they start at a multiple of 64 bytes."""
+    columns = m * n if 2 * n <= LANES else 0
+    return PACKED * LANES * (min(k, DEPTH) + LANES) + columns
