@@ -73,7 +73,7 @@ def main() -> int:
                     said = attempt(
                         tree, reach, mutant, mutant.path.read_text(encoding="utf-8"), options.budget
                     )
-                    if said != "survived":
+                    if said in ("killed", "timeout"):
                         print(f"CONTROL {place(mutant)}: its tests fail without the change")
                 elif old is None or (options.again and old != "killed"):
                     known[mutant.key] = attempt(tree, reach, mutant, mutant.code, options.budget)
