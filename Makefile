@@ -79,7 +79,7 @@ coverage: $(SETUP)
 
 mutation: $(SETUP)
 	$(VENV)/bin/python -m pip install -q --disable-pip-version-check $(PINNED) -e ".[mutation]"
-	$(RUN) -m tools.mutation --sample 100 --seed 1
+	$(RUN) -m tools.mutation --sample 100 --seed 2
 
 supply: $(SETUP)
 	$(VENV)/bin/python -m pip install -q --disable-pip-version-check $(PINNED) -e ".[supply]"

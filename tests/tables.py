@@ -98,7 +98,8 @@ OP_ROWS = [
     op("cos", A, rows=(0,), values=[((0.0,), 1.0)]),
     op("tanh", A, rows=(0,), values=[((INF,), 1.0), ((-710.0,), -1.0), ((710.0,), 1.0)]),
     op("sigmoid", A, rows=(0,), values=[((1000.0,), 1.0), ((-1000.0,), 0.0), ((INF,), 1.0),
-                                        ((-INF,), 0.0), ((NAN,), NAN), ((0.0,), 0.5)]),
+                                        ((-INF,), 0.0), ((NAN,), NAN), ((0.0,), 0.5),
+                                        ((-710.0,), 4.47628622567513e-309)]),
     op("softplus", A, rows=(0,), values=[((710.0,), 710.0), ((-INF,), 0.0), ((INF,), INF),
                                          ((-40.0,), 4.248354255291589e-18), ((NAN,), NAN)]),
     op("silu", A, rows=(0,), values=[((-INF,), 0.0), ((INF,), INF), ((1000.0,), 1000.0),
@@ -114,6 +115,7 @@ OP_ROWS = [
     op("logical_or", TRUTH, ~TRUTH, rows=BOTH, values=[((False, 0.0), False)]),
     op("logical_not", TRUTH, rows=(0,), values=[((0.0,), True)]),
     op("is_finite", A, rows=(0,), values=[((INF,), False), ((NAN,), False), ((1e308,), True)]),
+    op("is_finite", np.array([1, 0, 3]), rows=(0,), label="whole"),
     op("sign", A, rows=(0,), values=[((-3.0,), -1.0), ((0.0,), 0.0)]),
     op("floor", A, rows=(0,), values=[((-0.5,), -1.0), ((2.0,), 2.0)]),
     op("stop_gradient", A, rows=(0,), values=[((2.0,), 2.0)]),
@@ -310,7 +312,7 @@ LOSS_ROWS = [
     LossRow("adaptive", P, T, {"alpha": -INF, "scale": 2.0}, perfect=T,
             values=((NONE + 2, NONE, 0.39346934),)),
     LossRow("poisson", P, np.array([[1.0, 0.0], [3.0, 2.0], [4.0, 1.0]]),
-            values=((NONE, NONE + 1, 0.0), (NONE, NONE, 1.0))),
+            values=((NONE, NONE + 1, 0.0), (NONE, NONE, 1.0), (NONE, NONE + 0.5, 0.15342641))),
     LossRow("binary_cross_entropy_with_logits", P, LABELS, values=(
         (np.array([2.0, -1.0, 0.5]), np.array([1.0, 0.0, 1.0]), 0.30475556),
         (NONE + 40, NONE, 40.0), (NONE - INF, NONE, 0.0), (NONE + INF, NONE + 1, 0.0))),
@@ -336,7 +338,8 @@ LOSS_ROWS = [
     LossRow("focal", LOGITS, CLASSES, {"alpha": [0.5, 2.0, 1.0]}, values=(
         (np.log([[0.9, 0.1]]), np.array([1]), 1.62 * np.log(10)),)),
     LossRow("binary_focal", P, LABELS, values=((NONE + np.log(9), NONE + 1, 0.00105361),)),
-    LossRow("binary_focal", P, LABELS, {"gamma": 1.5, "alpha": 0.25}),
+    LossRow("binary_focal", P, LABELS, {"gamma": 1.5, "alpha": 0.25}, values=(
+        (NONE + np.log(9), NONE, 0.75 * 0.9**1.5 * np.log(10)),)),
     LossRow("hinge", P, SIGNS, perfect=SIGNS, values=(
         (NONE - 2, NONE + 1, 3.0), (NONE + 1.5, NONE + 1, 0.0), (NONE - 0.5, NONE - 1, 0.5))),
     LossRow("multiclass_hinge", LOGITS, CLASSES, values=(

@@ -217,3 +217,19 @@ def test_a_row_goes_through_all_calls_before_the_next():
     assert [rest.count(call) for call in ("loop_1(", "product(", "loop_2(")] == [1, 1, 1]
     x = RNG.normal(size=(5, 2, 8, 8)).astype(np.float32)
     np.testing.assert_allclose(program(x), net(x).value, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 1.5, True, (1, 1), "1"])
+@pytest.mark.parametrize("setting", ["stride", "dilation", "groups", "padding"])
+def test_settings_of_convolution_are_whole_numbers(setting, wrong):
+    if (setting, wrong) == ("padding", 0):
+        wrong = -1
+    with pytest.raises(ShapeError, match=f"{setting}.*expected"):
+        ops.conv(np.ones((1, 1, 4)), np.ones((1, 1, 2)), **{setting: wrong})
+
+
+@pytest.mark.parametrize("setting", ["size", "stride", "dilation"])
+def test_settings_of_windows_are_whole_numbers(setting):
+    settings = {"size": (2,), "stride": 1, "dilation": 1} | {setting: (0,)}
+    with pytest.raises(ShapeError, match=f"windows: {setting}.*at least 1"):
+        ops.windows(np.ones(4), **settings)

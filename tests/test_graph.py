@@ -367,7 +367,7 @@ def test_tensors_look_like_arrays():
     assert x.T.numpy().tolist() == [[1.0, 3.0], [2.0, 4.0]]
     assert x.sum(axis=0).numpy().tolist() == [4.0, 6.0]
     assert x.mean().item() == float(x.mean()) == 2.5
-    assert int(tensor(3)) == 3
+    assert int(tensor(3)) == float(tensor(3)) == 3
     assert bool(tensor(True))
     assert bool(tensor(0.5))
     assert not tensor(0.0)
@@ -406,6 +406,7 @@ def test_operators_with_arrays_and_numbers_on_either_side():
 def test_the_repr_shows_the_numbers():
     assert repr(leaf(1.0, 2.0)) == "tensor([1., 2.], requires_grad=True)"
     assert repr(leaf(1.0) * 2) == "tensor([2.])"
+    assert repr(tensor([[1, 2], [3, 4]])) == "tensor([[1, 2],\n        [3, 4]])"
     assert (
         repr(trace(lambda x: x * 2, Spec(("rows", 3))).output) == "<traced mul: float32[rows, 3]>"
     )
@@ -427,6 +428,9 @@ def test_scopes_name_the_nodes():
 def test_scalars_of_numpy_keep_to_the_dtype_of_arrays():
     assert constant(np.float64(2.0)).value == 2.0
     assert type(constant(np.float64(2.0)).value) is float
+    with pytest.raises(DtypeError, match="not complex128 data"):
+        constant(np.array([1j]))
+    assert constant(2).item() == 2
     assert (tensor(np.ones(2, np.float32)) * np.float64(3.0)).dtype == np.float32
 
 

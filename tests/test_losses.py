@@ -76,6 +76,13 @@ def test_adaptive_is_continuous_in_alpha():
     )
 
 
+def test_alpha_may_differ_from_element_to_element():
+    x, alpha = np.array([0.5, 0.5, 3.0]), np.array([1.0, -2.0, 1.0])
+    each = losses.adaptive(x, 0 * x, alpha=alpha, reduction="none")
+    alone = [losses.adaptive(v, 0 * v, alpha=a) for v, a in zip(x, alpha, strict=True)]
+    np.testing.assert_allclose(each, alone, rtol=1e-12)
+
+
 def test_alpha_and_scale_can_be_learned():
     p, t = np.array([0.3, -2.0, 5.0]), np.array([0.1, 1.0, 0.0])
 
@@ -113,6 +120,19 @@ def test_quantile_is_least_at_the_quantile():
 def test_slopes_at_zero_error():
     for name in ("mae", "huber", "mse"):
         assert float(grad(lambda x, f=LOSSES[name]: f(x, np.zeros(())))(0.0)) == 0
+
+
+def test_the_slope_of_hinge_is_zero_from_a_margin_of_one():
+    g = grad(lambda s: losses.hinge(s, np.ones(3), reduction="sum"))(np.array([0.9, 1.0, 1.1]))
+    assert g.tolist() == [-1.0, 0.0, 0.0]
+    loss = losses.multiclass_hinge.having(variant="weston-watkins")
+    g = grad(lambda s: loss(s, np.array([0])))(np.array([[1.0, 0.0, 0.5]]))
+    assert g.tolist() == [[-1.0, 0.0, 1.0]]
+
+
+def test_predictions_and_targets_may_be_lists():
+    assert losses.mse([1.0, 2.0], [0.0, 0.0]) == 2.5
+    assert losses.cross_entropy([[0.0, 0.0]], [1]) == pytest.approx(np.log(2))
 
 
 def test_cross_entropy_of_two_classes_is_binary_cross_entropy():
@@ -399,6 +419,19 @@ CLASSES = np.array([0, 1, 1, 0])
             lambda: losses.mse.having(delta=1),
             ConfigError,
             "mse has no setting 'delta'; it has no settings",
+        ),
+        *(
+            (
+                lambda share=share: losses.cross_entropy(TWO, CLASSES, label_smoothing=share),
+                ConfigError,
+                "expected a number of at least 0, below 1",
+            )
+            for share in (1.0, 1.5, -0.1, "x", None)
+        ),
+        (
+            lambda: losses.mse(np.zeros((3, 2)), np.array([[0, 0], [0, 0], [0, np.nan]])),
+            DataError,
+            "nan in row 2 is not",
         ),
         (
             lambda: losses.multiclass_hinge(TWO, CLASSES, variant="x"),

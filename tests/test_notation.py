@@ -71,3 +71,14 @@ def test_python_reads_the_text_as_it_is_meant(tree):
 )
 def test_products_of_arrays_and_powers(tree, text, latex):
     assert (written(tree), written(tree, "latex")) == (text, latex)
+
+
+@pytest.mark.parametrize(
+    ("cut", "text"),
+    [((2, 3, 1), "x[2]"), ((None, None, 1), "x[:]"), ((0, 4, 2), "x[0:4:2]"),
+     ((3, None, -1), "x[3::-1]")],
+)  # fmt: skip
+def test_slices_are_written_as_in_python(cut, text):
+    notation = OPS["slice"].notation
+    assert notation.text.fill({"slices": (cut,)}, ["x"]) == text
+    assert notation.text.fill({"slices": (cut, (1, 2, 1))}, ["x"]) == text[:-1] + ",1]"

@@ -2,7 +2,7 @@
 
 import copy
 import pickle
-from dataclasses import fields
+from dataclasses import asdict, fields
 
 import numpy as np
 import pytest
@@ -304,11 +304,12 @@ def test_parameters_may_be_assigned_between_steps():
     a, b = Updater(ours, optim.Adam(lr=0.1)), [Updater([p], optim.Adam(lr=0.1)) for p in plain]
     for step in range(3):
         g = gradients(step)
+        for group in (ours, plain):
+            group[0].renew(np.full((3, 2), float(step)))
         a.step(g)
         for updater, one in zip(b, g, strict=True):
             updater.step([one])
-        for group in (ours, plain):
-            group[0].renew(np.full((3, 2), float(step)))
+    assert abs(ours[0].detach().numpy() - 2.0).max() < 0.2
     for p, q in zip(ours, plain, strict=True):
         np.testing.assert_array_equal(p.detach().numpy(), q.detach().numpy())
 
@@ -434,6 +435,25 @@ W = [tensor([1.0], requires_grad=True)]
 def test_errors(call, text):
     with pytest.raises(ConfigError, match=text):
         call()
+
+
+ADAM = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
+DEFAULTS = {  # those of PyTorch; what is not named is 0 or False
+    "sgd": {"lr": 1e-3},
+    "adagrad": {"lr": 1e-2, "eps": 1e-10},
+    "rmsprop": {"lr": 1e-2, "alpha": 0.99, "eps": 1e-8},
+    "adadelta": {"lr": 1.0, "rho": 0.9, "eps": 1e-6},
+    "adam": {"lr": 1e-3} | ADAM,
+    "adamw": {"lr": 1e-3, "weight_decay": 1e-2, "decoupled_weight_decay": True} | ADAM,
+    "nadam": {"lr": 2e-3, "momentum_decay": 4e-3} | ADAM,
+}
+
+
+def test_settings_are_those_of_pytorch_unless_told():
+    found = {name: asdict(make()) for name, make in OPTIMIZERS.items()}
+    used = {name: {k: v for k, v in all_.items() if v} for name, all_ in found.items()}
+    assert used == DEFAULTS
+    assert MovingAverage() == MovingAverage(beta=0.9, raw=0.0, t=0)
 
 
 INCLUSIVE = {"momentum": 1.0, "dampening": 1.0}

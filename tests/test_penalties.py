@@ -110,12 +110,15 @@ def test_the_gain_is_what_a_steady_gradient_does(row):
         assert p - before == pytest.approx(steady, rel=0.01)
 
 
-def test_centered_gain_divides_as_its_step_does():
-    chosen = optim.RMSprop(0.01, centered=True)
+@pytest.mark.parametrize("t", [1, 3])
+@pytest.mark.parametrize(
+    "chosen", [optim.RMSprop(0.01, centered=True), optim.Adagrad(0.01, lr_decay=0.5)], ids=repr
+)
+def test_the_gain_divides_as_the_step_does(chosen, t):
     state = chosen.init(np.zeros(3))
     g = np.array([0.3, -1.0, 2.0])
-    new, state = chosen.update(np.zeros(3), g, state, 1, 0.01)
-    assert new == pytest.approx(-0.01 * g * chosen.gain(state, 1))
+    new, state = chosen.update(np.zeros(3), g, state, t, 0.01)
+    assert new == pytest.approx(-0.01 * g * chosen.gain(state, t))
 
 
 def test_an_optimizer_of_ones_own_needs_a_gain():

@@ -127,6 +127,15 @@ def test_every_dtype_comes_back(path, dtype):
         assert array.flags.c_contiguous
 
 
+def test_a_path_may_be_a_string_and_an_array_have_eight_axes(path):
+    config = json.loads('{"a":' + deep(62) + "}")
+    write_model(str(path), "module", config, {"w": np.ones((1,) * 8)})
+    write_model(str(path), "module", config, {"w": np.ones((1,) * 8)})  # over what was there
+    model = read_model(str(path))
+    assert model.config == config
+    assert model.arrays["w"].shape == (1,) * 8
+
+
 def test_no_arrays_and_an_empty_config(path):
     write_model(path, "Tiny", {}, {})
     assert read_model(path).arrays == {}
@@ -361,10 +370,12 @@ def test_too_many_arrays_are_refused(path):
         ({"a": np.float64(1)}, {}, ConfigError, "of type float64"),
         ({1: 2}, {}, ConfigError, "config has the key 1: expected strings as keys"),
         ({"a": 2**64 + 1}, {}, ConfigError, "beyond 64 bits"),
+        ({"a": -(2**64) - 1}, {}, ConfigError, "beyond 64 bits"),
         ({"a": json.loads(deep(64))}, {}, ConfigError, "more than 64 levels"),
         ([], {}, ConfigError, "config is a list: expected a dict"),
         ({}, {"a/b": np.ones(1)}, ConfigError, "array name 'a/b' cannot be saved"),
         ({}, {"": np.ones(1)}, ConfigError, "array name '' cannot be saved"),
+        ({}, {"a" * 256: np.ones(1)}, ConfigError, "array name 'aaa"),
         ({}, {3: np.ones(1)}, ConfigError, "array name 3 cannot be saved"),
         ({}, {"a": [1.0]}, DtypeError, "a is a list: expected a numpy.ndarray"),
         ({}, {"a": np.ma.ones(2)}, DtypeError, "a is a MaskedArray"),

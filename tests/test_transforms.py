@@ -26,6 +26,8 @@ from chainrule import functional as F  # noqa: N812 (as users write it)
 from chainrule.errors import DtypeError, GraphError, ShapeError
 from chainrule.graph import OPS, Tensor, scope
 from chainrule.ops.kinds import Elementwise, General
+from chainrule.transforms.reverse import reverse
+from chainrule.transforms.run import evaluate
 
 X = np.array([0.3, -1.2, 2.0])
 
@@ -55,6 +57,11 @@ def test_gradient_of_arrays_and_numbers():
 def test_value_and_gradient_by_several_arguments():
     value, (by_w, by_b) = value_and_grad(lambda w, b, k: (w * k + b) ** 2, (0, 1))(1.0, 1.0, 3)
     assert (value, by_w, by_b) == (16.0, 24.0, 8.0)
+
+
+def test_the_first_argument_is_meant_unless_told():
+    assert value_and_grad(lambda w, x: w * x)(2.0, 3.0) == (6.0, 3.0)
+    assert grad(lambda w, x: w * x)(2.0, 3.0) == 3.0
 
 
 def test_gradient_by_a_dictionary_and_a_list():
@@ -339,6 +346,11 @@ def test_a_trace_serves_every_size():
         np.testing.assert_array_equal(graph(x), np.mean(np.exp(x), axis=0))
 
 
+def test_every_node_may_be_evaluated():
+    graph = trace(lambda x: x * x + 1.0, Spec((), float))
+    assert [float(x) for x in evaluate(graph, 3.0).values()] == [3.0, 9.0, 1.0, 10.0]
+
+
 def test_a_graph_computes_in_the_dtype_that_it_was_traced_with():
     graph = trace(lambda x: x * 2.0, Spec((2,), np.float32))
     assert graph([1, 2]).dtype == graph(TWO).dtype == np.float32
@@ -416,6 +428,11 @@ def test_a_trace_prints_as_a_list_of_nodes():
         "2 mul(0, 1): float32[rows, 3]",
         "3 sum(2): float32[rows]  axis=(1,) keepdims=False",
     ]
+    assert str(trace(lambda n: n * TWO, Spec((), float))).splitlines() == [
+        "0 input: float64[]",
+        "1 constant: float64[2]",
+        "2 mul(0, 1): float64[2]",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -464,6 +481,18 @@ def test_running_hands_back_updates_of_buffers():
     np.testing.assert_allclose(updates[layer.running_mean], fresh.running_mean.numpy(), rtol=1e-6)
     np.testing.assert_allclose(updates[layer.running_var], fresh.running_var.numpy(), rtol=1e-6)
     assert updates[layer.num_batches_tracked] == 1
+
+
+def test_a_buffer_may_be_assigned_an_array_in_a_trace():
+    buffer = tensor(X)
+
+    def f(x):
+        buffer.assign(np.zeros(3))
+        return x + buffer.latest()
+
+    output, updates = run(trace(f, Spec((3,), float)), X)
+    assert output.tolist() == X.tolist()
+    assert updates[buffer].tolist() == [0.0] * 3
 
 
 def test_a_buffer_that_is_assigned_twice_in_a_trace():
@@ -521,6 +550,7 @@ TANGENTS = {
     "a choice of constants": (lambda x: ops.where(ops.less(x, 1.5), 3.0, 4.0), [0.0, 0.0]),
     "a condition of numbers": (lambda x: ops.where(x, 3.0, 4.0), [0.0, 0.0]),
     "a part without the input": (lambda x: x + ops.exp(tensor(TWO)), [1.0, 1.0]),
+    "beside a constant": (lambda x: ops.concat([x, TWO]), [1.0, 1.0, 0.0, 0.0]),
     "repeated": (lambda x: ops.sum(x + np.ones((3, 2)), 0), [3.0, 3.0]),
 }
 
@@ -541,6 +571,11 @@ def test_a_tangent_has_the_dtype_of_its_result():
     assert (value.dtype, tangent.dtype) == (np.float64, np.float64)
 
 
+def test_infinite_slopes_are_results_without_a_warning():
+    assert jvp(ops.sqrt, (0.0,), (1.0,))[1] == np.inf
+    assert grad(ops.sqrt)(0.0) == np.inf
+
+
 def test_a_tangent_passes_by_tensors_that_it_does_not_move():
     w = tensor(TWO, requires_grad=True)
     tangent = jvp(lambda x: x * ops.exp(w), (TWO,), (np.ones(2),))[1]
@@ -555,6 +590,14 @@ def test_slopes_of_steps_in_a_trace(x):
 
     assert trace(grad(ops.floor), Spec((), float))(x) == 0
     assert trace(along, Spec((), float))(x) == np.floor(x)
+
+
+def test_a_step_may_be_asked_for_its_own_gradient():
+    def slopes(x):
+        step = ops.floor(x)
+        return reverse([step * x], [np.ones(())], [step, x])
+
+    assert trace(slopes, Spec((), float))(2.5) == [2.5, 2.0]
 
 
 def test_a_leaf_that_only_conditions_gets_no_gradient():

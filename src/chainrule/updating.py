@@ -212,11 +212,7 @@ class _Block:
 
     def step(self, gradients: list[Array], t: int, factor: float) -> None:
         values = [p.value for p in self.parameters]
-        if (
-            self.flat is None
-            or not self.views
-            or any(v is not w for v, w in zip(values, self.views, strict=True))
-        ):
+        if not self.views or any(v is not w for v, w in zip(values, self.views, strict=True)):
             self.flat = self._gather()
         flat_g = np.concatenate([np.ravel(gradients[i]) for i in self.members])
         with np.errstate(over="ignore", invalid="ignore"):

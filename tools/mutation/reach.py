@@ -87,13 +87,15 @@ class Reach:
                     for line in lines:
                         of_file.setdefault(line, set()).add(test)
 
-    def tests(self, root: Path, path: Path, first: int, last: int, group: str = "") -> list[str]:
+    def tests(
+        self, root: Path, path: Path, first: int, last: int, close: Iterable[str] = ()
+    ) -> list[str]:
         """Give the tests that reach lines of a file, those most likely to notice a change first.
 
-        A line that runs at import, such as a row of a table, is reached by those that reach the
-        statement around it and, if that is no function or class, any line of the file, and those
-        of the file of tests of the same name, which may only look at a value. Of a file that has
-        changed since, any line may be any other.
+        These are the tests of the file itself and of files of tests that are `close` to it. A
+        line that runs at import, such as a row of a table, is reached by those that reach the
+        statement around it, those that reach any line of the file, and all that are close, which
+        may only look at a value. Of a file that has changed since, any line may be any other.
         """
         name = str(path.relative_to(root))
         lines = self.lines.get(name, {})
@@ -112,15 +114,14 @@ class Reach:
         def reaching(within: Iterable[int]) -> set[str]:
             return set().union(*(lines.get(line, ()) for line in within))
 
-        stems = (path.stem, path.parent.name, group)
+        stems = (path.stem, path.parent.name, *close)
         own = (name, *(f"tests/test_{stem}.py" for stem in stems))
         add(reaching(range(first, last + 1)))
         if "" in tier:
             around = next(x for x in tree.body if _holds(x, first))
             add(reaching(range(_start(around), (around.end_lineno or 0) + 1)))
-            if not isinstance(around, ast.FunctionDef | ast.ClassDef):
-                add(reaching(lines))
-                add(test for test in self.seconds if test.partition("::")[0] in own)
+            add(test for test in self.seconds if test.partition("::")[0] in own)
+            add(reaching(lines))
         found = sorted((t for t in tier if t in self.seconds), key=self.seconds.__getitem__)
         case: Counter[str] = Counter()  # four cases of every test comes before any fifth
         order = {}
