@@ -198,6 +198,19 @@ def test_a_numba_that_is_too_old_is_refused(monkeypatch):
         runpy.run_path(compiler.__file__)
 
 
+def test_what_a_program_needs_from_outside(monkeypatch):
+    machine = pytest.importorskip("chainrule.transforms.compile.machine")
+    machine.product_address("float32")  # the engine knows the functions of the process
+    machine._provide("sched_yield")
+    with pytest.raises(RuntimeError, match="needs no_such_function, which is not there"):
+        machine._provide("no_such_function")
+    ended = []
+    monkeypatch.setattr(machine.os, "write", lambda _, text: ended.append(text))
+    monkeypatch.setattr(machine.os, "abort", lambda: ended.append("abort"))
+    machine._failed()
+    assert ended == [b"chainrule: a compiled program failed; please report this\n", "abort"]
+
+
 # What makes a program another one.
 
 X = np.random.default_rng(0).normal(size=(90, 3)).astype("f4")

@@ -736,6 +736,19 @@ def test_derived_gradient_is_the_stored_one(row):
     assert told or row.name != "cross_entropy"
 
 
+def test_derivation_within_a_model():
+    class Net(nn.Module):
+        def __init__(self):
+            self.layer = nn.Linear(2, 3, seed=0)
+
+        def forward(self, x):
+            return ops.exp(ops.log_softmax(ops.mul(self.layer(x), 2.0), axis=-1))
+
+    found = explain(Net().astype(float), "mse", X, np.eye(3), optimizer=optim.SGD(lr=0.1))
+    assert "c·(p − q)" in found.text(level=5)
+    assert found.verify().ok
+
+
 def test_loss_by_row_adds_up_to_the_loss():
     found = explain(nn.mlp([2, 3], seed=0), "cross_entropy", X, [0, 2, 1], optimizer=optim.SGD())
     lines = [line for line in found.text(level=5).splitlines() if re.match(r" +\d  ", line)]

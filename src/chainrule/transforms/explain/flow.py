@@ -25,8 +25,6 @@ MOST_LETTERS = 18
 def flow(view: View) -> Iterator[Flow | Words]:
     """Draw the flow, and say what is unusual in it."""
     runs = _runs(view)
-    if not runs:
-        return
     gives = [_result(view, run) for run in runs]
     owner = {x.birth: k for k, run in enumerate(runs) for x in run}
     sizes = [_gradient(view, x) for x in gives]

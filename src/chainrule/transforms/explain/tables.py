@@ -199,9 +199,8 @@ def _derived(view: View) -> Iterator[Block]:
             yield Words((Math(text if plain else tex),))
         letters = told.letters(g.value, node.value, *(x.value for x in node.inputs), **node.attrs)
         given = [(Math("z"), z.value), *((Math(t if plain else x), v) for t, x, v in letters)]
-        own = trace.gradient_of.get(z.birth)
-        if own is not None and own.birth in view.script.names:
-            given.append((view.name(own), own.value))
+        stored = [x for x in [trace.gradient_of.get(z.birth)] if x is not None]
+        given += [(view.name(x), x.value) for x in stored if x.birth in view.script.names]
         by_row = trace.fact(node, "rows")
         title = f"in row {view.row}" if by_row else "is"
         yield Table(
