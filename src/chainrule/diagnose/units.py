@@ -15,6 +15,7 @@ import numpy as np
 from chainrule.graph import Array, Scope, Tensor, ancestors, constant, tracing
 from chainrule.nn.layers import Activation, PReLU
 from chainrule.nn.module import Module, Parameter
+from chainrule.transforms.explain.flow import silent_units
 from chainrule.transforms.reverse import reverse
 from chainrule.tree import flatten
 
@@ -56,12 +57,10 @@ def dead_units(model: Module, *inputs: Any) -> list[LayerUnits]:
         slopes = _slopes(inside)
         if slopes is None:
             continue
-        axis = 1 if slopes.ndim == 4 else slopes.ndim - 1
-        others = tuple(a for a in range(slopes.ndim) if a != axis)
-        dead = np.flatnonzero(np.all(slopes == 0, axis=others))
+        dead, count = silent_units(slopes)
         owner: Any = known.owner
         kind = f"{type(owner).__name__}({owner.extra_repr()})"
-        found.append(LayerUnits(names[id(owner)], kind, slopes.shape[axis], dead))
+        found.append(LayerUnits(names[id(owner)], kind, count, dead))
     return found
 
 

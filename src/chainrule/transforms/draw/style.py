@@ -6,6 +6,7 @@
 (('#f6f3d0', False), ('#1d2f6f', True))
 """
 
+import math
 from collections.abc import Sequence
 
 LABEL, SMALL = 12.5, 11.0  # font sizes
@@ -82,6 +83,26 @@ def width(text: str, size: float) -> float:
     21.0
     """
     return size * sum(_WIDTHS.get(x, _OTHER if x < FULL_WIDTH else 1.05) for x in text)
+
+
+def strengths(gradients: Sequence[float | None]) -> list[float | None]:
+    """Place each gradient between the smallest and the largest, by its logarithm.
+
+    >>> strengths([1e-4, 1e-2, 1.0, 0.0, None, float("inf")])
+    [0.0, 0.5, 1.0, 0.0, None, 1.0]
+    """
+    logs = [math.log10(g) for g in gradients if g and math.isfinite(g)]
+    low, high = min(logs, default=0.0), max(logs, default=0.0)
+    span = max(high - low, 1.0)
+
+    def part(gradient: float | None) -> float | None:
+        if gradient is None:
+            return None
+        if not math.isfinite(gradient):
+            return 1.0
+        return 0.0 if gradient == 0 else (math.log10(gradient) - high) / span + 1
+
+    return [part(gradient) for gradient in gradients]
 
 
 def shade(part: float) -> tuple[str, bool]:

@@ -16,7 +16,16 @@ from chainrule.transforms.draw.formats import text
 from chainrule.transforms.draw.layout import Point
 from chainrule.transforms.draw.marks import NO_GRADIENT, number
 from chainrule.transforms.draw.nested import PAD, Box, Layout, lay_out
-from chainrule.transforms.draw.style import BOLD, LABEL, SMALL, shade, style_sheet, widest, width
+from chainrule.transforms.draw.style import (
+    BOLD,
+    LABEL,
+    SMALL,
+    shade,
+    strengths,
+    style_sheet,
+    widest,
+    width,
+)
 
 ROOT = "chainrule-graph"
 MARGIN = 18.0
@@ -48,7 +57,7 @@ def picture(diagram: Diagram, layout: Layout) -> str:
     inner = max(layout.width, legend_width, widest([(diagram.title, 15.5), (subtitle, SMALL)]))
     shift = (MARGIN + (inner - layout.width) / 2, MARGIN + HEADER)
     across, down = inner + 2 * MARGIN, shift[1] + layout.height + legend_height + MARGIN
-    strength = _strengths(diagram)
+    strength = strengths([node.gradient for node in diagram.nodes])
     parts: list[str] = [
         element("title", f"Graph of {diagram.title}"),
         element("desc", description(diagram)),
@@ -205,26 +214,6 @@ def _head(route: Sequence[Point]) -> str:
 
 
 # ---------------------------------------------------------------- gradients, legend, words
-
-
-def _strengths(diagram: Diagram) -> list[float | None]:
-    """Place the gradient of each node between the smallest and the largest, by its logarithm."""
-    logs = [
-        math.log10(node.gradient)
-        for node in diagram.nodes
-        if node.gradient and math.isfinite(node.gradient)
-    ]
-    low, high = min(logs, default=0.0), max(logs, default=0.0)
-    span = max(high - low, 1.0)
-
-    def part(gradient: float | None) -> float | None:
-        if gradient is None:
-            return None
-        if not math.isfinite(gradient):
-            return 1.0
-        return 0.0 if gradient == 0 else (math.log10(gradient) - high) / span + 1
-
-    return [part(node.gradient) for node in diagram.nodes]
 
 
 def _legend(diagram: Diagram) -> tuple[Markup, float, float]:

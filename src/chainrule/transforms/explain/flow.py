@@ -27,7 +27,7 @@ def flow(view: View) -> Iterator[Flow | Words]:
     runs = _runs(view)
     gives = [_result(view, run) for run in runs]
     owner = {x.birth: k for k, run in enumerate(runs) for x in run}
-    sizes = [_gradient(view, x) for x in gives]
+    sizes = [gradient_rms(view, x) for x in gives]
     stages = []
     for k, (run, x) in enumerate(zip(runs, gives, strict=True)):
         value = np.asarray(x.value, float)
@@ -90,7 +90,7 @@ def _result(view: View, run: list[Tensor]) -> Tensor:
     return next((x for x in reversed(run) if x.birth in read), run[-1])
 
 
-def _gradient(view: View, x: Tensor) -> float | None:
+def gradient_rms(view: View, x: Tensor) -> float | None:
     """Give the root mean square of the gradient by a node."""
     if x is view.trace.loss:
         return 1.0
@@ -126,10 +126,19 @@ def _notes(
 
 def _silent(value: Array) -> Iterator[str]:
     """Say which units are 0 in every row, and at every place of an image."""
-    axis = 1 if value.ndim == 4 else value.ndim - 1
-    others = tuple(a for a in range(value.ndim) if a != axis)
-    units = np.flatnonzero(np.all(value == 0, axis=others))
+    units, count = silent_units(value)
     if len(units):
         listed = ", ".join(map(str, units[:MOST_UNITS])) + ", …" * (len(units) > MOST_UNITS)
-        yield (f"{len(units):,} of {value.shape[axis]:,} units ({listed}) "
+        yield (f"{len(units):,} of {count:,} units ({listed}) "
                f"{'is' if len(units) == 1 else 'are'} 0 in every row")  # fmt: skip
+
+
+def silent_units(x: Array) -> tuple[Array, int]:
+    """Give the units that are 0 in every row, and at every place of an image; and of how many.
+
+    >>> silent_units(np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]))
+    (array([0, 2]), 3)
+    """
+    axis = 1 if x.ndim == 4 else x.ndim - 1
+    others = tuple(a for a in range(x.ndim) if a != axis)
+    return np.flatnonzero(np.all(x == 0, axis=others)), x.shape[axis]

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from chainrule.markup import Markup, element, join
-from chainrule.transforms.draw.style import LABEL, SMALL, shade, widest
+from chainrule.transforms.draw.style import LABEL, SMALL, shade, strengths, widest
 from chainrule.transforms.explain.blocks import Flow, Stage
 from chainrule.transforms.explain.writing import number
 
@@ -35,15 +35,16 @@ def picture(flow: Flow, digits: int) -> Markup:
     jumps = [(j, k) for k, x in enumerate(stages) for j in x.after if j < k - 1]
     top = MARGIN + ARC * max((k - j for j, k in jumps), default=0)
     tall = ROW * max(map(len, lines)) + PAD
-    strength = _strengths(stages)
+    strength = strengths([x.gradient for x in stages])
     middles = [x + w / 2 for x, w in zip(left, widths, strict=True)]
     parts: list[str] = [element("title", "Flow through the network"),
                         element("desc", _words(stages, digits))]  # fmt: skip
     for k, stage in enumerate(stages):
         at = (left[k], top, widths[k], tall)
         parts += _box(stage, lines[k], at)
-        if stage.gradient is not None:
-            parts += _gradient(number(stage.gradient, digits), strength[k], at)
+        part = strength[k]
+        if stage.gradient is not None and part is not None:
+            parts += _gradient(number(stage.gradient, digits), part, at)
         if k - 1 in stage.after:
             parts += _arrow(left[k] - GAP, left[k], top + tall / 2)
             if stage.gradient is not None and stages[k - 1].gradient is not None:
@@ -111,19 +112,6 @@ def _arc(start: float, stop: float, top: float, high: float) -> Markup:
     d = f"M{start:.1f} {top:.1f}C{start:.1f} {y:.1f} {stop:.1f} {y:.1f} {stop:.1f} {top - 7:.1f}"
     head = f"M{stop:.1f} {top:.1f}L{stop - 3.2:.1f} {top - 7:.1f}H{stop + 3.2:.1f}Z"
     return join(element("path", class_="line", d=d), element("path", d=head, opacity=0.6))
-
-
-def _strengths(stages: Sequence[Stage]) -> list[float]:
-    """Place each gradient between the smallest and the largest, by its logarithm."""
-    logs = [math.log10(g) for x in stages if (g := x.gradient) and math.isfinite(g)]
-    low, high = min(logs, default=0.0), max(logs, default=0.0)
-    span = max(high - low, 1.0)
-    return [
-        1 + (math.log10(x.gradient) - high) / span
-        if x.gradient and math.isfinite(x.gradient)
-        else 0.0
-        for x in stages
-    ]
 
 
 def _words(stages: Sequence[Stage], digits: int) -> str:

@@ -14,7 +14,7 @@ from chainrule.transforms.explain.blocks import (
     Table,
     Words,
 )
-from chainrule.transforms.explain.flow import flow
+from chainrule.transforms.explain.flow import flow, gradient_rms
 from chainrule.transforms.explain.reading import Weight
 from chainrule.transforms.explain.rules import rule_of
 from chainrule.transforms.explain.view import MOST_ROWS, View
@@ -47,7 +47,7 @@ def _layer_rows(view: View) -> list[tuple[Part, ...]]:
     trace = view.trace
     for i, layer in enumerate(trace.settings["layers"]):
         *_, out = (x for x in trace.nodes if trace.fact(x, "layer") == i)
-        g = trace.gradient_of.get(out.birth)
+        g = gradient_rms(view, out)
         value = np.asarray(out.value, float)
         rows.append(
             (
@@ -58,7 +58,7 @@ def _layer_rows(view: View) -> list[tuple[Part, ...]]:
                 view.number(np.mean(value)),
                 view.number(np.std(value)),
                 f"{np.mean(value == 0):.0%}",
-                "" if g is None else view.number(np.sqrt(np.mean(np.square(g.value)))),
+                "" if g is None else view.number(g),
             )
         )
     return rows
