@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import chainrule as cr
-from chainrule import Spec, nn, no_grad, ops, trace
+from chainrule import Spec, grad, nn, no_grad, ops, trace
 from chainrule.errors import GraphError, ShapeError
 from chainrule.graph import OPS, constant, placeholder, tracing, value_of
 from chainrule.ops.kinds import Elementwise
@@ -343,6 +343,94 @@ def test_memory_is_used_again():
     chain = cr.compile(lambda x: ops.sort(ops.sort(ops.sort(ops.sort(x)))), Spec((100,), float))
     bound = chain.program.bind({}, plain=True)
     assert bound.arena_bytes <= 4 * 832
+
+
+def convolved(rows=9):
+    """Give the program of a step of convolution, and what it computes."""
+
+    def step(x, w):
+        return grad(lambda w: ops.sum(ops.square(ops.tanh(ops.conv(x, w, padding=1)))))(w)
+
+    graph = trace(step, Spec((rows, 2, 8), float), Spec((3, 2, 3), float))
+    return Program(graph.inputs, [graph.output]), graph.inputs, step
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_lives_for_a_turn_has_memory_for_one_of_each_thread(threads):
+    program, (x, w), step = convolved()
+    brief = [node for node in program.text.memory if node.order in program.text.brief]
+    assert [node.op.name for node in brief] == ["place", "windows", "matmul", "windows"]
+    bound = program.bind({}, threads=threads, plain=True)
+    assert [bound.arrays[node.order].shape for node in brief] == [
+        (threads, 2, 10), (threads, 2, 3, 8), (threads, 1, 3, 8), (threads, 2, 3, 8)
+    ]  # fmt: skip
+    values = np.sin(np.arange(9.0 * 16)).reshape(9, 2, 8), np.cos(np.arange(18.0)).reshape(3, 2, 3)
+    for leaf, value in zip((x, w), values, strict=True):
+        bound.set(program.leaves[leaf.birth], value)
+    bound.run()
+    same(bound.result(0), step(*values), 1e-12)
+
+
+def test_windows_are_cut_out_again_where_they_are_read_later():
+    program, _, _ = convolved()
+    names = [call.node.op.name for call in program.text.calls]
+    assert names.count("windows") == 2
+    assert names.index("windows") < names.index("matmul") < names[2:].index("windows") + 2
+
+    def twice(x, v, w):  # both products are there for the same windows, at once
+        return ops.conv(x, v) + ops.conv(x, w)
+
+    specs = Spec((9, 2, 8), float), Spec((3, 2, 3), float), Spec((3, 2, 3), float)
+    graph = trace(twice, *specs)
+    program = Program(graph.inputs, [graph.output])
+    assert [call.node.op.name for call in program.text.calls].count("windows") == 1
+
+
+def halves(x, first, second):
+    """Give the sum of two parts, each placed among zeros."""
+    left, right = (ops.place(ops.tanh(x), slices=((None, None, 1), cut), shape=(4, 6))
+                   for cut in (first, second))  # fmt: skip
+    return left + right
+
+
+@pytest.mark.parametrize(
+    ("cuts", "covers"),
+    [
+        (((0, 3, 1), (3, 6, 1)), True),
+        (((3, 6, 1), (0, 3, 1)), True),
+        (((None, 3, 1), (3, None, 1)), True),
+        (((0, 3, 1), (0, 3, 1)), False),
+        (((0, 3, 1), (2, 5, 1)), False),
+        (((1, 4, 1), (3, 6, 1)), False),
+        (((0, 6, 2), (1, 6, 2)), False),
+    ],
+)
+def test_parts_that_cover_a_result_are_written_and_not_added(cuts, covers):
+    x = np.arange(12.0).reshape(4, 3) / 7
+    f = cr.compile(lambda x: halves(x, *cuts), Spec((4, 3), float), plain=True)
+    same(f(x), halves(x, *cuts), 1e-15)
+    assert ("plus(" not in f.source) == covers
+    assert f.source.count("def loop_") == (1 if covers else 2)
+
+
+def test_parts_of_one_shape_share_a_loop_unless_one_waits_for_the_other():
+    def f(x, chained):
+        gate = ops.sigmoid(x)
+        return ops.concat([gate, ops.tanh(gate if chained else x)], axis=1)
+
+    for chained, loops in ((False, 1), (True, 2)):
+        program = cr.compile(lambda x, c=chained: f(x, c), Spec((4, 3), float), plain=True)
+        assert program.source.count("def loop_") == loops
+        x = np.arange(12.0).reshape(4, 3) / 7
+        same(program(x), f(x, chained), 1e-15)
+
+
+def test_zeros_that_are_moved_about_are_not_added():
+    for number, adds in ((0.0, False), (1.0, True)):
+        graph = trace(
+            lambda x, n=number: x + ops.broadcast_to(np.full((), n), x.shape), Spec(("n", 3), float)
+        )
+        assert ("add" in map(str, simplify([graph.output])[0])) == adds
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 4), st.integers(1, 500)), max_size=12))

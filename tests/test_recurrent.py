@@ -65,18 +65,51 @@ def test_a_step_that_needs_no_carry():
     np.testing.assert_array_equal(constant, np.broadcast_to(w, x.shape))
 
 
-@pytest.mark.parametrize(
-    ("kind", "shapes"),
-    [("RNN", [(4,)]), ("GRU", [(20,), (4,)]), ("LSTM", [(24,), (4,)])],
-)
-def test_the_way_back_reads_results_and_states_and_no_slopes(kind, shapes):
-    layer = getattr(nn, kind)(3, 4, seed=0)
-    f = grad(lambda x: ops.sum(layer(x)[0]))
-    graph = trace(f, np.zeros((5, 2, 3), np.float32))
+def way_back(layer, loss):
+    """Give the scan that goes back through the steps of a layer."""
+    graph = trace(grad(lambda x: loss(layer(x))), Spec((5, 2, 3), np.float32))
     (back,) = [x for x in graph.nodes if x.op and x.op.name == "scan" and x.attrs["reverse"]]
-    _, cotangent, *kept = back.inputs[: back.attrs["body"].count + 1]
-    assert [x.shape[2:] for x in kept] == shapes
-    assert cotangent.shape[2:] == shapes[0]
+    return back
+
+
+@pytest.mark.parametrize(
+    ("kind", "kept", "arrives", "carry"),
+    [("RNN", [(4,)], 4, 8), ("GRU", [(20,), (4,)], 4, 16), ("LSTM", [(24,), (4,)], 8, 24)],
+)
+def test_the_way_back_reads_results_and_states_and_no_slopes(kind, kept, arrives, carry):
+    layer = getattr(nn, kind)(3, 4, seed=0)
+    for loss in (
+        lambda y: ops.sum(ops.square(y[0])),
+        lambda y: ops.sum(ops.square(ops.stack([y[0][2], y[0][-1]]))),
+    ):
+        back = way_back(layer, loss)
+        _, cotangent, *others = back.inputs[: back.attrs["body"].count + 1]
+        assert [x.shape[2:] for x in others] == kept
+        assert cotangent.shape[2:] == (arrives,)  # what is kept for the way back is not led back
+        assert back.shape[2:] == (carry,)
+
+
+def test_what_is_kept_may_be_used_as_well():
+    layer = nn.LSTM(3, 4, seed=0)
+    weights = [getattr(layer, f"{name}_l0").value for name in
+               ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]  # fmt: skip
+    start, x = RNG.normal(size=(2, 24)), RNG.normal(size=(3, 2, 3))
+
+    def f(start, x, *weights):
+        return scan(layer._step, start, [x], weights)
+
+    assert check_op(f, start, x, *weights) < 1e-6  # with cotangents of all columns
+    for columns in (slice(0, 4), slice(4, 8), slice(2, 10), slice(20, 24)):
+        assert check_op(lambda *args, c=columns: f(*args)[:, :, c], start, x, *weights) < 1e-6
+
+
+def test_a_carry_of_which_a_step_reads_a_part_in_the_middle():
+    def step(carry, x):
+        a, b = carry[:, 1:3], carry[:, 2:4]
+        return ops.tanh(a + x), ops.sin(b), ops.mul(a, x)
+
+    start, x = RNG.normal(size=(2, 6)), RNG.normal(size=(3, 2, 2))
+    assert check_op(lambda s, x: scan(step, s, [x]), start, x, second=True) < 1e-6
 
 
 def test_a_long_sequence_has_a_graph_of_constant_size():

@@ -20,7 +20,7 @@ from chainrule.dims import Dim, Shape, product, resolve
 from chainrule.errors import GraphError, ShapeError
 from chainrule.graph import Array, Attrs, Op, Tensor, Value, ancestors, dtype_of, shape_of
 from chainrule.ops.loops import Along, Steps
-from chainrule.ops.moving import shift
+from chainrule.ops.moving import place, shift, slice_op
 from chainrule.ops.opset import in_onnx
 from chainrule.ops.source import Call, in_numpy
 from chainrule.transforms.forward import forward
@@ -148,15 +148,23 @@ class Body:
     def back(self) -> "tuple[Graph, list[int], list[Tensor]]":
         """Cotangents of the inputs, by the inputs and that of the result: a graph, and of which.
 
-        The last are the nodes of the result and its parts, which are known when it is asked for.
+        Of the carry there are the columns that a step reads. The last are the nodes of the result
+        and its parts, which are known when it is asked for.
         """
         inside = len(self.graph.inputs)
         found: list[int] = []
         results: list[Tensor] = []
+        carry, *others = self.graph.inputs
+        cuts = _cuts(self.graph, carry)
+        specs = [Spec(x.shape, x.dtype) for x in (*self.graph.inputs, self.graph.output)]
+        if cuts:
+            specs[0] = Spec((ROWS, max(_span(x)[1] for x in cuts)), carry.dtype)
 
         def cotangents(*values: Tensor) -> list[Value]:
             given, g = list(values[:inside]), values[inside]
-            known = dict(zip([x.birth for x in self.graph.inputs], given, strict=True))
+            cut = {x.birth: _columns(given[0], *_span(x)) for x in cuts}
+            known = cut or {carry.birth: given[0]}
+            known |= dict(zip([x.birth for x in others], given[1:], strict=True))
             y, *parts = _computed([self.graph.output, *self.parts], known, ROWS)
             results.extend([y, *parts])
             floats = [i for i, x in enumerate(given) if x.dtype.kind == "f"]
@@ -164,7 +172,7 @@ class Body:
             found.extend(i for i, c in zip(floats, each, strict=True) if c is not None)
             return [c for c in each if c is not None]
 
-        return self._traced(cotangents, self.graph.output), found, results
+        return trace(cotangents, *specs), found, results
 
     def results(self, out: Value) -> dict[int, Value]:
         """Give the nodes of `back` that all results of a scan tell."""
@@ -188,8 +196,10 @@ class Body:
         reads = [i for x in graph.nodes if x.birth in own for i in x.inputs]
         kept = _kept([x for x in reads if x.birth not in follows], results)
         moves = _followers(graph, [*graph.inputs[: self.count + 1], *results])
+        arriving = graph.inputs[-1]
         return WayBack(
-            (graph.inputs[-1].birth, results[0].birth),
+            [] if arriving.birth in sent else _cuts(graph, arriving),
+            (arriving.birth, results[0].birth),
             carry,
             list(sent.values()),
             [x for x in kept if x.birth in moves],
@@ -213,9 +223,11 @@ class WayBack(NamedTuple):
     """What a step gives on the way back: the cotangent of its carry, and nodes that are `sent` on.
 
     `kept` are what it is computed from, one for each step, `fixed` what is the same for all;
-    `births` are those of the cotangent that arrives, and of the result.
+    `births` are those of the cotangent that arrives, and of the result. If nothing else reads what
+    arrives, `cuts` are the parts of it that are read.
     """
 
+    cuts: list[Tensor]
     births: tuple[int, int]
     carry: Tensor
     sent: list[Tensor]
@@ -356,8 +368,10 @@ class Scan(Op):
     ) -> list[Value]:
         """Send cotangents back step by step; those of all other inputs follow from them."""
         body, length, reverse = attrs["body"], attrs["length"], attrs["reverse"]
-        before, rows = shift(out, inputs[0], reverse=reverse), shape_of(inputs[0])[0]
         graph, found, _ = body.back
+        carried, rows = shape_of(graph.inputs[0])[1:], shape_of(inputs[0])[0]
+        start, carries = _first_columns(inputs[0], carried), _first_columns(out, carried)
+        before = shift(carries, start, reverse=reverse)
         names = [x.birth for x in graph.inputs]
         results = body.results(out)
         known = dict(zip(names, [before, *inputs[1:]], strict=False)) | results
@@ -383,13 +397,17 @@ class Scan(Op):
     ) -> tuple[Value, dict[int, Value]]:
         """Give the cotangent of the first carry, and what every step has sent on its way back."""
         (arriving, whole), births = way.births, [x.birth for x in (*way.kept, *way.fixed)]
-        length, rows, *shape = shape_of(g)
-        shapes = [tuple(shape), *(x.shape[1:] for x in way.sent)]
+        (length, rows), width = shape_of(g)[:2], shape_of(g)[-1]
+        shapes = [x.shape[1:] for x in (way.carry, *way.sent)]
         widths = [product(x) for x in shapes]
+        g = _without_zeros(g, shapes[0])
 
         def back(later: Value, own: Value, *values: Value) -> tuple[Value, ...]:
-            after = ops.reshape(later[:, : widths[0]], shape_of(own))
-            known = dict(zip(births, values, strict=True)) | {arriving: ops.add(own, after)}
+            both = [own, ops.reshape(later[:, : widths[0]], (ROWS, *shapes[0]))]
+            known = dict(zip(births, values, strict=True))
+            known |= {x.birth: _sum_of_columns(both, *_span(x)) for x in way.cuts}
+            if not way.cuts:
+                known[arriving] = _sum_of_columns(both, 0, width) if shapes[0] else ops.add(*both)
             if whole in known:
                 known |= body.results(known[whole])
             given = _computed([way.carry, *way.sent], known, ROWS)
@@ -406,7 +424,8 @@ class Scan(Op):
             for i, j, x in zip(ends, ends[1:], shapes, strict=False)
         ]
         first = pieces[0][-1 if reverse else 0] if length else nothing[:, : widths[0]]
-        return ops.reshape(first, (rows, *shape)), {
+        first = ops.reshape(first, (rows, *shapes[0]))
+        return _sum_of_columns([first], 0, width) if shapes[0] else first, {
             x.birth: y for x, y in zip(way.sent, pieces[1:], strict=True)
         }
 
@@ -428,6 +447,89 @@ class Scan(Op):
         moved = [shift(out, inputs[0], reverse=reverse), *xs, *[tangents[i] for i in along]]
         fixed = [*consts, *[tangents[i] for i in moving if i > body.count]]
         return scan(tangent, start, moved, fixed, reverse=reverse)
+
+
+# Columns: the last axis of a carry, of which a step may read only the first.
+
+
+def _cuts(graph: Graph, x: Tensor) -> list[Tensor]:
+    """Give the nodes that cut columns out of x, if nothing else reads it."""
+    found = [node for node in graph.nodes if any(i is x for i in node.inputs)]
+    if any(y is x for y in flatten(graph.output)):
+        return []
+    for node in found:
+        *others, (start, stop, step) = node.attrs.get("slices", [(None, None, 1)])
+        whole = all(s == (None, None, 1) for s in others)
+        if node.op is not slice_op or not others or not whole or step != 1 or None in (start, stop):
+            return []
+    return found
+
+
+def _span(cut: Tensor) -> tuple[int, int]:
+    """Give from where to where a node cuts columns."""
+    start, stop, _ = cut.attrs["slices"][-1]
+    return start, stop
+
+
+def _columns(x: Value, start: int, stop: int) -> Value:
+    """Give some columns."""
+    shape = shape_of(x)
+    if (start, stop) == (0, shape[-1]):
+        return x
+    everything = [(None, None, 1)] * (len(shape) - 1)
+    return slice_op(x, slices=(*everything, (start, stop, 1)))
+
+
+def _first_columns(x: Value, carried: Shape) -> Value:
+    """Give the columns that a step reads of carries."""
+    return _columns(x, 0, carried[-1]) if carried else x
+
+
+def _sum_of_columns(given: Sequence[Value], start: int, stop: int) -> Value:
+    """Add columns from start to stop; those that one does not have are 0 there."""
+    terms = []
+    for x in given:
+        *rows, width = shape_of(x)
+        end = min(stop, width)
+        if start < end:
+            part = _columns(x, start, end)
+            if end < stop:
+                cut = (*[(None, None, 1)] * len(rows), (0, end - start, 1))
+                part = place(part, slices=cut, shape=(*rows, stop - start))
+            terms.append(part)
+    if not terms:
+        shape = (*shape_of(given[0])[:-1], stop - start)
+        return ops.broadcast_to(np.zeros((), dtype_of(given[0])), shape)
+    return terms[0] if len(terms) == 1 else ops.add(*terms)
+
+
+def _without_zeros(g: Value, carried: Shape) -> Value:
+    """Leave out the columns after the first ones of a cotangent, if all of them are 0."""
+    first = _zeros_after(g, carried[-1]) if carried else None
+    return g if first is None else first
+
+
+def _zeros_after(g: Value, width: int) -> Value:
+    """Give the first columns of a sum of parts that were placed in zeros, if the others are 0.
+
+    So arrives the cotangent of the carries of which only the state was used.
+    """
+    op, shape = getattr(g, "op", None), (*shape_of(g)[:-1], width)
+    if shape_of(g)[-1] <= width:
+        return g
+    if op is None:
+        return None
+    cut = g.attrs["slices"][-1] if op is place else None
+    if cut is not None and cut[0] is not None and cut[2] == 1 and cut[1] <= width:
+        return place(g.inputs[0], slices=g.attrs["slices"], shape=shape)
+    keeps = cut == (None, None, 1) or op.name == "add" or (
+        op.name == "reshape" and shape_of(g.inputs[0])[-1:] == shape_of(g)[-1:]
+    )  # fmt: skip
+    parts = [_zeros_after(x, width) for x in g.inputs] if keeps else [None]
+    if any(x is None or shape_of(x)[-1:] != (width,) for x in parts):
+        return None
+    changed = {"shape": shape} if "shape" in g.attrs else {}
+    return op(*parts, **g.attrs | changed)
 
 
 def _flat(x: Value) -> Value:

@@ -107,6 +107,8 @@ class Scatter:
     covers: bool = False
     parts: Callable[[int], Sequence[int]] = lambda count: [0]
     """Which inputs are written, of so many."""
+    span: Callable[..., tuple[int, Any, Any] | None] = lambda **attrs: None
+    """The axis along which the elements fill a range, and the range, if they fill one."""
 
 
 @dataclass(frozen=True)

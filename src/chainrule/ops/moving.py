@@ -57,6 +57,15 @@ def _run_place(x: Any, slices: Slices, shape: Shape) -> Array:
     return result
 
 
+def _span(slices: Slices, shape: Shape) -> tuple[int, Any, Any] | None:
+    """Give the one axis that is cut, and from where to where."""
+    cut = [axis for axis, s in enumerate(slices) if s != (None, None, 1)]
+    if len(cut) != 1 or slices[cut[0]][2] != 1:
+        return None
+    start, stop, _ = slices[cut[0]]
+    return cut[0], 0 if start is None else start, shape[cut[0]] if stop is None else stop
+
+
 slice_op = Multilinear(
     "slice",
     lambda x, slices: x[_key(slices)],
@@ -68,7 +77,7 @@ place = Multilinear(
     _run_place,
     lambda x, slices, shape: (shape, x.dtype),
     [lambda g, x, slices, shape: slice_op(g, slices=slices)],
-).looped(Scatter(lambda p, k, index: _sliced(p, index)))
+).looped(Scatter(lambda p, k, index: _sliced(p, index), span=_span))
 
 
 def _picked(p: Place, index: Index, n: Any) -> Index:

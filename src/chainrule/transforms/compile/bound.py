@@ -91,11 +91,16 @@ class Bound:
     def _shape(self, node: Node) -> tuple[int, ...]:
         return tuple(self.number(n) for n in node.shape)
 
+    def _room(self, node: Node) -> tuple[int, ...]:
+        """Give the shape of the memory of a node: what is brief needs one turn for each thread."""
+        shape = self._shape(node)
+        return (self.threads, *shape[1:]) if node.order in self.text.brief else shape
+
     def _allocate(self) -> None:
         """Lay out the arena: each piece lives from its first use to its last."""
         spans = lifetimes(self.text)
         pieces = {
-            node.order: (node, spans[node.order], bytes_of(self._shape(node), node.dtype))
+            node.order: (node, spans[node.order], bytes_of(self._room(node), node.dtype))
             for node in self.text.memory
             if node.op is not None and node.order in spans and not self._is_own(node)
         }
@@ -103,7 +108,7 @@ class Bound:
         self.arena = empty(self.arena_bytes, np.uint8)
         self.arena[:] = 0  # now, so that the first step need not wait for pages of memory
         for order, (node, _, _) in pieces.items():
-            shape = self._shape(node)
+            shape = self._room(node)
             start, size = offsets[order], int(np.prod(shape)) * node.dtype.itemsize
             self.arrays[order] = self.arena[start : start + size].view(node.dtype).reshape(shape)
         scratch = max((self._scratch(c) for c in self.text.calls), default=0)
@@ -251,9 +256,12 @@ class Bound:
 
     def _fits(self, shape: Sequence[int], node: Node) -> bool:
         """Whether an array has the sizes that have no name."""
-        return len(shape) == len(node.shape) and all(
-            isinstance(n, Dim) or m == self.number(n)
-            for m, n in zip(shape, node.shape, strict=True)
+        return node.order in self.text.brief or (
+            len(shape) == len(node.shape)
+            and all(
+                isinstance(n, Dim) or m == self.number(n)
+                for m, n in zip(shape, node.shape, strict=True)
+            )
         )
 
     def result(self, i: int) -> Array:

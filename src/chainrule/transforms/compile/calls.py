@@ -116,6 +116,26 @@ def runs(calls: Sequence[Call], check_at: int) -> list[list[Call]]:
     return found
 
 
+def brief(found: Sequence[Sequence[Call]], kept: set[int]) -> set[int]:
+    """Give what is written and read within single turns: it needs memory for one turn, not for all.
+
+    That memory is still in the cache when it is read, and the next turn writes over it there.
+    """
+    users: dict[int, list[int]] = {}
+    for i, run in enumerate(found):
+        for call in run:
+            for order in call.reads | call.writes:
+                users.setdefault(order, []).append(i)
+    return {
+        order
+        for i, run in enumerate(found)
+        if len(run) > 1
+        for order in set().union(*(call.writes for call in run)) - kept
+        if set(users[order]) == {i}
+        and all(order in call.local for call in run if order in call.reads | call.writes)
+    }
+
+
 def _in_turns(call: Call) -> bool:
     """Whether each turn of what threads share computes a matrix or more."""
     if call.share is None or (call.kernel is None and not isinstance(call.node.loop, Product)):

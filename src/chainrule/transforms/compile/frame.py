@@ -104,7 +104,7 @@ class Frame:
         self.loops: dict[str, Any] = {}
         self.memo: dict[tuple[int, tuple[str, ...]], str] = {}
         self.local: dict[int, tuple[tuple[str, ...], str]] = {}
-        self.pointers: dict[int, tuple[str, Node]] = {}
+        self.pointers: dict[tuple[int, int], tuple[str, Node]] = {}
         self.sizes: dict[Any, tuple[str, Any]] = {}
         self.numbers: dict[str, tuple[str, Any]] = {}
         self.loads: list[tuple[Node, tuple[str, ...]]] = []
@@ -119,12 +119,16 @@ class Frame:
         self.levels[name] = level
         self.loops[name] = span
 
-    def pointer(self, node: Node) -> str:
-        """Name of the memory of a node, which another may share."""
+    def pointer(self, node: Node, part: int = 0) -> str:
+        """Name of the memory of a node, which another may share.
+
+        Each `part` has a name of its own: the compiler is told that names do not overlap.
+        """
         node = self.shares.get(node.order, node)
-        if node.order not in self.pointers:
-            self.pointers[node.order] = (f"x{len(self.pointers)}", node)
-        return self.pointers[node.order][0]
+        key = (node.order, part)
+        if key not in self.pointers:
+            self.pointers[key] = (f"x{len(self.pointers)}", node)
+        return self.pointers[key][0]
 
     def size(self, n: Any) -> str:
         """Name of a whole number, which becomes an argument."""

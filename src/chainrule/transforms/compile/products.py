@@ -189,8 +189,8 @@ def _write_panel(module: Any, name: str, scalar: Any) -> Any:
     for vectors in range(1, WIDE + 1):
         last = builder.sub(columns, _I64((vectors - 1) * e.width))
         some = builder.icmp_signed(">", last, _I64(0))
-        fits = builder.icmp_signed("<=", last, _I64(e.width))
-        with builder.if_then(builder.and_(some, fits)):
+        whole = builder.icmp_signed("<=", last, _I64(e.width))
+        with builder.if_then(builder.and_(some, whole)):
             for rows in SIZES if vectors <= 2 else range(THIN, 0, -1):
                 check, body, after = (
                     builder.append_basic_block(x) for x in ("check", "body", "after")
@@ -198,7 +198,11 @@ def _write_panel(module: Any, name: str, scalar: Any) -> Any:
                 builder.branch(check)
                 builder.position_at_end(check)
                 count = builder.load(left, typ=_I64)
-                builder.cbranch(builder.icmp_signed(">=", count, _I64(rows)), body, after)
+                fits = builder.icmp_signed(">=", count, _I64(rows))
+                if rows == SIZES[0]:  # two of the next size, rather than one and a small rest
+                    two = builder.icmp_signed("!=", count, _I64(2 * SIZES[1]))
+                    fits = builder.and_(fits, two)
+                builder.cbranch(fits, body, after)
                 builder.position_at_end(body)
                 x, y = builder.load(a_now, typ=_POINTER), builder.load(c_now, typ=_POINTER)
                 tile = _tile(module, scalar, rows, vectors)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from chainrule.transforms.compile.emit import INDENT, Kernel, finished
 from chainrule.transforms.compile.frame import INNER, OUTER, TOP, Frame, assignment, literal
 from chainrule.transforms.compile.schedule import Root, is_one
-from chainrule.transforms.compile.simplify import Node, Scatters, same_shape
+from chainrule.transforms.compile.simplify import Node, Scatters, nest_of, same_shape
 from chainrule.transforms.compile.structure import product_of
 
 
@@ -15,17 +15,20 @@ def scatter_kernel(node: Node, memory: set[int], shares: dict[int, Node]) -> Ker
     Threads share the first axis where elements keep their place along it.
     """
     several = isinstance(node.loop, Scatters)
-    parts = node.loop.nodes if several else (node,)
     frame = Frame(memory)
     frame.shares = shares
     out = frame.pointer(node)
     nests = [_spread_over(node, frame, out)] if several and node.loop.start else []
-    covered = bool(nests) or (not several and node.loop.covers)
-    nests += [
-        _scattered(x, k, frame, out, add=x.loop.add or several)
-        for x in parts
-        for k in x.loop.parts(len(x.inputs))
-    ]
+    covered = bool(nests) or node.loop.covers
+    given = node.loop.nodes if several else (node,)
+    parts = [(x, k) for x in given for k in x.loop.parts(len(x.inputs))]
+    if node.loop.covers:
+        by_nest: dict[int, list[_Part]] = {}
+        for i, part in enumerate(parts):
+            by_nest.setdefault(nest_of(node, i), []).append(part)
+        nests += [_scattered(each, frame, node) for each in by_nest.values()]
+    else:
+        nests += [_scattered([(x, k)], frame, node, add=x.loop.add or several) for x, k in parts]
     share = node.shape[0] if node.shape and all(nest.keeps_first for nest in nests) else None
     lines = list(frame.lines[TOP])
     inside = 0 if share is None else 1  # the nests go on inside of the loop that they share
@@ -45,19 +48,23 @@ def scatter_kernel(node: Node, memory: set[int], shares: dict[int, Node]) -> Ker
                 lines += [INDENT * depth + line for line in nest.before]
             lines.append(INDENT * depth + f"for {name} in range({frame.size(n)}):")
         lines += [INDENT * len(nest.loops) + line for line in nest.body]
-    roots = [Root(node, [], [], nest.target, [], []) for nest in nests]
+    roots = [Root(node, [], [], target, [], []) for nest in nests for target in nest.targets]
     work = [(list(node.shape), 1), *[([n for _, n in x.loops], len(x.body)) for x in nests]]
     return finished(frame, lines, share, roots, memory, work, "i0")
 
 
+_Part = tuple[Node, int]
+"""A scatter, and the number of an input of which it puts elements into places."""
+
+
 class _Nest(NamedTuple):
-    """Loops over the elements of an input of a scatter: where an element goes, and the lines.
+    """Loops over the elements of inputs of a scatter: where elements go, and the lines.
 
     Those of `before` stand outside of the innermost loop.
     """
 
     loops: list[tuple[str, Any]]
-    target: list[str]
+    targets: list[list[str]]
     before: list[str]
     body: list[str]
     keeps_first: bool
@@ -67,16 +74,23 @@ def _spread_over(node: Node, frame: Frame, out: str) -> _Nest:
     """Write input 0 of a sum as it is; the scattered elements come on top."""
     index, loops = _loops(node, frame)
     value = frame.read(node.inputs[0], index, node.dtype)
-    return _nest(node, loops, index, frame, out, value, keeps=True)
+    place = f"{out}[{frame.address(node.shape, index)}]"
+    return _nest(loops, [index], frame, [assignment(place, value, node.dtype)], keeps=True)
 
 
-def _scattered(node: Node, part: int, frame: Frame, out: str, add: bool) -> _Nest:
-    loop, x = node.loop, node.inputs[part]
-    index, loops = _loops(x, frame)
-    value = frame.read(x, index, node.dtype)
-    target = loop.target(frame.here(node, index), part, index)
-    keeps = same_shape(x.shape[:1], node.shape[:1])
-    return _nest(node, loops, target, frame, out, value, keeps=keeps, add=add)
+def _scattered(parts: list[_Part], frame: Frame, whole: Node, add: bool = False) -> _Nest:
+    """Write loops over inputs of one shape, whose elements go to different places."""
+    targets, stores = [], []
+    for number, (node, part) in enumerate(parts):
+        x = node.inputs[part]
+        index, loops = _loops(x, frame)
+        value = frame.read(x, index, node.dtype)
+        targets.append(node.loop.target(frame.here(node, index), part, index))
+        out = frame.pointer(whole, number)
+        place = f"{out}[{frame.address(node.shape, targets[-1])}]"
+        stores.append(assignment(place, f"plus({place}, {value})" if add else value, node.dtype))
+    keeps = same_shape(x.shape[:1], whole.shape[:1])
+    return _nest(loops, targets, frame, stores, keeps=keeps)
 
 
 def _loops(x: Node, frame: Frame) -> tuple[list[str], list[tuple[str, Any]]]:
@@ -89,13 +103,12 @@ def _loops(x: Node, frame: Frame) -> tuple[list[str], list[tuple[str, Any]]]:
 
 
 def _nest(
-    node: Node, loops: list[tuple[str, Any]], target: list[str], frame: Frame, out: str, value: str,
-    *, keeps: bool, add: bool = False,
+    loops: list[tuple[str, Any]], targets: list[list[str]], frame: Frame, stores: list[str],
+    *, keeps: bool,
 ) -> _Nest:  # fmt: skip
-    place = f"{out}[{frame.address(node.shape, target)}]"
-    store = assignment(place, f"plus({place}, {value})" if add else value, node.dtype)
-    before, body = frame.lines[OUTER], [*frame.lines[INNER], store]
+    before, body = frame.lines[OUTER], [*frame.lines[INNER], *stores]
     frame.lines[OUTER], frame.lines[INNER] = [], []
     frame.forget(OUTER)
-    keeps_first = keeps and bool(loops) and loops[0][0] == "i0" == target[0]
-    return _Nest(loops, target, before, body, keeps_first)
+    first = [target[0] for target in targets]
+    keeps_first = keeps and bool(loops) and loops[0][0] == "i0" and set(first) == {"i0"}
+    return _Nest(loops, targets, before, body, keeps_first)

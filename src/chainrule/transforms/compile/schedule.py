@@ -21,7 +21,14 @@ from chainrule.transforms.compile.frame import (
     regroups,
     squeezed,
 )
-from chainrule.transforms.compile.simplify import Node, Scatters, above, reachable, same_shape
+from chainrule.transforms.compile.simplify import (
+    Node,
+    Scatters,
+    above,
+    nest_of,
+    reachable,
+    same_shape,
+)
 
 
 @dataclass
@@ -109,7 +116,7 @@ class Schedule:
         self._written: dict[tuple[int, str], Root] = {}
         while True:
             self._build(promoted)
-            again = self._computed_twice()
+            again = self._computed_twice() | self._waited_for()
             if not again - promoted:
                 break
             promoted |= again
@@ -188,7 +195,8 @@ class Schedule:
         if root.columns:
             return None
         loads = [(base(x), at) for x, at in root.frame.loads]
-        needed = max([least, *(self.where[x.order] for x, _ in loads if x.order in self.where)])
+        before = [x.order for x, _ in loads] + [x.order for x in root.node.inputs]
+        needed = max([least, *(self.where[order] for order in before if order in self.where)])
         touched = _touched(root)
         for place in range(needed, len(self.steps)):
             group = self.steps[place]
@@ -229,11 +237,29 @@ class Schedule:
                     if is_expensive(node):
                         seen.setdefault(node.order, set()).add((i, p))
             if isinstance(step, Single) and isinstance(step.node.loop, Scatter | Scatters):
-                for k, x in enumerate(step.node.inputs):  # each has loops of its own
+                for k, x in enumerate(step.node.inputs):
                     for node in reachable([x], self.stored):
                         if is_expensive(node):
-                            seen.setdefault(node.order, set()).add((i, k))
+                            seen.setdefault(node.order, set()).add((i, nest_of(step.node, k)))
         return {order for order, places in seen.items() if len(places) > 1}
+
+    def _waited_for(self) -> set[int]:
+        """Give the formulas that a dear one reads, and that are dear themselves, in one scatter.
+
+        They get a loop of their own: an element would wait for one function after the other.
+        """
+        found: set[int] = set()
+        for step in self.steps:
+            if not isinstance(step, Single) or not isinstance(step.node.loop, Scatter | Scatters):
+                continue
+            dear: set[int] = set()
+            for node in reachable(step.node.inputs, self.stored):
+                below = {base(x).order for x in node.inputs} & dear
+                if is_expensive(node):
+                    found |= below
+                if (is_expensive(node) or below) and node.order not in self.stored:
+                    dear.add(node.order)
+        return found
 
     def _in_memory(self) -> set[int]:
         """Give the nodes that need memory: all stored but what lives within a turn of a loop."""

@@ -31,11 +31,12 @@ _CHOICE = "{1} if {0} else {2}"
 class Scatters:
     """A sum of nodes that put elements into a result, written into one memory.
 
-    With `start`, input 0 is added to them.
+    With `start`, input 0 is added to them. What `covers` the result puts one into each place.
     """
 
     nodes: "tuple[Node, ...]"
     start: bool
+    covers: bool
 
 
 class Node:
@@ -174,7 +175,7 @@ class _Simplifier:
             return None
         key = ("scatters", *[n.order for n in (*starts, *nodes)], bool(starts))
         given = (*starts, *[y for n in nodes for y in n.inputs])
-        loop = Scatters(tuple(nodes), bool(starts))
+        loop = Scatters(tuple(nodes), bool(starts), not starts and _cover(nodes))
         return self.known.get(key) or self._new(key, x, x.op, given, {}, loop=loop)
 
     def _new(
@@ -211,7 +212,7 @@ class _Simplifier:
         if loop.template == "{}":
             return inputs[0] if _is_same(inputs[0], x) else None
         for i, number in enumerate(_NEUTRAL.get(loop.template, ())):
-            given = inputs[i].number
+            given = 0 if _is_zero(inputs[i]) else inputs[i].number
             if None not in (number, given) and given == number and _is_same(inputs[1 - i], x):
                 return inputs[1 - i]
         return None
@@ -247,6 +248,33 @@ def same_shape(a: Sequence[Any], b: Sequence[Any]) -> bool:
 def _is_same(node: Node, x: Tensor) -> bool:
     """Whether a node has the shape and dtype of a tensor."""
     return node.dtype == x.dtype and node.weak == x.weak and same_shape(node.shape, x.shape)
+
+
+def _is_zero(x: Node) -> bool:
+    """Whether a node has elements of the number 0 alone, moved about."""
+    linear = x.op is not None and x.op.kind == "multilinear" and len(x.inputs) == 1
+    return linear and x.inputs[0].number is not None and bool(x.inputs[0].number == 0)
+
+
+def _cover(nodes: Sequence[Node]) -> bool:
+    """Whether nodes put elements into ranges of one axis that follow each other, to its end."""
+    spans = [node.loop.span(**node.attrs) for node in nodes]
+    if None in spans or len({axis for axis, _, _ in spans}) != 1:
+        return False
+    axis, at = spans[0][0], 0
+    for _, start, stop in sorted(spans):
+        if start != at:
+            return False
+        at = stop
+    return not isinstance(nodes[0].shape[axis], Dim) and bool(at == nodes[0].shape[axis])
+
+
+def nest_of(node: Node, k: int) -> int:
+    """Give the first input of a scatter that is written in the same loops as input k."""
+    if not node.loop.covers:
+        return k
+    shapes = [x.shape for x in node.inputs]
+    return next(j for j, shape in enumerate(shapes) if same_shape(shape, shapes[k]))
 
 
 def _all_ones(x: Node, attrs: dict[str, Any]) -> bool:

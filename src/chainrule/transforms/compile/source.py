@@ -17,6 +17,7 @@ from chainrule.transforms.compile.calls import (
     Foreign,
     Inner,
     Products,
+    brief,
     comment,
     goes_alone,
     runs,
@@ -80,6 +81,9 @@ class Text:
         self.calls, self.check_at = self._calls()
         set_owners(self.calls)
         set_meetings(self.calls, self.check_at)
+        self.runs = runs(self.calls, self.check_at)
+        ends = [*schedule.outputs, *checks, *(leaf for leaf, _ in schedule.updates)]
+        self.brief = brief(self.runs, streams | {self.canonical(x).order for x in ends})
         names: dict[str, str] = {}
         for call in self.calls:
             if call.kernel is not None:
@@ -212,7 +216,7 @@ class Text:
         steps: list[str] = []
         shared: dict[str, None] = {}
         i = 0
-        for run in runs(self.calls, self.check_at):
+        for run in self.runs:
             if i == self.check_at:
                 steps += self._check()
             if run[0].meets:
@@ -229,7 +233,7 @@ class Text:
                 self._by_turns = False
                 first, last = self._part(run[0].share, 1, shared)
                 steps.append(f"for one in range({first}, {last}):")
-                body = ["    " + line for line in body]
+                body = ["    " + line for line in [*self._brief_places(run), *body]]
             steps += body
         if self.check_at >= len(self.calls) and self.checks:
             steps += self._check()
@@ -242,6 +246,17 @@ class Text:
         lines = ["def program(start, stop, short, table, thread, threads):"]
         parts.append("\n".join([*lines, *["    " + line for line in body]]))
         return "\n\n\n".join(parts) + "\n"
+
+    def _brief_places(self, run: Sequence[Call]) -> list[str]:
+        """Let what lives for one turn begin where this thread has memory for one."""
+        lines = []
+        mine = self.brief & set().union(*(call.writes for call in run))
+        for k, node in enumerate(self.memory):
+            if node.order in mine:
+                name, kind = self._memory_names[node.order], type_name(node.dtype)
+                size = f"{self._size(product_of(node.shape[1:]))} * {node.dtype.itemsize}"
+                lines.append(f"{name} = {kind}s(table[{HEAD + k}] + (thread - one) * {size})")
+        return lines
 
     def _head(self) -> list[str]:
         """Unpack what is the same in every step."""
@@ -258,7 +273,7 @@ class Text:
         kinds = sorted({type_name(c.node.dtype) for c in self.calls if _is_product(c)})
         lines += [f"scratch_{kind} = {kind}s(table[2] + thread * table[3])" for kind in kinds]
         for k, node in enumerate(self.memory):
-            if node.order not in self.moving:
+            if node.order not in self.moving and node.order not in self.brief:
                 name, kind = self._memory_names[node.order], type_name(node.dtype)
                 lines.append(f"{name} = {kind}s(table[{HEAD + k}])")
         return lines
