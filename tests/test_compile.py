@@ -386,6 +386,27 @@ def test_windows_are_cut_out_again_where_they_are_read_later():
     assert [call.node.op.name for call in program.text.calls].count("windows") == 1
 
 
+@pytest.mark.parametrize(
+    ("f", "names"),
+    [
+        # Columns of an input, and of a result that lies in memory.
+        (lambda x, w: ops.matmul(ops.reshape(x[:, :, 1:5], (12, 4)), ops.cumsum(w)[:, 2:5],
+                                 transpose_a=True), ["cumsum", "matmul"]),
+        # Rows, every second column, and columns of what would not be kept, are cut out.
+        (lambda x, w: ops.matmul(w[3:7], ops.exp(x)[0][:, 1:]), ["slice", "slice", "matmul"]),
+        (lambda x, w: ops.matmul(w[:4, :4], ops.transpose(x[1])[::2], transpose_b=True),
+         ["slice", "slice", "matmul"]),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("plain", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_products_read_columns_where_they_lie(plain, f, names):
+    x, w = np.sin(np.arange(72.0)).reshape(3, 4, 6), np.cos(np.arange(60.0)).reshape(12, 5)
+    x, w = (x[:, :, :4], w[:, :4]) if "cumsum" not in names else (x, w)
+    program = cr.compile(f, x, w, plain=plain)
+    same(program(x, w), f(x, w), 1e-13)
+    assert [call.node.op.name for call in program.program.text.calls] == names
+
+
 def halves(x, first, second):
     """Give the sum of two parts, each placed among zeros."""
     left, right = (ops.place(ops.tanh(x), slices=((None, None, 1), cut), shape=(4, 6))

@@ -16,6 +16,9 @@ from typing import Any, Protocol
 Index = list[str]
 """Source of the position in each axis."""
 
+Span = tuple[int, Any, Any] | None
+"""An axis, and from where to where a range of it goes."""
+
 
 class Place(Protocol):
     """The element that is being written: what a fact may ask the compiler for."""
@@ -79,6 +82,8 @@ class Element:
     picks: bool = False
     only: Callable[..., bool] | None = None
     """Whether the fact holds, asked with the inputs and attributes; None: always."""
+    span: Callable[..., Span] = lambda *inputs, **attrs: None
+    """The axis of which a range is the result, and the range, if that is what it is."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,7 @@ class Scatter:
     covers: bool = False
     parts: Callable[[int], Sequence[int]] = lambda count: [0]
     """Which inputs are written, of so many."""
-    span: Callable[..., tuple[int, Any, Any] | None] = lambda **attrs: None
+    span: Callable[..., Span] = lambda **attrs: None
     """The axis along which the elements fill a range, and the range, if they fill one."""
 
 

@@ -14,7 +14,7 @@ from chainrule.graph import Array, Tensor, Value, dtype_of, shape_of
 from chainrule.ops.elementwise import mul
 from chainrule.ops.kinds import General, Multilinear
 from chainrule.ops.linear import broadcast_to, one_axis, reshape, reshape_op, spread
-from chainrule.ops.loops import Element, Index, Place, Scatter
+from chainrule.ops.loops import Element, Index, Place, Scatter, Span
 from chainrule.ops.notation import moved
 from chainrule.ops.opset import Use, gathered, in_onnx, transposed, zeros
 from chainrule.ops.source import Call, in_numpy
@@ -57,7 +57,7 @@ def _run_place(x: Any, slices: Slices, shape: Shape) -> Array:
     return result
 
 
-def _span(slices: Slices, shape: Shape) -> tuple[int, Any, Any] | None:
+def _span(slices: Slices, shape: Shape) -> Span:
     """Give the one axis that is cut, and from where to where."""
     cut = [axis for axis, s in enumerate(slices) if s != (None, None, 1)]
     if len(cut) != 1 or slices[cut[0]][2] != 1:
@@ -71,7 +71,9 @@ slice_op = Multilinear(
     lambda x, slices: x[_key(slices)],
     _infer_slice,
     [lambda g, x, slices: place(g, slices=slices, shape=shape_of(x))],
-).looped(Element(lambda p: p.read(0, _sliced(p, p.index))))
+).looped(
+    Element(lambda p: p.read(0, _sliced(p, p.index)), span=lambda x, slices: _span(slices, x.shape))
+)
 place = Multilinear(
     "place",
     _run_place,

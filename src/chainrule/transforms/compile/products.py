@@ -22,9 +22,11 @@ from chainrule.transforms.compile.tiles import (
     FAR,
     HEIGHT,
     LANES,
+    LONG,
     MASKS,
     PACKED,
     SIZES,
+    SWAPPED,
     THIN,
     WIDE,
 )
@@ -360,16 +362,22 @@ def _turn(
 @njit(**_options)
 def turn(x: Any, out: Any, rows: int, columns: int, first: int, last: int) -> None:
     """Write the transpose of a matrix; of its rows, those from first to last."""
+    _turn_exactly(last - first, columns, at(x, first * columns), columns, at(out, first), rows)
+
+
+@njit(**_options)
+def _turn_exactly(rows: int, columns: int, x: Any, x_row: int, out: Any, out_row: int) -> None:
+    """Write the transpose of a matrix, and nothing beside it."""
     width = _width(x)
-    for i in range(first, last, width):
+    for i in range(0, rows, width):
         for j in range(0, columns, width):
-            if last - i >= width and columns - j >= width:
-                source, target = at(x, i * columns + j), at(out, j * rows + i)
-                _turn_whole(width, width, source, columns, target, rows)
+            if rows - i >= width and columns - j >= width:
+                source, target = at(x, i * x_row + j), at(out, j * out_row + i)
+                _turn_whole(width, width, source, x_row, target, out_row)
                 continue
-            for r in range(i, min(i + width, last)):
+            for r in range(i, min(i + width, rows)):
                 for s in range(j, min(j + width, columns)):
-                    out[s * rows + r] = x[r * columns + s]
+                    out[s * out_row + r] = x[r * x_row + s]
 
 
 @njit(**_options)
@@ -425,8 +433,10 @@ def product(
         return
     a_row, a_step = (1, lda) if transpose_a else (lda, 1)
     turned = transpose_b != 0
-    # Few columns would leave lanes empty: compute the long rows of C^T = B^T A^T.
-    swaps = 2 * n <= _width(a) and n < m
+    # Few columns would leave lanes empty: compute the long rows of C^T = B^T A^T. So it is done,
+    # too, where A lies transposed: its rows, in place of its columns, are read in order.
+    far = transpose_a != 0 and not turned and k >= LONG and m * n <= SWAPPED
+    swaps = n < m and (2 * n <= _width(a) or far)
     copies = swaps and (n > 1 or ldc > 1)
     result, result_row = c, ldc
     if copies:
@@ -436,9 +446,7 @@ def product(
         m, n, a, b, ldb, turned = n, m, b, a, lda, transpose_a == 0
     _multiply(m, n, k, a, a_row, a_step, b, ldb, turned, result, result_row, scratch)
     if copies:
-        for i in range(n):
-            for j in range(m):
-                c[i * ldc + j] = result[j * result_row + i]
+        _turn_exactly(m, n, result, result_row, c, ldc)
 
 
 def signature(scalar: Any) -> Any:

@@ -95,6 +95,27 @@ def is_single(node: Node) -> bool:
     )
 
 
+def held(x: Node) -> tuple[Node, Any]:
+    """Give the node in whose memory a matrix lies, row after row, and the column where it begins.
+
+    Columns cut out of what lies in memory are read there; the node has the columns of a whole row.
+    """
+    cut = base(x)
+    span = cut.loop.span(*cut.inputs, **cut.attrs) if isinstance(cut.loop, Element) else None
+    if span is None or len(x.shape) != 2 or x.shape[-1] != cut.shape[-1]:
+        return x, 0
+    axis, start, _ = span
+    lies = base(cut.inputs[0]).op is None or is_single(base(cut.inputs[0]))
+    return (cut.inputs[0], start) if lies and axis == len(cut.shape) - 1 else (x, 0)
+
+
+def read_by(node: Node) -> list[Node]:
+    """Give what a node that is computed as a whole reads."""
+    if isinstance(node.loop, Product) and len(node.shape) == 2:
+        return [held(x)[0] for x in node.inputs]
+    return list(node.inputs)
+
+
 class Schedule:
     """The steps in their order, and which nodes lie in memory.
 
@@ -151,7 +172,7 @@ class Schedule:
             if is_single(node):
                 kept.add(node.order)
                 if not isinstance(node.loop, Scatter | Scatters):
-                    kept |= {base(x).order for x in node.inputs}
+                    kept |= {base(x).order for x in read_by(node)}
             if _renames(node) and not keeps_axes(node) and not regroups(node):
                 kept.add(base(node).order)
         return {node.order for node in self.nodes if node.order in kept and not _renames(node)}
@@ -226,7 +247,7 @@ class Schedule:
 
     def loaded_by(self, node: Node) -> list[Node]:
         """Give what lies in memory and is read by a node that is computed as a whole."""
-        return [base(x) for x in reachable(node.inputs, self.stored)]
+        return [base(x) for x in reachable(read_by(node), self.stored)]
 
     def _computed_twice(self) -> set[int]:
         """Give the formulas that are dear and would be computed in more than one loop."""

@@ -32,7 +32,14 @@ from chainrule.transforms.compile.emit import (
 )
 from chainrule.transforms.compile.frame import base, squeezed, type_name
 from chainrule.transforms.compile.scatter import scatter_kernel
-from chainrule.transforms.compile.schedule import Group, Schedule, Step, is_one
+from chainrule.transforms.compile.schedule import (
+    Group,
+    Schedule,
+    Step,
+    held,
+    is_one,
+    read_by,
+)
 from chainrule.transforms.compile.sharing import sharing
 from chainrule.transforms.compile.simplify import Node, Scatters, same_shape
 from chainrule.transforms.compile.structure import LARGE, Times, product_of
@@ -128,7 +135,7 @@ class Text:
             return self._of_kernel(node, scatter_kernel(node, memory, self.shares))
         if isinstance(node.loop, Along):
             return self._of_kernel(node, along_kernel(node, memory, self.shares))
-        inputs = [self.canonical(x) for x in node.inputs]
+        inputs = [self.canonical(x) for x in read_by(node)]
         call = Call(node, reads={x.order for x in inputs}, writes={node.order})
         if isinstance(node.loop, Steps):
             call.share = node.shape[1]  # the threads share each step
@@ -414,9 +421,8 @@ class Text:
         m, n, k = (self._size(s) for s in (*node.shape[-2:], a.shape[-2 if turned_a else -1]))
         if b.order in self.turned:
             turned_b = not turned_b
-        across = b.shape[-2] if b.order in self.turned else b.shape[-1]
-        lda, ldb = self._size(a.shape[-1]), self._size(across)
-        names = [self._place(x) for x in (a, b, node)]
+        (left, lda), (right, ldb) = self._matrix(a), self._matrix(b)
+        names = [left, right, self._place(node)]
         scratch = f"scratch_{type_name(node.dtype)}"
         address = self._address(type_name(node.dtype))
         how = f"{address}, {turned_a}, {turned_b}"
@@ -444,6 +450,13 @@ class Text:
             return lines
         first, last = self._part(product_of(node.shape[:-2]), 1, shared)
         return [f"for one in range({first}, {last}):", *["    " + line for line in lines]]
+
+    def _matrix(self, x: Node) -> tuple[str, str]:
+        """Source of where a matrix begins, and of the elements from one row to the next."""
+        node, start = held(x)
+        across = node.shape[-2] if x.order in self.turned else node.shape[-1]
+        place = self._place(node)
+        return f"at({place}, {self._size(start)})" if start else place, self._size(across)
 
     def _which(self, own: Sequence[Any], whole: Sequence[Any]) -> str:
         """Source of the number of a matrix among those of an operand, whose stack broadcasts."""

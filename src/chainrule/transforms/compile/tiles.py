@@ -20,9 +20,11 @@ THIN, WIDE = 3, 4  # a tile is two vectors wide, one of up to THIN rows WIDE: su
 DEPTH, HEIGHT = 512, 960  # steps of k and rows of A between which a panel of B is reused
 FAR = 2**20  # elements of B that no cache close to the core holds
 PACKED = 8  # vectors of B's columns that are packed at a time
+SWAPPED = 2**17  # elements of C up to which it may be computed transposed, to be turned back
+LONG = 128  # terms from which that repays
 
 
 def scratch_size(m: int, n: int, k: int) -> int:
     """Give the elements of scratch that a product needs; they start at a multiple of 64 bytes."""
-    columns = m * n if 2 * n <= LANES else 0
-    return PACKED * LANES * (min(k, DEPTH) + LANES) + columns
+    turned = m * n if 2 * n <= LANES else min(m * n, SWAPPED)
+    return PACKED * LANES * (min(k, DEPTH) + LANES) + turned

@@ -140,9 +140,10 @@ def _tanh(x: Number) -> Number:
 def _logistic(x: Number, above: Number, below: Number) -> Number:
     """Compute above / (1 + exp(-x)), and for x below 0 below * exp(x) / (1 + exp(x)).
 
-    What rounding takes from 1 + exp(x) is taken from the dividend too.
+    What rounding takes from 1 + exp(x) is taken from the dividend too. For x and -x the compiler
+    sees that the exponential is the same, where a slope asks for both.
     """
-    p, a, b = _exp_parts(-abs(x))
+    p, a, b = _exp_parts(-_at_most(abs(x), _limit(x)))
     negative = x < 0.0
     e = (1 + p) * a * b
     divisor = 1 + e
@@ -152,19 +153,16 @@ def _logistic(x: Number, above: Number, below: Number) -> Number:
 
 
 def _sigmoid(x: Number) -> Number:
-    x = _limited(x)
     return _logistic(x, x.same(1.0), x.same(1.0))
 
 
 def _silu(x: Number) -> Number:
-    limited = _limited(x)
-    return _logistic(limited, x, limited)
+    return _logistic(x, x, _at_least(x, -_limit(x)))
 
 
-def _limited(x: Number) -> Number:
-    """Limit x to where powers of two are made from its exponent, and x * exp(x) becomes 0."""
-    limit = 1.1 * x.format.exp_low
-    return _at_most(_at_least(x, limit), -limit)
+def _limit(x: Number) -> float:
+    """Give |x| up to which powers of two are made from its exponent; x * exp(x) is 0 below -|x|."""
+    return -1.1 * x.format.exp_low
 
 
 def _softplus(x: Number) -> Number:
