@@ -84,6 +84,8 @@ class Element:
     """Whether the fact holds, asked with the inputs and attributes; None: always."""
     span: Callable[..., Span] = lambda *inputs, **attrs: None
     """The axis of which a range is the result, and the range, if that is what it is."""
+    columns: Callable[..., int] = lambda **attrs: 0
+    """How many last axes there are of which each place adds as much, whatever the others are."""
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,9 @@ windows_op = Multilinear(
             g, shape=tuple(shape_of(x)[len(shape_of(x)) - len(attrs["size"]) :]), **attrs
         )
     ],
-).looped(Element(lambda p: p.read(0, _window_place(p, p.index))))
+).looped(
+    Element(lambda p: p.read(0, _window_place(p, p.index)), columns=lambda size, **attrs: len(size))
+)
 fold_op = Multilinear(
     "fold",
     _run_fold,

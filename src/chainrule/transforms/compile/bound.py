@@ -3,6 +3,7 @@
 import ctypes
 import functools
 import importlib
+import math
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -17,8 +18,9 @@ from chainrule.graph import Array
 from chainrule.ops.loops import Product
 from chainrule.transforms.compile import language
 from chainrule.transforms.compile.arena import ALIGN, bytes_of, empty, layout, lifetimes, room
-from chainrule.transforms.compile.calls import Call, Foreign, Inner, Products
+from chainrule.transforms.compile.calls import Call, Foreign, Inner, Places, Products
 from chainrule.transforms.compile.frame import base
+from chainrule.transforms.compile.schedule import windows_of
 from chainrule.transforms.compile.simplify import Node
 from chainrule.transforms.compile.source import HEAD, Text
 from chainrule.transforms.compile.structure import evaluate
@@ -49,6 +51,7 @@ class Bound:
         self._kept: list[Any] = []
         self._error: BaseException | None = None
         self._inner: dict[tuple[int, int], InnerBound] = {}
+        self._places: dict[int, dict[str, int]] = {}
         self.arrays: dict[int, Array] = {}
         self._allocate()
         self._fill()
@@ -130,7 +133,9 @@ class Bound:
         m, n = self._shape(call.node)[-2:]
         k = self._shape(call.node.inputs[0])[-2 if call.node.attrs.get("transpose_a") else -1]
         words = language if self._machine is None else self._machine
-        return int(words.scratch_size(m, n, k)) * call.node.dtype.itemsize
+        of_windows = windows_of(call.node) is not None
+        size = words.windows_scratch_size(n, k) if of_windows else words.scratch_size(m, n, k)
+        return int(size) * call.node.dtype.itemsize
 
     def _fill(self) -> None:
         """Write the table."""
@@ -149,7 +154,8 @@ class Bound:
             self.table[self._first + k] = self._value(n, self.sizes)
             self.table[self._first + len(text.sizes) + k] = self.table[self._first + k]
         self._dims = [(k, n) for k, n in enumerate(text.sizes) if not isinstance(n, int)]
-        self._dims = [(k, n) for k, n in self._dims if not isinstance(n, Foreign | Products)]
+        fixed = Foreign | Products | Places
+        self._dims = [(k, n) for k, n in self._dims if not isinstance(n, fixed)]
         self.reshape(self.short)
         for node in text.memory:
             if node.order in self.arrays:
@@ -205,7 +211,10 @@ class Bound:
             inner = self.inner(n, sizes)
             return inner.address(n.what)
         if isinstance(n, Products):
-            return 0 if self._machine is None else int(self._machine.product_address(n.dtype))
+            machine = self._machine
+            return 0 if machine is None else int(machine.product_address(n.dtype, n.of_windows))
+        if isinstance(n, Places):
+            return self._places_of(n.windows, n.matrices)[n.what]
         return self.number(n, sizes)
 
     def inner(self, n: Inner, sizes: Mapping[str, int]) -> "InnerBound":
@@ -215,6 +224,24 @@ class Bound:
         if key not in self._inner:
             self._inner[key] = InnerBound(self, n, sizes, rows)
         return self._inner[key]
+
+    def _places_of(self, windows: Node, matrices: Node) -> dict[str, int]:
+        """Find where the elements of windows lie, by cutting windows out of a list of places."""
+        if windows.order not in self._places:
+            assert windows.op is not None
+            x, (rows, columns) = self._shape(windows.inputs[0]), self._shape(matrices)[-2:]
+            step = math.prod(x) // math.prod(self._shape(matrices)[:-2])
+            image = np.arange(step).reshape(1, -1, *x[2:])
+            attrs = resolve_attrs(windows.attrs, self.sizes)
+            found = windows.op.run(image, **attrs).reshape(rows, columns)
+            first, second = (np.array(part) for part in (found[:, 0], found[0] - found[0, 0]))
+            self._kept += [first, second]
+            gaps = np.flatnonzero(np.diff(second) != 1)
+            self._places[windows.order] = {
+                "rows": first.ctypes.data, "columns": second.ctypes.data, "step": step,
+                "run": int(gaps[0]) + 1 if gaps.size else columns,
+            }  # fmt: skip
+        return self._places[windows.order]
 
     def _callback(self, node: Node) -> int:
         """Make a function for compiled code that runs an op through NumPy."""

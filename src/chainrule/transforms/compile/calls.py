@@ -32,9 +32,23 @@ class Call:
 
 @dataclass(frozen=True)
 class Products:
-    """The address of the machine code that multiplies matrices of a dtype."""
+    """The address of the machine code that multiplies matrices, or windows, of a dtype."""
 
     dtype: str
+    of_windows: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Where in memory the windows of a node are: a list of its `rows` or `columns`, or a number.
+
+    `run` is how many columns follow each other, `step` the elements from one matrix of windows to
+    the next. `matrices` is the stack of matrices that a product reads in place of the windows.
+    """
+
+    windows: Node
+    matrices: Node
+    what: str
 
 
 @dataclass(frozen=True)

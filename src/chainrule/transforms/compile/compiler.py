@@ -189,6 +189,7 @@ _WORDS: dict[str, Any] = language.WORDS | {
     "run_steps": _run_steps,
     "share": register_jitable(language.share),
     "uint64s": _memory(types.uint64),
+    "windows_product": products.call_windows_product,
 }
 
 
@@ -203,10 +204,13 @@ def compiled(source: str, name: str, path: Path) -> Code:
     return _code(cfunc(signature, **_OPTIONS)(module.program))
 
 
-def compiled_product(dtype: str) -> Code:
-    """Compile the product of matrices of a dtype, float32 or float64."""
-    signature = products.signature({"float32": types.float32, "float64": types.float64}[dtype])
-    return _code(cfunc(signature, **_OPTIONS)(products.product))
+def compiled_product(dtype: str, of_windows: bool) -> Code:
+    """Compile the product of matrices, or of windows, of a dtype, float32 or float64."""
+    scalar = {"float32": types.float32, "float64": types.float64}[dtype]
+    if of_windows:
+        signature = products.windows_signature(scalar)
+        return _code(cfunc(signature, **_OPTIONS)(products.windows_product))
+    return _code(cfunc(products.signature(scalar), **_OPTIONS)(products.product))
 
 
 def _code(function: Any) -> Code:

@@ -141,6 +141,32 @@ def product(
     _matrix(c, m, n, ldc)[...] = left @ right
 
 
+def windows_product(
+    address: int,
+    turned: bool,
+    m: int,
+    n: int,
+    k: int,
+    a: Any,
+    lda: int,
+    x: Any,
+    rows: int,
+    columns: int,
+    run: int,
+    c: Any,
+    ldc: int,
+    scratch: Any,
+) -> None:
+    """C[m, n] = A B, or A B^T if turned, where B[i, j] is x[rows[i] + columns[j]].
+
+    `rows` and `columns` are addresses of lists; so many columns as a `run` follow each other in x.
+    """
+    first, second = (n, k) if turned else (k, n)
+    places = int64s(rows)[:first, None] + int64s(columns)[:second]
+    windows = x[places].T if turned else x[places]
+    _matrix(c, m, n, ldc)[...] = _matrix(a, m, k, lda) @ windows
+
+
 def _matrix(x: Any, rows: int, columns: int, step: int) -> Any:
     size = x.itemsize
     shape, strides = (rows, columns), (step * size, size)
@@ -156,6 +182,11 @@ def turn(x: Any, out: Any, rows: int, columns: int, first: int, last: int) -> No
 
 def scratch_size(m: int, n: int, k: int) -> int:
     """How many elements of scratch a product needs."""
+    return 0
+
+
+def windows_scratch_size(n: int, k: int) -> int:
+    """How many elements of scratch a product of windows needs."""
     return 0
 
 

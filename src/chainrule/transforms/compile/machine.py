@@ -29,6 +29,7 @@ from llvmlite import binding
 
 from chainrule.atomic import atomic_write
 from chainrule.transforms.compile.tiles import scratch_size as scratch_size
+from chainrule.transforms.compile.tiles import windows_scratch_size as windows_scratch_size
 
 COMPILER = "chainrule.transforms.compile.compiler"
 
@@ -132,10 +133,11 @@ def code_address(source: str) -> int:
     return _address(source, lambda path: _compiler().compiled(source, name, path))
 
 
-def product_address(dtype: str) -> int:
+def product_address(dtype: str, of_windows: bool = False) -> int:
     """Give the address of the product of float32 or float64 matrices; it holds in this process."""
-    source = f"# the product of {dtype} matrices, by products.py\n{dtype}\n"
-    return _address(source, lambda path: _compiler().compiled_product(dtype))
+    what = "windows" if of_windows else "matrices"
+    source = f"# a product, by products.py\n{what} {dtype}\n"
+    return _address(source, lambda path: _compiler().compiled_product(dtype, of_windows))
 
 
 def is_compiled(source: str) -> bool:

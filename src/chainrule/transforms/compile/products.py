@@ -18,10 +18,12 @@ from numba import core, extending
 
 from chainrule.transforms.compile.tiles import (
     BYTES,
+    COPY,
     DEPTH,
     FAR,
     HEIGHT,
     LANES,
+    LISTED,
     LONG,
     MASKS,
     PACKED,
@@ -62,6 +64,11 @@ class _Emitter:
     def times(self, x: Any, n: int) -> Any:
         """Multiply an index."""
         return self.builder.mul(x, _I64(n))
+
+    def entry(self, address: Any, i: int) -> Any:
+        """Load a number from a list of 64-bit integers."""
+        pointer = self.builder.inttoptr(self.builder.add(address, _I64(8 * i)), _POINTER)
+        return self.builder.load(pointer, typ=_I64, align=8)
 
     def opaque(self, x: Any) -> Any:
         """Hide from LLVM how a number was computed.
@@ -109,9 +116,13 @@ class _Emitter:
             self.call(name, _VOID, x, pointer, _I32(self.size), mask)
 
 
-def _tile(module: Any, scalar: Any, rows: int, vectors: int) -> Any:
-    """Write the product of some rows of A and some vectors' columns of B, the last one partial."""
-    name = f"tile_{rows}_{vectors}_{scalar}"
+def _tile(module: Any, scalar: Any, rows: int, vectors: int, listed: str = "") -> Any:
+    """Write the product of some rows of A and some vectors' columns of B, the last one partial.
+
+    If A is `listed`, the rows of A and its columns begin at elements that two lists name, whose
+    addresses come as `a_row` and `a_step`; if B is, its rows do, with `ldb` for their list.
+    """
+    name = f"tile_{rows}_{vectors}_{scalar}_{listed}"
     arguments = [_I64, _POINTER, _I64, _I64, _POINTER, _I64, _POINTER, _I64, _I64, _I64]
     e = _Emitter(module, name, scalar, arguments)
     k, a, a_row, a_step, b, ldb, c, ldc, last, done = e.function.args
@@ -122,9 +133,11 @@ def _tile(module: Any, scalar: Any, rows: int, vectors: int) -> Any:
     places = [(i, v) for i in range(rows) for v in range(vectors)]
     masks = [None] * (vectors - 1) + [e.first(last)]
     targets = {(i, v): e.at(e.at(c, e.times(ldc, i)), _I64(v * e.width)) for i, v in places}
-    # Three distances, and a pointer for every four rows, leave registers free.
-    distances = [e.opaque(e.times(a_row, i)) for i in range(min(rows, 4))]
-    firsts = [e.at(a, e.opaque(e.times(a_row, i))) for i in range(0, rows, 4)]
+    if listed == "a":
+        distances, firsts = [e.opaque(e.entry(a_row, i)) for i in range(rows)], [a]
+    else:  # three distances, and a pointer for every four rows, leave registers free
+        distances = [e.opaque(e.times(a_row, i)) for i in range(min(rows, 4))]
+        firsts = [e.at(a, e.opaque(e.times(a_row, i))) for i in range(0, rows, 4)]
     for place in (x for x in places if x[1] * BYTES % 64 == 0):  # the tile below
         below = e.at(targets[place], e.times(ldc, rows))
         e.call("llvm.prefetch.p0", _VOID, below, _I32(1), _I32(3), _I32(1))
@@ -142,28 +155,35 @@ def _tile(module: Any, scalar: Any, rows: int, vectors: int) -> Any:
     builder.branch(loop)
 
     builder.position_at_end(loop)
-    left, b_now = builder.phi(_I64), builder.phi(_POINTER)
-    a_now = [builder.phi(_POINTER) for _ in firsts]
+    left, b_now = builder.phi(_I64), builder.phi(_I64 if listed == "b" else _POINTER)
+    a_now = [builder.phi(_I64 if listed == "a" else _POINTER) for _ in firsts]
     sums = {place: builder.phi(e.vector) for place in places}
     b_masks = masks if MASKS else [None] * vectors  # packed rows of B are whole vectors
-    b_row = [e.load(e.at(b_now, _I64(v * e.width)), b_masks[v]) for v in range(vectors)]
-    if vectors == WIDE:  # thin products wait for B: fetch the same row of a later panel
+    b_first = e.at(b, e.entry(b_now, 0)) if listed == "b" else b_now
+    b_row = [e.load(e.at(b_first, _I64(v * e.width)), b_masks[v]) for v in range(vectors)]
+    if vectors == WIDE and not listed:  # thin products wait for B: fetch the row of a later panel
         for v in range(vectors):
             later = e.at(b_now, _I64((2 * WIDE + v) * e.width))
             e.call("llvm.prefetch.p0", _VOID, later, _I32(0), _I32(3), _I32(1))
     new = {}
+    column = [e.at(a, e.entry(a_now[0], 0))] if listed == "a" else []
     for i in range(rows):
-        place = e.at(a_now[i // 4], distances[i % 4])
+        place = e.at(column[0], distances[i]) if column else e.at(a_now[i // 4], distances[i % 4])
         factor = e.spread(builder.load(place, typ=scalar, align=e.size))
         for v in range(vectors):
             # It is fused where the CPU can, in every tile alike.
             name = f"llvm.fmuladd.{e.suffix}"
             new[i, v] = e.call(name, e.vector, factor, b_row[v], sums[i, v])
     next_left = builder.sub(left, _I64(1))
+    if listed == "a":
+        steps = [(a_now[0], a_step, builder.add(a_now[0], _I64(8)))]
+    else:
+        steps = [(x, first, e.at(x, a_step)) for x, first in zip(a_now, firsts, strict=True)]
+    later_b = builder.add(b_now, _I64(8)) if listed == "b" else e.at(b_now, ldb)
     for phi, first, following in [
         (left, k, next_left),
-        (b_now, b, e.at(b_now, ldb)),
-        *((x, first, e.at(x, a_step)) for x, first in zip(a_now, firsts, strict=True)),
+        (b_now, ldb if listed == "b" else b, later_b),
+        *steps,
         *((sums[place], begin[place], new[place]) for place in places),
     ]:
         phi.add_incoming(first, start)
@@ -177,23 +197,26 @@ def _tile(module: Any, scalar: Any, rows: int, vectors: int) -> Any:
     return e.function
 
 
-def _write_panel(module: Any, name: str, scalar: Any) -> Any:
+def _write_panel(module: Any, name: str, scalar: Any, listed: str = "") -> Any:
     """Write the loop over the tiles of a panel of C, from its top down.
 
     Its arguments are m, columns (up to WIDE vectors), k; A, its stride between rows and between
-    steps of k; B, C, with their strides; and whether C holds the sum of `done` > 0 steps.
+    steps of k; B, C, with their strides; and whether C holds the sum of `done` > 0 steps. For what
+    is `listed`, the addresses of lists stand in place of strides.
     """
+    sizes = SIZES if listed != "a" else [n for n in SIZES if n <= LISTED]
     arguments = [_I64, _I64, _I64, _POINTER, _I64, _I64, _POINTER, _I64, _POINTER, _I64, _I64]
     e = _Emitter(module, name, scalar, arguments)
     m, columns, k, a, a_row, a_step, b, ldb, c, ldc, done = e.function.args
     builder = e.builder
     left, a_now, c_now = (cgutils.alloca_once_value(builder, x) for x in (m, a, c))
+    a_rows = cgutils.alloca_once_value(builder, a_row)
     for vectors in range(1, WIDE + 1):
         last = builder.sub(columns, _I64((vectors - 1) * e.width))
         some = builder.icmp_signed(">", last, _I64(0))
         whole = builder.icmp_signed("<=", last, _I64(e.width))
         with builder.if_then(builder.and_(some, whole)):
-            for rows in SIZES if vectors <= 2 else range(THIN, 0, -1):
+            for rows in sizes if vectors <= 2 else range(THIN, 0, -1):
                 check, body, after = (
                     builder.append_basic_block(x) for x in ("check", "body", "after")
                 )
@@ -201,16 +224,20 @@ def _write_panel(module: Any, name: str, scalar: Any) -> Any:
                 builder.position_at_end(check)
                 count = builder.load(left, typ=_I64)
                 fits = builder.icmp_signed(">=", count, _I64(rows))
-                if rows == SIZES[0]:  # two of the next size, rather than one and a small rest
+                if rows == SIZES[0]:  # two of the next size, not one and a small rest
                     two = builder.icmp_signed("!=", count, _I64(2 * SIZES[1]))
                     fits = builder.and_(fits, two)
                 builder.cbranch(fits, body, after)
                 builder.position_at_end(body)
                 x, y = builder.load(a_now, typ=_POINTER), builder.load(c_now, typ=_POINTER)
-                tile = _tile(module, scalar, rows, vectors)
-                builder.call(tile, [k, x, a_row, a_step, b, ldb, y, ldc, last, done])
+                x_row = builder.load(a_rows, typ=_I64)
+                tile = _tile(module, scalar, rows, vectors, listed)
+                builder.call(tile, [k, x, x_row, a_step, b, ldb, y, ldc, last, done])
                 builder.store(builder.sub(count, _I64(rows)), left)
-                builder.store(e.at(x, e.times(a_row, rows)), a_now)
+                if listed == "a":
+                    builder.store(builder.add(x_row, _I64(8 * rows)), a_rows)
+                else:
+                    builder.store(e.at(x, e.times(a_row, rows)), a_now)
                 builder.store(e.at(y, e.times(ldc, rows)), c_now)
                 builder.branch(check)
                 builder.position_at_end(after)
@@ -301,6 +328,24 @@ def _multiply_panel(
 
 
 @intrinsic
+def _multiply_listed_a(
+    context: Any, m: Any, columns: Any, k: Any, a: Any, rows: Any, steps: Any, b: Any, ldb: Any,
+    c: Any, ldc: Any, done: Any,
+) -> Any:  # fmt: skip
+    args = m, columns, k, a, rows, steps, b, ldb, c, ldc, done
+    return _written("panel_a", partial(_write_panel, listed="a"), *args)
+
+
+@intrinsic
+def _multiply_listed_b(
+    context: Any, m: Any, columns: Any, k: Any, a: Any, a_row: Any, a_step: Any, b: Any, rows: Any,
+    c: Any, ldc: Any, done: Any,
+) -> Any:  # fmt: skip
+    args = m, columns, k, a, a_row, a_step, b, rows, c, ldc, done
+    return _written("panel_b", partial(_write_panel, listed="b"), *args)
+
+
+@intrinsic
 def _copy(context: Any, rows: Any, columns: Any, x: Any, x_row: Any, y: Any, y_row: Any) -> Any:
     args = rows, columns, x, x_row, y, y_row
     return _written("copy", _write_copy, *args)
@@ -331,6 +376,17 @@ def at(context: Any, pointer: Any, offset: Any) -> Any:
         return builder.gep(args[0], [args[1]], source_etype=scalar)
 
     return pointer(pointer, types.int64), generate
+
+
+@intrinsic
+def _entry(context: Any, address: Any, i: Any) -> Any:
+    """Read an entry of a list of 64-bit integers."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        place = builder.add(args[0], builder.mul(args[1], _I64(8)))
+        return builder.load(builder.inttoptr(place, _POINTER), typ=_I64, align=8)
+
+    return types.int64(types.int64, types.int64), generate
 
 
 @intrinsic
@@ -449,6 +505,91 @@ def product(
         _turn_exactly(m, n, result, result_row, c, ldc)
 
 
+@register_jitable
+def windows_product(
+    turned: int, m: int, n: int, k: int, a: Any, lda: int, x: Any, rows: int, columns: int,
+    run: int, c: Any, ldc: int, scratch: Any,
+) -> None:  # fmt: skip
+    """Compute C = A B, or A B^T if `turned`, where B[i, j] is x[rows[i] + columns[j]].
+
+    `rows` and `columns` are addresses of lists; so many columns as a `run` follow each other in x.
+    """
+    if turned != 0:
+        _by_turned_windows(m, n, k, a, lda, x, rows, columns, c, ldc, scratch)
+        return
+    width = _width(a)
+    wasted = (n // run) * (-(-run // width) * width) - -(-n // width) * width
+    if MASKS and m * wasted <= COPY * n:
+        _by_windows(m, n, k, a, lda, x, rows, columns, run, c, ldc)
+    else:
+        _by_packed_windows(m, n, k, a, lda, x, rows, columns, run, c, ldc, scratch)
+
+
+@njit(**_options)
+def _by_windows(
+    m: int, n: int, k: int, a: Any, lda: int, x: Any, rows: int, columns: int, run: int, c: Any,
+    ldc: int,
+) -> None:  # fmt: skip
+    """Read the windows where they lie, run by run."""
+    panel = _width(a) * (WIDE if m <= THIN else 2)
+    for j in range(0, n, run):
+        begin = at(x, _entry(columns, j))
+        for s in range(0, run, panel):
+            _multiply_listed_b(
+                m, min(panel, run - s), k, a, lda, 1, at(begin, s), rows, at(c, j + s), ldc, 0
+            )
+
+
+@njit(**_options)
+def _by_packed_windows(
+    m: int, n: int, k: int, a: Any, lda: int, x: Any, rows: int, columns: int, run: int, c: Any,
+    ldc: int, scratch: Any,
+) -> None:  # fmt: skip
+    """Copy the windows, as many at a time as a tile is wide."""
+    panel = _width(a) * (WIDE if m <= THIN else 2)
+    for j in range(0, n, panel):
+        count = min(panel, n - j)
+        for p in range(0, k, DEPTH):
+            depth = min(DEPTH, k - p)
+            done = 0
+            while done < count:
+                begin = at(x, _entry(columns, j + done))
+                piece = min(run - (j + done) % run, count - done)
+                for q in range(depth):
+                    source = at(begin, _entry(rows, p + q))
+                    _copy(1, piece, source, 0, at(scratch, q * panel + done), 0)
+                done += piece
+            _multiply_panel(
+                m, count, depth, at(a, p), lda, 1, scratch, panel, at(c, j), ldc, p
+            )  # fmt: skip
+
+
+@njit(**_options)
+def _by_turned_windows(
+    m: int, n: int, k: int, a: Any, lda: int, x: Any, rows: int, columns: int, c: Any, ldc: int,
+    scratch: Any,
+) -> None:  # fmt: skip
+    """Compute C^T = B A^T, of which A^T is packed, and turn it back."""
+    width = _width(a)
+    panel = 2 * width
+    result = at(scratch, PACKED * LANES * (min(k, DEPTH) + LANES))
+    for s in range(0, m, panel):
+        count = min(panel, m - s)
+        for p in range(0, k, DEPTH):
+            depth = min(DEPTH, k - p)
+            _turn(count, depth, at(a, s * lda + p), lda, scratch, panel)
+            _multiply_listed_a(
+                n, count, depth, x, rows, columns + 8 * p, scratch, panel, result, panel, p
+            )
+        _turn_exactly(n, count, result, panel, at(c, s * ldc), ldc)
+
+
+def windows_signature(scalar: Any) -> Any:
+    """Give the types of the arguments of a product of windows."""
+    size, pointer = types.int64, types.CPointer(scalar)
+    return types.void(*[size] * 4, pointer, size, pointer, size, size, size, pointer, size, pointer)
+
+
 def signature(scalar: Any) -> Any:
     """Give the types of the arguments of a product."""
     size, pointer = types.int64, types.CPointer(scalar)
@@ -466,7 +607,20 @@ def call_product(
     `scratch`, of `scratch_size(m, n, k)` elements, belongs to this call alone. NaN and infinities
     behave as in plain loops, and nothing outside the matrices is read or written.
     """
-    expected = signature(a.dtype)
+    return _called(signature(a.dtype))
+
+
+@intrinsic
+def call_windows_product(
+    context: Any, address: Any, turned: Any, m: Any, n: Any, k: Any, a: Any, lda: Any, x: Any,
+    rows: Any, columns: Any, run: Any, c: Any, ldc: Any, scratch: Any,
+) -> Any:  # fmt: skip
+    """Compute C = A B, or A B^T if `turned`, where B[i, j] is x[rows[i] + columns[j]]."""
+    return _called(windows_signature(a.dtype))
+
+
+def _called(expected: Any) -> Any:
+    """Call a function at an address."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kinds = [context.get_value_type(x) for x in expected.args]

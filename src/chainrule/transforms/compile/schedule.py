@@ -6,10 +6,12 @@ group; what they need of formulas that are no roots is computed inside. A group 
 one inner loop each: a phase may read the reductions of the phases before it.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from chainrule.dims import Dim
 from chainrule.ops.loops import Along, Element, Product, Reduce, Scatter, Steps
 from chainrule.transforms.compile.frame import (
     INNER,
@@ -109,11 +111,41 @@ def held(x: Node) -> tuple[Node, Any]:
     return (cut.inputs[0], start) if lies and axis == len(cut.shape) - 1 else (x, 0)
 
 
+def windows_of(node: Node) -> Node | None:
+    """Give the windows that are the second matrices of a stack of products, if they are.
+
+    They are not cut out: the products read them where they lie.
+    """
+    if not isinstance(node.loop, Product) or len(squeezed(node.shape)) < 3:
+        return None
+    x, windows = node.inputs[1], base(node.inputs[1])
+    if not isinstance(windows.loop, Element) or node.attrs.get("transpose_a"):
+        return None
+    axes = windows.loop.columns(**windows.attrs)
+    numbers = [n for n in (*x.shape[-2:], *windows.shape[1:]) if not isinstance(n, Dim)]
+    if not axes or len(numbers) < 1 + len(windows.shape):
+        return None
+    whole = same_shape(x.shape[:-2], node.shape[:-2]) and same_shape(x.shape[:1], windows.shape[:1])
+    return windows if whole and x.shape[-1] == math.prod(windows.shape[-axes:]) else None
+
+
 def read_by(node: Node) -> list[Node]:
     """Give what a node that is computed as a whole reads."""
+    windows = windows_of(node)
+    if windows is not None:
+        return [node.inputs[0], windows.inputs[0]]
     if isinstance(node.loop, Product) and len(node.shape) == 2:
         return [held(x)[0] for x in node.inputs]
     return list(node.inputs)
+
+
+def _that_are_read(nodes: Sequence[Node], roots: Sequence[Node]) -> list[Node]:
+    """Leave out what nothing computes from, since its readers look elsewhere."""
+    read = {x.order for x in roots}
+    for node in reversed(nodes):
+        if node.order in read:
+            read |= {x.order for x in (read_by(node) if is_single(node) else node.inputs)}
+    return [node for node in nodes if node.op is None or node.order in read]
 
 
 class Schedule:
@@ -126,11 +158,11 @@ class Schedule:
     def __init__(
         self, nodes: Sequence[Node], outputs: Sequence[Node], updates: Sequence[tuple[Node, Node]]
     ) -> None:
-        self.nodes = nodes
+        self.nodes = _that_are_read(nodes, [*outputs, *(new for _, new in updates)])
         self.outputs = outputs
         self.updates = updates
         self.scalar: set[int] = set()
-        for node in nodes:
+        for node in self.nodes:
             if not node.shape and all(x.order in self.scalar for x in node.inputs):
                 self.scalar.add(node.order)
         promoted: set[int] = set()

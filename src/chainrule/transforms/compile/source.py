@@ -16,6 +16,7 @@ from chainrule.transforms.compile.calls import (
     Call,
     Foreign,
     Inner,
+    Places,
     Products,
     brief,
     comment,
@@ -39,6 +40,7 @@ from chainrule.transforms.compile.schedule import (
     held,
     is_one,
     read_by,
+    windows_of,
 )
 from chainrule.transforms.compile.sharing import sharing
 from chainrule.transforms.compile.simplify import Node, Scatters, same_shape
@@ -107,8 +109,8 @@ class Text:
 
     @property
     def has_foreign(self) -> bool:
-        """Whether the program calls Python for an op, or another program."""
-        return any(isinstance(n, Foreign | Inner) for n in self.sizes)
+        """Whether the program calls Python for an op, or another program, or reads lists."""
+        return any(isinstance(n, Foreign | Inner | Places) for n in self.sizes)
 
     @property
     def stream_nodes(self) -> list[Node]:
@@ -205,11 +207,11 @@ class Text:
         self._size_names.append(name)
         return name
 
-    def _address(self, dtype: str) -> str:
-        key = f"multiply_{dtype}"
+    def _address(self, dtype: str, of_windows: bool = False) -> str:
+        key = f"multiply_{'windows_' * of_windows}{dtype}"
         if key not in self._known_sizes:
             self._known_sizes[key] = self._fresh(key)
-            self.sizes.append(Products(dtype))
+            self.sizes.append(Products(dtype, of_windows))
             self._size_names.append(self._known_sizes[key])
         return self._known_sizes[key]
 
@@ -413,8 +415,41 @@ class Text:
         times = "" if isinstance(stride, int) and stride == 1 else f" * {self._size(stride)}"
         return [f"{name}_first{times}", f"{name}_last{times}"]
 
+    def _windows(self, call: Call, windows: Node, shared: dict[str, None]) -> list[str]:
+        """Multiply a stack of matrices by windows that are read where they lie."""
+        node = call.node
+        a, b = node.inputs
+        x, kind = windows.inputs[0], type_name(node.dtype)
+        turned = bool(node.attrs.get("transpose_b"))
+        m, n, k = (self._size(s) for s in (*node.shape[-2:], a.shape[-1]))
+        listed = []
+        for what in ("rows", "columns", "run", "step"):
+            listed.append(self._fresh(f"{windows.op.name if windows.op else ''}_{what}"))
+            self.sizes.append(Places(windows, b, what))
+            self._size_names.append(listed[-1])
+        left, out = self._of_stack(a, node), self._of_stack(node, node)
+        begin = f"at({self._place(x)}, one * {listed.pop()})"
+        how = f"{self._address(kind, of_windows=True)}, {turned}, {m}, {n}, {k}"
+        line = f"windows_product({how}, {left}, {k}, {begin}, {', '.join(listed)}, {out}, {n}, "
+        return self._for_each(node, [f"{line}scratch_{kind})"], shared)
+
+    def _of_stack(self, x: Node, whole: Node) -> str:
+        """Source of where one of a stack of matrices begins."""
+        which, name = self._which(x.shape[:-2], whole.shape[:-2]), self._place(x)
+        return f"at({name}, {which} * {self._size(product_of(x.shape[-2:]))})" if which else name
+
+    def _for_each(self, node: Node, lines: list[str], shared: dict[str, None]) -> list[str]:
+        """Write the loop over a stack, unless there is one around."""
+        if self._by_turns:
+            return lines
+        first, last = self._part(product_of(node.shape[:-2]), 1, shared)
+        return [f"for one in range({first}, {last}):", *["    " + line for line in lines]]
+
     def _product(self, call: Call, shared: dict[str, None]) -> list[str]:
         node = call.node
+        windows = windows_of(node)
+        if windows is not None:
+            return self._windows(call, windows, shared)
         a, b = node.inputs
         turned_a = bool(node.attrs.get("transpose_a"))
         turned_b = bool(node.attrs.get("transpose_b"))
@@ -440,16 +475,9 @@ class Text:
             return self._multiply(
                 how, f"{last} - {first}", n, k, left, lda, names[1], ldb, out, n, scratch
             )
-        places = []
-        for name, x in zip(names, (a, b, node), strict=True):
-            which = self._which(x.shape[:-2], node.shape[:-2])
-            step = self._size(product_of(x.shape[-2:]))
-            places.append(f"at({name}, {which} * {step})" if which else name)
-        lines = self._multiply(how, m, n, k, places[0], lda, places[1], ldb, places[2], n, scratch)
-        if self._by_turns:
-            return lines
-        first, last = self._part(product_of(node.shape[:-2]), 1, shared)
-        return [f"for one in range({first}, {last}):", *["    " + line for line in lines]]
+        left, right, out = (self._of_stack(x, node) for x in (a, b, node))
+        lines = self._multiply(how, m, n, k, left, lda, right, ldb, out, n, scratch)
+        return self._for_each(node, lines, shared)
 
     def _matrix(self, x: Node) -> tuple[str, str]:
         """Source of where a matrix begins, and of the elements from one row to the next."""

@@ -16,6 +16,7 @@ BYTES = _vector_bytes()
 LANES = BYTES // 4  # floats of a vector; of doubles there are half as many
 MASKS = BYTES > 16  # of loads and stores; where a CPU has none, LLVM makes branches of them
 SIZES = (12, 8, 4, 3, 2, 1) if BYTES == 64 else (6, 4, 3, 2, 1)  # rows of a tile
+LISTED = 8 if BYTES == 64 else 4  # rows of a tile whose places are listed, each in a register
 THIN, WIDE = 3, 4  # a tile is two vectors wide, one of up to THIN rows WIDE: sums to overlap
 DEPTH, HEIGHT = 512, 960  # steps of k and rows of A between which a panel of B is reused
 FAR = 2**20  # elements of B that no cache close to the core holds
@@ -24,7 +25,15 @@ SWAPPED = 2**17  # elements of C up to which it may be computed transposed, to b
 LONG = 128  # terms from which that repays
 
 
+COPY = 18  # multiply-adds of an element that take as long as copying it
+
+
 def scratch_size(m: int, n: int, k: int) -> int:
     """Give the elements of scratch that a product needs; they start at a multiple of 64 bytes."""
     turned = m * n if 2 * n <= LANES else min(m * n, SWAPPED)
     return PACKED * LANES * (min(k, DEPTH) + LANES) + turned
+
+
+def windows_scratch_size(n: int, k: int) -> int:
+    """Give the elements of scratch that a product of windows needs."""
+    return PACKED * LANES * (min(k, DEPTH) + LANES) + 2 * LANES * n
