@@ -4,6 +4,7 @@ import ctypes
 import itertools
 import mmap
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,9 +14,14 @@ pytest.importorskip("numba")
 from numba import njit, types
 from numba.extending import intrinsic
 
+from chainrule import ops
 from chainrule.transforms.compile import language
-from chainrule.transforms.compile.machine import product_address, scratch_size
-from chainrule.transforms.compile.products import call_product, turn
+from chainrule.transforms.compile.machine import (
+    product_address,
+    scratch_size,
+    windows_scratch_size,
+)
+from chainrule.transforms.compile.products import call_product, call_windows_product, turn
 
 FORMS = list(itertools.product([0, 1], [0, 1]))
 FEW = [1, 2, 5, 8, 13, 16, 17, 33]
@@ -23,6 +29,7 @@ SHAPES = [
     *[(m, n, k) for m in FEW for n in FEW for k in (1, 3, 16, 21) if (m + n + k) % 3 == 0],
     *[(32, 64, 20), (32, 64, 64), (64, 20, 32), (100, 52, 40), (7, 70, 70), (97, 3, 70)],
     *[(1, 200, 530), (200, 1, 530), (3, 66, 1100), (970, 40, 5), (25, 33, 513), (130, 600, 520)],
+    *[(75, 40, 150), (130, 17, 513), (40, 39, 128)],
 ]
 
 
@@ -91,15 +98,15 @@ def test_equals_numpy_and_writes_nothing_else(form, dtype):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_part_of_the_rows_or_columns_has_the_same_bits(form):
-    m, n, k = 61, 75, 600
+@pytest.mark.parametrize(("m", "n", "k"), [(61, 75, 600), (62, 61, 600)])
+def test_a_part_of_the_rows_or_columns_has_the_same_bits(form, m, n, k):
     a, b = operands(form, m, n, k, np.float32)
     whole = np.empty((m, n), np.float32)
     multiply(form, a, b, whole)
     for rows, columns in [(slice(0, 30), slice(None)), (slice(30, 61), slice(None)),
-                          (slice(None), slice(0, 40)), (slice(None), slice(40, 75)),
+                          (slice(None), slice(0, 40)), (slice(None), slice(40, 61)),
                           (slice(7, 8), slice(None)), (slice(None), slice(7, 8)),
-                          (slice(2, 60), slice(3, 8)), (slice(9, 12), slice(8, 73))]:  # fmt: skip
+                          (slice(2, 60), slice(3, 8)), (slice(9, 12), slice(8, 60))]:  # fmt: skip
         part = np.empty_like(whole[rows, columns], order="C")
         x = a[:, rows] if form[0] else a[rows]
         y = b[columns] if form[1] else b[:, columns]
@@ -152,7 +159,15 @@ def between_guards(shape, dtype, last):
 @pytest.mark.parametrize("form", FORMS)
 def test_reads_nothing_outside(form):
     for (m, n, k), last in itertools.product(
-        [(1, 1, 1), (5, 3, 7), (13, 17, 19), (3, 50, 9), (100, 9, 33), (100, 530, 20)],
+        [
+            (1, 1, 1),
+            (5, 3, 7),
+            (13, 17, 19),
+            (3, 50, 9),
+            (100, 9, 33),
+            (100, 530, 20),
+            (60, 33, 130),
+        ],
         [False, True],
     ):
 
@@ -169,6 +184,63 @@ def test_reads_nothing_outside(form):
 def test_other_types_have_no_product():
     with pytest.raises(KeyError):
         product_address("int64")
+
+
+@njit
+def run_windows(function, turned, sizes, a, lda, x, rows, columns, run, c, ldc, scratch):
+    call_windows_product(
+        function, turned, sizes[0], sizes[1], sizes[2], pointer(a, scratch), lda,
+        pointer(x, scratch), rows, columns, run, pointer(c, scratch), ldc,
+        pointer(scratch.ctypes.data, scratch),
+    )  # fmt: skip
+
+
+def multiply_by_windows(turned, a, x, rows, columns, c):
+    """Write a B to c, or a B^T, where B[i, j] is x[rows[i] + columns[j]]."""
+    (m, n), k = c.shape, a.shape[1]
+    gaps = np.flatnonzero(np.diff(columns) != 1)
+    run = int(gaps[0]) + 1 if gaps.size else len(columns)
+    space = np.full(windows_scratch_size(n, k) + 32, np.nan, c.dtype)
+    start = -space.ctypes.data % 64 // c.itemsize
+    scratch, rest = np.split(space[start:], [windows_scratch_size(n, k)])
+    lda, ldc = (z.strides[0] // z.itemsize for z in (a, c))
+    run_windows(
+        product_address(c.dtype.name, of_windows=True), turned, (m, n, k), a.ctypes.data, lda,
+        x.ctypes.data, rows.ctypes.data, columns.ctypes.data, run, c.ctypes.data, ldc, scratch,
+    )  # fmt: skip
+    assert np.isnan(rest).all()
+
+
+IMAGES = [  # channels and places, size, stride, dilation
+    ((1, 8), (3,), (1,), (1,)), ((2, 40), (5,), (1,), (2,)), ((3, 41), (3,), (2,), (1,)),
+    ((1, 32, 32), (5, 5), (1, 1), (1, 1)), ((6, 14, 14), (5, 5), (1, 1), (1, 1)),
+    ((2, 7, 9), (3, 2), (2, 1), (1, 2)), ((4, 5, 5), (1, 1), (1, 1), (1, 1)),
+    ((60, 5, 6), (3, 3), (1, 1), (1, 1)), ((3, 30, 30), (2, 2), (1, 2), (1, 1)),
+]  # fmt: skip
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="uses mprotect")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(("shape", "size", "stride", "dilation"), IMAGES)
+def test_windows_are_multiplied_where_they_lie(dtype, turned, shape, size, stride, dilation):
+    rng = np.random.default_rng(len(shape))
+    windows = partial(ops.windows, size=size, stride=stride, dilation=dilation)
+    places = windows(np.arange(np.prod(shape)).reshape(shape)).reshape(shape[0] * np.prod(size), -1)
+    rows, columns = places[:, 0].copy(), places[0] - places[0, 0]
+    for m, last in itertools.product([1, 2, 6, 16, 35], [False, True]):
+        _, x = between_guards(shape, dtype, last)
+        x[:] = rng.standard_normal(shape)
+        cut = windows(x).reshape(places.shape)
+        k, n = cut.shape[::-1] if turned else cut.shape
+        _, a = inside((m, k), dtype)
+        a[:] = rng.standard_normal((m, k))
+        outer, c = inside((m, n), dtype)
+        multiply_by_windows(turned, a, x, rows, columns, c)
+        assert np.isnan(outer).sum() == outer.size - c.size
+        expected = np.empty((m, n), dtype)
+        multiply((0, int(turned)), a, cut, expected)
+        np.testing.assert_array_equal(c, expected)
 
 
 @njit

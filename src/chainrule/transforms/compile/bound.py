@@ -229,9 +229,9 @@ class Bound:
         """Find where the elements of windows lie, by cutting windows out of a list of places."""
         if windows.order not in self._places:
             assert windows.op is not None
-            x, (rows, columns) = self._shape(windows.inputs[0]), self._shape(matrices)[-2:]
-            step = math.prod(x) // math.prod(self._shape(matrices)[:-2])
-            image = np.arange(step).reshape(1, -1, *x[2:])
+            (_, *x), (_, *stack, rows, columns) = map(self._shape, (windows.inputs[0], matrices))
+            step = math.prod(x) // math.prod(stack)
+            image = np.arange(step).reshape(1, -1, *x[1:])
             attrs = resolve_attrs(windows.attrs, self.sizes)
             found = windows.op.run(image, **attrs).reshape(rows, columns)
             first, second = (np.array(part) for part in (found[:, 0], found[0] - found[0, 0]))

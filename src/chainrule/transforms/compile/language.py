@@ -234,6 +234,7 @@ WORDS: dict[str, Any] = {
     for function in (
         address_of, apart, argsort, at, bool_s, call_python, cumsum, cumsum_reversed, float32s,
         float64s, int32s, int64s, meet, narrow, product, run_steps, share, tick, turn, uint64s,
+        windows_product,
         maths.absolute, maths.cos, maths.exp, maths.expm1, maths.floor, maths.is_finite, maths.log,
         maths.log1p, maths.maximum, maths.minimum, maths.ndtr, maths.plus, maths.power,
         maths.sigmoid, maths.sign, maths.silu, maths.sin, maths.softplus, maths.sqrt, maths.tanh,

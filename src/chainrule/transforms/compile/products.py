@@ -204,7 +204,7 @@ def _write_panel(module: Any, name: str, scalar: Any, listed: str = "") -> Any:
     steps of k; B, C, with their strides; and whether C holds the sum of `done` > 0 steps. For what
     is `listed`, the addresses of lists stand in place of strides.
     """
-    sizes = SIZES if listed != "a" else [n for n in SIZES if n <= LISTED]
+    sizes = LISTED if listed == "a" else SIZES
     arguments = [_I64, _I64, _I64, _POINTER, _I64, _I64, _POINTER, _I64, _POINTER, _I64, _I64]
     e = _Emitter(module, name, scalar, arguments)
     m, columns, k, a, a_row, a_step, b, ldb, c, ldc, done = e.function.args

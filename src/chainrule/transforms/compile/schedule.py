@@ -248,8 +248,7 @@ class Schedule:
         if root.columns:
             return None
         loads = [(base(x), at) for x, at in root.frame.loads]
-        before = [x.order for x, _ in loads] + [x.order for x in root.node.inputs]
-        needed = max([least, *(self.where[order] for order in before if order in self.where)])
+        needed = max([least, *(self.where[x.order] for x, _ in loads if x.order in self.where)])
         touched = _touched(root)
         for place in range(needed, len(self.steps)):
             group = self.steps[place]
