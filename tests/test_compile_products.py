@@ -53,9 +53,10 @@ def run(function, flags, sizes, a, b, c, strides, scratch):
 def multiply(form, a, b, c):
     """Write op(a) op(b) to c."""
     m, n, k = *c.shape, a.shape[0 if form[0] else 1]
-    space = np.full(scratch_size(m, n, k) + 32, np.nan, c.dtype)
+    size = scratch_size(m, n, k, parts=int(tuple(form) == (1, 0) and n < m))
+    space = np.full(size + 32, np.nan, c.dtype)
     start = -space.ctypes.data % 64 // c.itemsize
-    scratch, rest = np.split(space[start:], [scratch_size(m, n, k)])
+    scratch, rest = np.split(space[start:], [size])
     strides = tuple(x.strides[0] // x.itemsize for x in (a, b, c))
     run(
         product_address(c.dtype.name), form, (m, n, k), a.ctypes.data, b.ctypes.data,

@@ -131,10 +131,14 @@ class Bound:
         if not isinstance(call.node.loop, Product) or call.kernel is not None:
             return 0
         m, n = self._shape(call.node)[-2:]
-        k = self._shape(call.node.inputs[0])[-2 if call.node.attrs.get("transpose_a") else -1]
+        turned_a, turned_b = (call.node.attrs.get(f"transpose_{x}") for x in "ab")
+        k = self._shape(call.node.inputs[0])[-2 if turned_a else -1]
         words = language if self._machine is None else self._machine
-        of_windows = windows_of(call.node) is not None
-        size = words.windows_scratch_size(n, k) if of_windows else words.scratch_size(m, n, k)
+        if windows_of(call.node) is not None:
+            size = words.windows_scratch_size(n, k)
+        else:
+            turns = turned_a and not turned_b and n < m
+            size = words.scratch_size(m, n, k, self.threads if turns else 0)
         return int(size) * call.node.dtype.itemsize
 
     def _fill(self) -> None:

@@ -180,7 +180,7 @@ def turn(x: Any, out: Any, rows: int, columns: int, first: int, last: int) -> No
             out[j * rows + i] = x[i * columns + j]
 
 
-def scratch_size(m: int, n: int, k: int) -> int:
+def scratch_size(m: int, n: int, k: int, parts: int = 0) -> int:
     """How many elements of scratch a product needs."""
     return 0
 

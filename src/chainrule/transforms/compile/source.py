@@ -526,4 +526,5 @@ def _splits_columns(node: Node) -> bool:
     That pays where B is large and there are few rows, as in the wide layer of a small batch.
     """
     m, n = node.shape[-2:]
-    return len(node.shape) == 2 and isinstance(m, Dim) and isinstance(n, int) and n >= LARGE
+    whole = len(node.shape) == 2 and not node.attrs.get("transpose_a")
+    return whole and isinstance(m, Dim) and isinstance(n, int) and n >= LARGE

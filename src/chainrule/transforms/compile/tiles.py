@@ -28,9 +28,14 @@ LONG = 128  # terms from which that repays
 COPY = 18  # multiply-adds of an element that take as long as copying it
 
 
-def scratch_size(m: int, n: int, k: int) -> int:
-    """Give the elements of scratch that a product needs; they start at a multiple of 64 bytes."""
-    turned = m * n if 2 * n <= LANES else min(m * n, SWAPPED)
+def scratch_size(m: int, n: int, k: int, parts: int = 0) -> int:
+    """Give the elements of scratch that a product needs; they start at a multiple of 64 bytes.
+
+    If A alone is transposed and C has fewer columns than rows, `parts` says into how many parts the
+    rows may be divided.
+    """
+    turns = parts > 0 and k >= LONG and m // parts * n <= SWAPPED
+    turned = m * n if 2 * n <= LANES else min(m * n, SWAPPED) if turns else 0
     return PACKED * LANES * (min(k, DEPTH) + LANES) + turned
 
 
