@@ -18,7 +18,7 @@ from chainrule.transforms.compile import (
     vector,  # noqa: F401  (it gives exp, log and other words their meaning)
 )
 from chainrule.transforms.compile.machine import Code
-from chainrule.transforms.compile.products import at
+from chainrule.transforms.compile.panels import at
 
 if tuple(int(n) for n in numba.__version__.split(".")[:2]) < (0, 62):
     need = f"compiled steps need numba 0.62 or newer, here is {numba.__version__}"

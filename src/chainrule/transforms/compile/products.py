@@ -1,33 +1,40 @@
-"""Matrix products for compiled programs, written for Numba in vector instructions.
+"""Matrix products for compiled programs: in which order their panels are computed.
 
-A tile of C stays in registers while k runs. Each element of C is one chain of multiply-adds over
-p = 0, 1, ..., k - 1, whatever the sizes are: a caller who splits the rows or the columns of C
-between threads, in any way, gets the same bits as from one call.
+Each element of C is one chain of multiply-adds over p = 0, 1, ..., k - 1, whatever the sizes are:
+a caller who splits the rows or the columns of C between threads, in any way, gets the same bits as
+from one call.
 
 The products are compiled once on a machine and cached on disk. Programs call them through an
 address, so that no program compiles them again.
 """
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numba
 from llvmlite import ir
-from numba import core, extending
+from numba import extending
 
+from chainrule.transforms.compile.panels import (
+    VOID,
+    at,
+    copy,
+    entry,
+    multiply_listed_a,
+    multiply_listed_b,
+    multiply_panel,
+    turn_part,
+    turn_whole,
+    width_of,
+)
 from chainrule.transforms.compile.tiles import (
-    BYTES,
     COPY,
     DEPTH,
     FAR,
     HEIGHT,
     LANES,
-    LISTED,
     LONG,
     MASKS,
     PACKED,
-    SIZES,
     SWAPPED,
     THIN,
     WIDE,
@@ -38,363 +45,6 @@ njit: Any = numba.njit
 types: Any = numba.types
 intrinsic: Any = extending.intrinsic
 register_jitable: Any = extending.register_jitable
-cgutils: Any = core.cgutils
-_I32, _I64, _POINTER, _VOID = ir.IntType(32), ir.IntType(64), ir.PointerType(), ir.VoidType()
-
-
-class _Emitter:
-    """Writes an LLVM function over vectors of one scalar type."""
-
-    def __init__(self, module: Any, name: str, scalar: Any, arguments: list[Any]) -> None:
-        self.module, self.scalar = module, scalar
-        self.size = 4 if isinstance(scalar, ir.FloatType) else 8
-        self.width = BYTES // self.size
-        self.vector = ir.VectorType(scalar, self.width)
-        self.suffix = f"v{self.width}f{8 * self.size}"
-        self.function = ir.Function(module, ir.FunctionType(_VOID, arguments), name)
-        self.function.linkage = "internal"
-        self.function.attributes.add("noinline")
-        self.function.attributes.add("nounwind")
-        self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
-
-    def at(self, pointer: Any, offset: Any) -> Any:
-        """Move a pointer by elements."""
-        return self.builder.gep(pointer, [offset], source_etype=self.scalar)
-
-    def times(self, x: Any, n: int) -> Any:
-        """Multiply an index."""
-        return self.builder.mul(x, _I64(n))
-
-    def entry(self, address: Any, i: int) -> Any:
-        """Load a number from a list of 64-bit integers."""
-        pointer = self.builder.inttoptr(self.builder.add(address, _I64(8 * i)), _POINTER)
-        return self.builder.load(pointer, typ=_I64, align=8)
-
-    def opaque(self, x: Any) -> Any:
-        """Hide from LLVM how a number was computed.
-
-        It would derive each row's pointer from the row above; this chain of additions takes
-        longer than the multiply-adds.
-        """
-        return self.builder.asm(ir.FunctionType(x.type, [x.type]), "", "=r,0", [x], False)
-
-    def shuffle(self, x: Any, y: Any, lanes: list[int]) -> Any:
-        """Pick lanes of two vectors."""
-        kind = ir.VectorType(_I32, self.width)
-        return self.builder.shuffle_vector(x, y, ir.Constant(kind, lanes))
-
-    def spread(self, x: Any) -> Any:
-        """Copy a number to all lanes of a vector."""
-        nothing = ir.Constant(ir.VectorType(x.type, self.width), ir.Undefined)
-        first = self.builder.insert_element(nothing, x, _I32(0))
-        return self.shuffle(first, nothing, [0] * self.width)
-
-    def first(self, count: Any) -> Any:
-        """Give the mask of the first lanes."""
-        lanes = ir.Constant(ir.VectorType(_I64, self.width), list(range(self.width)))
-        return self.builder.icmp_signed("<", lanes, self.spread(count))
-
-    def call(self, name: str, result: Any, *args: Any) -> Any:
-        """Call an LLVM intrinsic."""
-        kind = ir.FunctionType(result, [x.type for x in args])
-        callee = cgutils.get_or_insert_function(self.module, kind, name)
-        return self.builder.call(callee, args)
-
-    def load(self, pointer: Any, mask: Any = None) -> Any:
-        """Load a vector; where a mask is false, read nothing and give zero."""
-        if mask is None:
-            return self.builder.load(pointer, typ=self.vector, align=self.size)
-        name, zeros = f"llvm.masked.load.{self.suffix}.p0", ir.Constant(self.vector, None)
-        return self.call(name, self.vector, pointer, _I32(self.size), mask, zeros)
-
-    def store(self, x: Any, pointer: Any, mask: Any = None) -> None:
-        """Store a vector, nothing where a mask is false."""
-        if mask is None:
-            self.builder.store(x, pointer, align=self.size)
-        else:
-            name = f"llvm.masked.store.{self.suffix}.p0"
-            self.call(name, _VOID, x, pointer, _I32(self.size), mask)
-
-
-def _tile(module: Any, scalar: Any, rows: int, vectors: int, listed: str = "") -> Any:
-    """Write the product of some rows of A and some vectors' columns of B, the last one partial.
-
-    If A is `listed`, the rows of A and its columns begin at elements that two lists name, whose
-    addresses come as `a_row` and `a_step`; if B is, its rows do, with `ldb` for their list.
-    """
-    name = f"tile_{rows}_{vectors}_{scalar}_{listed}"
-    arguments = [_I64, _POINTER, _I64, _I64, _POINTER, _I64, _POINTER, _I64, _I64, _I64]
-    e = _Emitter(module, name, scalar, arguments)
-    k, a, a_row, a_step, b, ldb, c, ldc, last, done = e.function.args
-    builder, entry = e.builder, e.builder.block
-    more, start, loop, end = (
-        e.function.append_basic_block(x) for x in ("more", "start", "loop", "end")
-    )
-    places = [(i, v) for i in range(rows) for v in range(vectors)]
-    masks = [None] * (vectors - 1) + [e.first(last)]
-    targets = {(i, v): e.at(e.at(c, e.times(ldc, i)), _I64(v * e.width)) for i, v in places}
-    if listed == "a":
-        distances, firsts = [e.opaque(e.entry(a_row, i)) for i in range(rows)], [a]
-    else:  # three distances, and a pointer for every four rows, leave registers free
-        distances = [e.opaque(e.times(a_row, i)) for i in range(min(rows, 4))]
-        firsts = [e.at(a, e.opaque(e.times(a_row, i))) for i in range(0, rows, 4)]
-    for place in (x for x in places if x[1] * BYTES % 64 == 0):  # the tile below
-        below = e.at(targets[place], e.times(ldc, rows))
-        e.call("llvm.prefetch.p0", _VOID, below, _I32(1), _I32(3), _I32(1))
-    builder.cbranch(builder.icmp_signed(">", done, _I64(0)), more, start)
-
-    builder.position_at_end(more)
-    loaded = {(i, v): e.load(targets[i, v], masks[v]) for i, v in places}
-    builder.branch(start)
-
-    builder.position_at_end(start)
-    begin = {place: builder.phi(e.vector) for place in places}
-    for place, phi in begin.items():
-        phi.add_incoming(ir.Constant(e.vector, None), entry)
-        phi.add_incoming(loaded[place], more)
-    builder.branch(loop)
-
-    builder.position_at_end(loop)
-    left, b_now = builder.phi(_I64), builder.phi(_I64 if listed == "b" else _POINTER)
-    a_now = [builder.phi(_I64 if listed == "a" else _POINTER) for _ in firsts]
-    sums = {place: builder.phi(e.vector) for place in places}
-    b_masks = masks if MASKS else [None] * vectors  # packed rows of B are whole vectors
-    b_first = e.at(b, e.entry(b_now, 0)) if listed == "b" else b_now
-    b_row = [e.load(e.at(b_first, _I64(v * e.width)), b_masks[v]) for v in range(vectors)]
-    if vectors == WIDE and not listed:  # thin products wait for B: fetch the row of a later panel
-        for v in range(vectors):
-            later = e.at(b_now, _I64((2 * WIDE + v) * e.width))
-            e.call("llvm.prefetch.p0", _VOID, later, _I32(0), _I32(3), _I32(1))
-    new = {}
-    column = [e.at(a, e.entry(a_now[0], 0))] if listed == "a" else []
-    for i in range(rows):
-        place = e.at(column[0], distances[i]) if column else e.at(a_now[i // 4], distances[i % 4])
-        factor = e.spread(builder.load(place, typ=scalar, align=e.size))
-        for v in range(vectors):
-            # It is fused where the CPU can, in every tile alike.
-            name = f"llvm.fmuladd.{e.suffix}"
-            new[i, v] = e.call(name, e.vector, factor, b_row[v], sums[i, v])
-    next_left = builder.sub(left, _I64(1))
-    if listed == "a":
-        steps = [(a_now[0], a_step, builder.add(a_now[0], _I64(8)))]
-    else:
-        steps = [(x, first, e.at(x, a_step)) for x, first in zip(a_now, firsts, strict=True)]
-    later_b = builder.add(b_now, _I64(8)) if listed == "b" else e.at(b_now, ldb)
-    for phi, first, following in [
-        (left, k, next_left),
-        (b_now, ldb if listed == "b" else b, later_b),
-        *steps,
-        *((sums[place], begin[place], new[place]) for place in places),
-    ]:
-        phi.add_incoming(first, start)
-        phi.add_incoming(following, loop)
-    builder.cbranch(builder.icmp_signed(">", next_left, _I64(0)), loop, end)
-
-    builder.position_at_end(end)
-    for i, v in places:
-        e.store(new[i, v], targets[i, v], masks[v])
-    builder.ret_void()
-    return e.function
-
-
-def _write_panel(module: Any, name: str, scalar: Any, listed: str = "") -> Any:
-    """Write the loop over the tiles of a panel of C, from its top down.
-
-    Its arguments are m, columns (up to WIDE vectors), k; A, its stride between rows and between
-    steps of k; B, C, with their strides; and whether C holds the sum of `done` > 0 steps. For what
-    is `listed`, the addresses of lists stand in place of strides.
-    """
-    sizes = LISTED if listed == "a" else SIZES
-    arguments = [_I64, _I64, _I64, _POINTER, _I64, _I64, _POINTER, _I64, _POINTER, _I64, _I64]
-    e = _Emitter(module, name, scalar, arguments)
-    m, columns, k, a, a_row, a_step, b, ldb, c, ldc, done = e.function.args
-    builder = e.builder
-    left, a_now, c_now = (cgutils.alloca_once_value(builder, x) for x in (m, a, c))
-    a_rows = cgutils.alloca_once_value(builder, a_row)
-    for vectors in range(1, WIDE + 1):
-        last = builder.sub(columns, _I64((vectors - 1) * e.width))
-        some = builder.icmp_signed(">", last, _I64(0))
-        whole = builder.icmp_signed("<=", last, _I64(e.width))
-        with builder.if_then(builder.and_(some, whole)):
-            for rows in sizes if vectors <= 2 else range(THIN, 0, -1):
-                check, body, after = (
-                    builder.append_basic_block(x) for x in ("check", "body", "after")
-                )
-                builder.branch(check)
-                builder.position_at_end(check)
-                count = builder.load(left, typ=_I64)
-                fits = builder.icmp_signed(">=", count, _I64(rows))
-                if rows == SIZES[0]:  # two of the next size, not one and a small rest
-                    two = builder.icmp_signed("!=", count, _I64(2 * SIZES[1]))
-                    fits = builder.and_(fits, two)
-                builder.cbranch(fits, body, after)
-                builder.position_at_end(body)
-                x, y = builder.load(a_now, typ=_POINTER), builder.load(c_now, typ=_POINTER)
-                x_row = builder.load(a_rows, typ=_I64)
-                tile = _tile(module, scalar, rows, vectors, listed)
-                builder.call(tile, [k, x, x_row, a_step, b, ldb, y, ldc, last, done])
-                builder.store(builder.sub(count, _I64(rows)), left)
-                if listed == "a":
-                    builder.store(builder.add(x_row, _I64(8 * rows)), a_rows)
-                else:
-                    builder.store(e.at(x, e.times(a_row, rows)), a_now)
-                builder.store(e.at(y, e.times(ldc, rows)), c_now)
-                builder.branch(check)
-                builder.position_at_end(after)
-    builder.ret_void()
-    return e.function
-
-
-def _write_copy(module: Any, name: str, scalar: Any) -> Any:
-    """Write the copying of a block: rows, columns; source, its stride; target, its stride."""
-    arguments = [_I64, _I64, _POINTER, _I64, _POINTER, _I64]
-    e = _Emitter(module, name, scalar, arguments)
-    rows, columns, source, source_row, target, target_row = e.function.args
-    builder = e.builder
-    vectors = builder.sdiv(columns, _I64(e.width))
-    end = e.times(vectors, e.width)
-    mask = e.first(builder.sub(columns, end))
-    some = builder.icmp_signed(">", columns, end)
-    with cgutils.for_range(builder, rows) as row:
-        x = e.at(source, builder.mul(row.index, source_row))
-        y = e.at(target, builder.mul(row.index, target_row))
-        with cgutils.for_range(builder, vectors) as part:
-            start = e.times(part.index, e.width)
-            e.store(e.load(e.at(x, start)), e.at(y, start))
-        with builder.if_then(some):
-            e.store(e.load(e.at(x, end), mask), e.at(y, end), mask)
-    builder.ret_void()
-    return e.function
-
-
-def _write_turn(module: Any, name: str, scalar: Any, whole: bool) -> Any:
-    """Write the transposition of a block, one vector wide and high, or less if not `whole`.
-
-    Its arguments are rows, columns; source, its stride; target, its stride. The target gets a
-    whole block.
-    """
-    arguments = [_I64, _I64, _POINTER, _I64, _POINTER, _I64]
-    e = _Emitter(module, name, scalar, arguments)
-    rows, columns, source, source_row, target, target_row = e.function.args
-    builder, width = e.builder, e.width
-    mask = None if whole else e.first(columns)
-    block = []
-    for i in range(width):
-        row = _I64(i)
-        if not whole:  # rows past the last repeat it, in lanes that reach no element of C
-            last = builder.sub(rows, _I64(1))
-            row = builder.select(builder.icmp_signed("<", row, last), row, last)
-        block.append(e.load(e.at(source, builder.mul(row, source_row)), mask))
-    for far in (2**t for t in range(width.bit_length() - 1)):  # exchange lanes so far apart
-        upper = [lane + width - far if lane & far else lane for lane in range(width)]
-        lower = [lane + width if lane & far else lane + far for lane in range(width)]
-        for i in range(width):
-            if i & far == 0:
-                x, y = block[i], block[i + far]
-                block[i], block[i + far] = e.shuffle(x, y, upper), e.shuffle(x, y, lower)
-    for i, x in enumerate(block):
-        e.store(x, e.at(target, e.times(target_row, i)))
-    builder.ret_void()
-    return e.function
-
-
-def _written(name: str, write: Callable[[Any, str, Any], Any], *args: Any) -> Any:
-    """Make an intrinsic of a function of integers and pointers."""
-    pointers = [isinstance(x, types.CPointer) for x in args]
-    kinds = [x if p else types.int64 for x, p in zip(args, pointers, strict=True)]
-    scalar = args[pointers.index(True)].dtype
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        full_name = f"{name}_{scalar}"
-        function = builder.module.globals.get(full_name) or write(
-            builder.module, full_name, context.get_data_type(scalar)
-        )
-        values = [
-            builder.bitcast(x, _POINTER) if p else x for x, p in zip(values, pointers, strict=True)
-        ]
-        builder.call(function, values)
-        return context.get_dummy_value()
-
-    return types.void(*kinds), generate
-
-
-@intrinsic
-def _multiply_panel(
-    context: Any, m: Any, columns: Any, k: Any, a: Any, a_row: Any, a_step: Any, b: Any, ldb: Any,
-    c: Any, ldc: Any, done: Any,
-) -> Any:  # fmt: skip
-    args = m, columns, k, a, a_row, a_step, b, ldb, c, ldc, done
-    return _written("panel", _write_panel, *args)
-
-
-@intrinsic
-def _multiply_listed_a(
-    context: Any, m: Any, columns: Any, k: Any, a: Any, rows: Any, steps: Any, b: Any, ldb: Any,
-    c: Any, ldc: Any, done: Any,
-) -> Any:  # fmt: skip
-    args = m, columns, k, a, rows, steps, b, ldb, c, ldc, done
-    return _written("panel_a", partial(_write_panel, listed="a"), *args)
-
-
-@intrinsic
-def _multiply_listed_b(
-    context: Any, m: Any, columns: Any, k: Any, a: Any, a_row: Any, a_step: Any, b: Any, rows: Any,
-    c: Any, ldc: Any, done: Any,
-) -> Any:  # fmt: skip
-    args = m, columns, k, a, a_row, a_step, b, rows, c, ldc, done
-    return _written("panel_b", partial(_write_panel, listed="b"), *args)
-
-
-@intrinsic
-def _copy(context: Any, rows: Any, columns: Any, x: Any, x_row: Any, y: Any, y_row: Any) -> Any:
-    args = rows, columns, x, x_row, y, y_row
-    return _written("copy", _write_copy, *args)
-
-
-@intrinsic
-def _turn_whole(
-    context: Any, rows: Any, columns: Any, x: Any, x_row: Any, y: Any, y_row: Any
-) -> Any:
-    args = rows, columns, x, x_row, y, y_row
-    return _written("turn_whole", partial(_write_turn, whole=True), *args)
-
-
-@intrinsic
-def _turn_part(
-    context: Any, rows: Any, columns: Any, x: Any, x_row: Any, y: Any, y_row: Any
-) -> Any:
-    args = rows, columns, x, x_row, y, y_row
-    return _written("turn_part", partial(_write_turn, whole=False), *args)
-
-
-@intrinsic
-def at(context: Any, pointer: Any, offset: Any) -> Any:
-    """Move a pointer by elements."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        scalar = context.get_data_type(pointer.dtype)
-        return builder.gep(args[0], [args[1]], source_etype=scalar)
-
-    return pointer(pointer, types.int64), generate
-
-
-@intrinsic
-def _entry(context: Any, address: Any, i: Any) -> Any:
-    """Read an entry of a list of 64-bit integers."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        place = builder.add(args[0], builder.mul(args[1], _I64(8)))
-        return builder.load(builder.inttoptr(place, _POINTER), typ=_I64, align=8)
-
-    return types.int64(types.int64, types.int64), generate
-
-
-@intrinsic
-def _width(context: Any, pointer: Any) -> Any:
-    """Give the elements of a vector of what the pointer points to."""
-    width = BYTES // (pointer.dtype.bitwidth // 8)
-    return types.int64(pointer), lambda context, builder, signature, args: _I64(width)
-
 
 _options = {"nogil": True, "error_model": "numpy"}
 
@@ -404,15 +54,15 @@ def _turn(
     rows: int, columns: int, source: Any, source_row: int, target: Any, target_row: int
 ) -> None:
     """Copy the transpose of a block."""
-    width = _width(source)
+    width = width_of(source)
     for i in range(0, rows, width):
         for j in range(0, columns, width):
             x, y = at(source, i * source_row + j), at(target, j * target_row + i)
             r, s = min(rows - i, width), min(columns - j, width)
             if r == width and s == width:
-                _turn_whole(r, s, x, source_row, y, target_row)
+                turn_whole(r, s, x, source_row, y, target_row)
             else:
-                _turn_part(r, s, x, source_row, y, target_row)
+                turn_part(r, s, x, source_row, y, target_row)
 
 
 @njit(**_options)
@@ -424,12 +74,12 @@ def turn(x: Any, out: Any, rows: int, columns: int, first: int, last: int) -> No
 @njit(**_options)
 def _turn_exactly(rows: int, columns: int, x: Any, x_row: int, out: Any, out_row: int) -> None:
     """Write the transpose of a matrix, and nothing beside it."""
-    width = _width(x)
+    width = width_of(x)
     for i in range(0, rows, width):
         for j in range(0, columns, width):
             if rows - i >= width and columns - j >= width:
                 source, target = at(x, i * x_row + j), at(out, j * out_row + i)
-                _turn_whole(width, width, source, x_row, target, out_row)
+                turn_whole(width, width, source, x_row, target, out_row)
                 continue
             for r in range(i, min(i + width, rows)):
                 for s in range(j, min(j + width, columns)):
@@ -442,7 +92,7 @@ def _multiply(
     c: Any, ldc: int, scratch: Any,
 ) -> None:  # fmt: skip
     """Compute C of A, with any strides, and B, which is stored transposed if `turned`."""
-    width = _width(a)
+    width = width_of(a)
     panel = width * (WIDE if m <= THIN else 2)
     far = k * n > FAR
     packs = turned or not MASKS or (far and m >= 32) or m >= 768
@@ -469,8 +119,8 @@ def _multiply(
                                 _turn(columns, rows, at(b, s * ldb + p), ldb, target, panel)
                             else:
                                 source = at(b, (p + q) * ldb + s)
-                                _copy(rows, columns, source, ldb, target, panel)
-                _multiply_panel(
+                                copy(rows, columns, source, ldb, target, panel)
+                multiply_panel(
                     min(HEIGHT, m - i), min(panel, n - j), depth, x, a_row, a_step, y, y_row,
                     at(c, i * ldc + j), ldc, p,
                 )  # fmt: skip
@@ -492,7 +142,7 @@ def product(
     # Few columns would leave lanes empty: compute the long rows of C^T = B^T A^T. So it is done,
     # too, where A lies transposed: its rows, in place of its columns, are read in order.
     far = transpose_a != 0 and not turned and k >= LONG and m * n <= SWAPPED
-    swaps = n < m and (2 * n <= _width(a) or far)
+    swaps = n < m and (2 * n <= width_of(a) or far)
     copies = swaps and (n > 1 or ldc > 1)
     result, result_row = c, ldc
     if copies:
@@ -517,7 +167,7 @@ def windows_product(
     if turned != 0:
         _by_turned_windows(m, n, k, a, lda, x, rows, columns, c, ldc, scratch)
         return
-    width = _width(a)
+    width = width_of(a)
     wasted = (n // run) * (-(-run // width) * width) - -(-n // width) * width
     if MASKS and m * wasted <= COPY * n:
         _by_windows(m, n, k, a, lda, x, rows, columns, run, c, ldc)
@@ -531,11 +181,11 @@ def _by_windows(
     ldc: int,
 ) -> None:  # fmt: skip
     """Read the windows where they lie, run by run."""
-    panel = _width(a) * (WIDE if m <= THIN else 2)
+    panel = width_of(a) * (WIDE if m <= THIN else 2)
     for j in range(0, n, run):
-        begin = at(x, _entry(columns, j))
+        begin = at(x, entry(columns, j))
         for s in range(0, run, panel):
-            _multiply_listed_b(
+            multiply_listed_b(
                 m, min(panel, run - s), k, a, lda, 1, at(begin, s), rows, at(c, j + s), ldc, 0
             )
 
@@ -546,20 +196,20 @@ def _by_packed_windows(
     ldc: int, scratch: Any,
 ) -> None:  # fmt: skip
     """Copy the windows, as many at a time as a tile is wide."""
-    panel = _width(a) * (WIDE if m <= THIN else 2)
+    panel = width_of(a) * (WIDE if m <= THIN else 2)
     for j in range(0, n, panel):
         count = min(panel, n - j)
         for p in range(0, k, DEPTH):
             depth = min(DEPTH, k - p)
             done = 0
             while done < count:
-                begin = at(x, _entry(columns, j + done))
+                begin = at(x, entry(columns, j + done))
                 piece = min(run - (j + done) % run, count - done)
                 for q in range(depth):
-                    source = at(begin, _entry(rows, p + q))
-                    _copy(1, piece, source, 0, at(scratch, q * panel + done), 0)
+                    source = at(begin, entry(rows, p + q))
+                    copy(1, piece, source, 0, at(scratch, q * panel + done), 0)
                 done += piece
-            _multiply_panel(
+            multiply_panel(
                 m, count, depth, at(a, p), lda, 1, scratch, panel, at(c, j), ldc, p
             )  # fmt: skip
 
@@ -570,7 +220,7 @@ def _by_turned_windows(
     scratch: Any,
 ) -> None:  # fmt: skip
     """Compute C^T = B A^T, of which A^T is packed, and turn it back."""
-    width = _width(a)
+    width = width_of(a)
     panel = 2 * width
     result = at(scratch, PACKED * LANES * (min(k, DEPTH) + LANES))
     for s in range(0, m, panel):
@@ -578,7 +228,7 @@ def _by_turned_windows(
         for p in range(0, k, DEPTH):
             depth = min(DEPTH, k - p)
             _turn(count, depth, at(a, s * lda + p), lda, scratch, panel)
-            _multiply_listed_a(
+            multiply_listed_a(
                 n, count, depth, x, rows, columns + 8 * p, scratch, panel, result, panel, p
             )
         _turn_exactly(n, count, result, panel, at(c, s * ldc), ldc)
@@ -624,7 +274,7 @@ def _called(expected: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kinds = [context.get_value_type(x) for x in expected.args]
-        function = builder.inttoptr(args[0], ir.FunctionType(_VOID, kinds).as_pointer())
+        function = builder.inttoptr(args[0], ir.FunctionType(VOID, kinds).as_pointer())
         builder.call(function, args[1:])
         return context.get_dummy_value()
 
