@@ -5,7 +5,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from collections import Counter
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from itertools import chain, combinations, pairwise
 
 import numpy as np
@@ -976,3 +976,26 @@ def test_words_are_cut_where_they_are_too_long():
         assert short(text) == (cut or "x, " * 10 + "x…")
     graph = trace(lambda x: ops.sum(x, axis=(0, 1), keepdims=True), Spec((2, 3), float))
     assert detail_text(graph.nodes[-1]) == "axis=(0,1) keepdims=True"
+
+
+def test_parts_of_a_diagram_do_not_change():
+    diagram = all_kinds().diagram
+    for part in (diagram, diagram.nodes[0], diagram.edges[0], diagram.frames[0]):
+        with pytest.raises(FrozenInstanceError):
+            part.label = "other"
+
+
+@pytest.mark.parametrize(("count", "more"), [(59, []), (60, ["… 1 more lines"])])
+def test_the_description_has_the_first_lines(count, more):
+    drawing = Drawing(Diagram("ops", [Node("op", "sin")] * count, []))
+    said = xml(drawing).find(SVG + "desc").text.splitlines()
+    assert said == drawing.text().splitlines()[:60] + more
+
+
+@pytest.mark.parametrize(("most", "levels"), [
+    (29, ["0", "1", "2", "3", "ops"]), (28, ["0", "1", "2", "3"]), (9, ["0", "1", "2"]), (2, []),
+])  # fmt: skip
+def test_a_page_leaves_out_levels_that_are_too_large(monkeypatch, most, levels):
+    drawing = draw(residual(), X, level=1)
+    monkeypatch.setattr("chainrule.transforms.draw.drawing.MOST_BOXES", most)
+    assert re.findall(r'id="l(\w+)"', drawing.html()) == levels
