@@ -20,7 +20,8 @@ from chainrule.graph import Scope, scope
 from chainrule.transforms.draw import Diagram, Drawing, Edge, Frame, Node, arrange
 from chainrule.transforms.draw.labels import detail_text, short
 from chainrule.transforms.draw.layout import PLACES, Link, Size, crossings, layered, ranks
-from chainrule.transforms.draw.style import RAMP, shade, style_sheet, width
+from chainrule.transforms.draw.nested import PAD
+from chainrule.transforms.draw.style import BOLD, RAMP, SMALL, shade, style_sheet, widest, width
 from golden import golden
 from pictures import loose_ends, problems
 from tables import LAYER_ROWS, OP_ROWS
@@ -999,3 +1000,12 @@ def test_a_page_leaves_out_levels_that_are_too_large(monkeypatch, most, levels):
     drawing = draw(residual(), X, level=1)
     monkeypatch.setattr("chainrule.transforms.draw.drawing.MOST_BOXES", most)
     assert re.findall(r'id="l(\w+)"', drawing.html()) == levels
+
+
+@pytest.mark.parametrize("edges", [[], [Edge(0, 1)]])
+def test_a_frame_is_as_wide_as_its_title(edges):
+    frame = Frame("a title that is wider than what it is above")
+    diagram = Diagram("t", [Node("op", name, frame=0) for name in ("sin", "cos")], edges, [frame])
+    layout = arrange(diagram)
+    assert problems(diagram, layout) == []
+    assert layout.frames[0].width == widest([(frame.label, SMALL * BOLD)]) + 2 * PAD

@@ -236,9 +236,9 @@ class _Folding:
         lines = []
         shown = [x for x in crossing if x.birth in values and self._kind(x) != "constant"]
         if len(crossing) == len(shown) == 1:
-            text = value_text(values[shown[0].birth])
-            slope = gradient_text(self._slope(shown[0]))
-            lines.append(f"{text} | {slope}" if shown[0].dtype.kind == "f" else text)
+            (x,) = shown
+            text, slope = value_text(values[x.birth]), gradient_text(self._slope(x))
+            lines.append(f"{text} | {slope}" if x.dtype.kind == "f" else text)
         found = [gradients[p.birth] for p in parameters if p.birth in gradients]
         if found:
             lines.append(f"weights | ‖{number(_joint(found))}‖")
