@@ -21,6 +21,7 @@ from chainrule.transforms.draw import Diagram, Drawing, Edge, Frame, Node, arran
 from chainrule.transforms.draw.labels import detail_text, short
 from chainrule.transforms.draw.layout import PLACES, Link, Size, crossings, layered, ranks
 from chainrule.transforms.draw.nested import PAD
+from chainrule.transforms.draw.ordering import ordered
 from chainrule.transforms.draw.style import BOLD, RAMP, SMALL, shade, style_sheet, widest, width
 from golden import golden
 from pictures import loose_ends, problems
@@ -1009,3 +1010,15 @@ def test_a_frame_is_as_wide_as_its_title(edges):
     layout = arrange(diagram)
     assert problems(diagram, layout) == []
     assert layout.frames[0].width == widest([(frame.label, SMALL * BOLD)]) + 2 * PAD
+
+
+@given(st.permutations(range(7)), st.sets(st.tuples(st.integers(0, 6), st.integers(0, 6))))
+@settings(max_examples=50, deadline=None)
+def test_boxes_come_after_what_they_take(rank, links):
+    left, expected = set(range(7)), []
+    while left:
+        free = {b for b in left if not any(a in left for a, c in links if c == b != a)}
+        expected.append(min(free or left, key=rank.__getitem__))
+        left.remove(expected[-1])
+    flat = {key: (key,) for key in range(7)}
+    assert ordered(flat, links, dict(enumerate(rank))) == expected
