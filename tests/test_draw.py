@@ -17,9 +17,9 @@ import chainrule as cr
 from chainrule import Spec, draw, grad, losses, nn, ops, tensor, trace
 from chainrule.errors import ConfigError, GraphError
 from chainrule.graph import Scope, scope
-from chainrule.transforms.draw import Diagram, Drawing, Edge, Frame, Node, arrange
+from chainrule.transforms.draw import Diagram, Drawing, Edge, Frame, Node, arrange, layout
 from chainrule.transforms.draw.labels import detail_text, short
-from chainrule.transforms.draw.layout import PLACES, Link, Size, crossings, layered, ranks
+from chainrule.transforms.draw.layout import PLACES, Link, Plan, Size, crossings, layered, ranks
 from chainrule.transforms.draw.nested import PAD
 from chainrule.transforms.draw.ordering import ordered
 from chainrule.transforms.draw.style import BOLD, RAMP, SMALL, shade, style_sheet, widest, width
@@ -1022,3 +1022,13 @@ def test_boxes_come_after_what_they_take(rank, links):
         left.remove(expected[-1])
     flat = {key: (key,) for key in range(7)}
     assert ordered(flat, links, dict(enumerate(rank))) == expected
+
+
+def test_the_search_for_an_order_ends_soon(monkeypatch):
+    swept = []
+    monkeypatch.setattr(layout, "_sweep", lambda *given: swept.append(given))
+    for name, sweeps in (("tree", 0), ("mixed", 3), ("two rows", 3)):
+        swept.clear()
+        layered(*LAYOUTS[name])
+        assert len(swept) == sweeps, name
+    assert layered([], []) == Plan([], [], 0.0, 0.0, 0, 0, 0)
