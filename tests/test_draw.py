@@ -1032,3 +1032,17 @@ def test_the_search_for_an_order_ends_soon(monkeypatch):
         layered(*LAYOUTS[name])
         assert len(swept) == sweeps, name
     assert layered([], []) == Plan([], [], 0.0, 0.0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("heavy", range(5))
+@pytest.mark.parametrize(
+    ("across", "step", "low", "high"), [(200, 16, -30, 94), (40, 5.6, 8.4, 14)]
+)
+def test_lines_enter_a_box_side_by_side_the_heavy_one_in_the_middle(heavy, across, step, low, high):
+    sizes = [Size(30, 20)] * 5 + [Size(across, 20)]
+    plan = layered(sizes, [Link(i, 5, light=i != heavy) for i in range(5)])
+    found = sorted((route[0][0], route[-1][0], k) for k, route in enumerate(plan.routes))
+    middle = plan.corners[5][0] + across / 2
+    place = [k for _, _, k in found].index(heavy)
+    first = min(max(place * step, low), high)
+    assert [x - middle for _, x, _ in found] == pytest.approx([n * step - first for n in range(5)])

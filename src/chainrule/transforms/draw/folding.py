@@ -9,7 +9,7 @@ in the gradient. One that several scopes use is in what is around them all. So e
 one place, and counted once, however many layers share it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -80,7 +80,7 @@ class _Folding:
         self.nodes = unfolded(ancestors([*ends, *source.updates.values(), *source.updates]))
         self.inputs = {x.birth: name for name, x in source.inputs}
         self.used = {i.birth: x.birth for x in reversed(self.nodes) for i in x.inputs}
-        self.paths = _paths(self.nodes, set(self.inputs), source.updates)
+        self.paths = _paths(self.nodes, self.inputs, source.updates)
         self.containers = {id(s) for path in self.paths.values() for s in path[:-1]}
         self.kinds: dict[int, str] = {}
         self.names: dict[int, str] = {}
@@ -334,7 +334,7 @@ class _Folding:
 
 
 def _paths(
-    nodes: list[Tensor], inputs: set[int], updates: Mapping[Tensor, Tensor]
+    nodes: list[Tensor], inputs: Container[int], updates: Mapping[Tensor, Tensor]
 ) -> dict[int, Path]:
     """Give the scopes around each node; a leaf is where all that use it are."""
     known: dict[int, Path] = {}
