@@ -17,6 +17,7 @@ import chainrule as cr
 from chainrule import Spec, draw, grad, losses, nn, ops, tensor, trace
 from chainrule.errors import ConfigError, GraphError
 from chainrule.graph import Scope, scope
+from chainrule.scan import scan
 from chainrule.transforms.draw import Diagram, Drawing, Edge, Frame, Node, arrange, layout
 from chainrule.transforms.draw.labels import detail_text, short
 from chainrule.transforms.draw.layout import PLACES, Link, Plan, Size, crossings, layered, ranks
@@ -1046,3 +1047,13 @@ def test_lines_enter_a_box_side_by_side_the_heavy_one_in_the_middle(heavy, acros
     place = [k for _, _, k in found].index(heavy)
     first = min(max(place * step, low), high)
     assert [x - middle for _, x, _ in found] == pytest.approx([n * step - first for n in range(5)])
+
+
+def test_the_alarm_of_a_recurrence_that_is_folded():
+    def grown(x):
+        return scan(lambda s, x: s * x, np.full((2, 1), 1e300), [x])
+
+    with np.errstate(all="ignore"):
+        drawing = draw(grown, np.full((3, 2, 1), 1e300), values=True)
+    boxes = [node for node in drawing.diagram.nodes if node.kind == "group"]
+    assert [(node.label, node.alarm) for node in boxes] == [("scan, each step", "not finite: scan")]

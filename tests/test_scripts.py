@@ -105,9 +105,10 @@ def test_an_op_of_ones_own_says_how_it_is_written():
 
 
 def test_a_variable_that_is_one_number_stands_in_the_source():
-    w = cr.tensor(3.0, requires_grad=True)
-    graph = trace(lambda x: x * w, Spec(("rows",), float))
-    assert "return x * np.float64(3.0)" in rebuild(graph, "compute", ["x"]).functions
+    for number, source in ((3.0, "3.0"), (np.inf, "np.inf")):
+        w = cr.tensor(number, requires_grad=True)
+        graph = trace(lambda x, w=w: x * w, Spec(("rows",), float))
+        assert f"return x * np.float64({source})" in rebuild(graph, "compute", ["x"]).functions
 
 
 def test_a_graph_of_something_else_is_refused():

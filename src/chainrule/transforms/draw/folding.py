@@ -263,11 +263,11 @@ class _Folding:
             return ""
         said = {}
         for x in members:
-            taken = [i.birth for i in x.inputs if self._kind(i) != "constant"]
-            if x.birth not in values or not all(birth in values for birth in taken):
-                continue  # inside of a step that is repeated
-            what = alarm(values[x.birth], [values[birth] for birth in taken])
-            if what:
+            if x.birth not in values:  # inside of a step that is repeated
+                continue
+            # What is not known may be zero.
+            taken = [values.get(i.birth, 0) for i in x.inputs if self._kind(i) != "constant"]
+            if what := alarm(values[x.birth], taken):
                 said[what] = f"{what}: {self._label(x)}" if len(members) > 1 else what
         return ", ".join(said.values())
 

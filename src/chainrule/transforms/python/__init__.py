@@ -97,4 +97,4 @@ def finished(
     helpers, modules = text.copied(writer.helpers.values())
     blocks = [*helpers, *map("\n".join, writer.definitions), *map("\n".join, functions)]
     modules.discard("import numpy as np")
-    return Parts("\n\n\n".join(blocks), dict(writer.arrays), tuple(sorted(modules)), tuple(starts))
+    return Parts("\n\n\n".join(blocks), writer.arrays, tuple(sorted(modules)), tuple(starts))
