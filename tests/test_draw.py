@@ -5,7 +5,8 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from collections import Counter
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
+from itertools import chain, combinations, pairwise
 
 import numpy as np
 import pytest
@@ -16,9 +17,14 @@ import chainrule as cr
 from chainrule import Spec, draw, grad, losses, nn, ops, tensor, trace
 from chainrule.errors import ConfigError, GraphError
 from chainrule.graph import Scope, scope
-from chainrule.transforms.draw import Diagram, Drawing, Edge, Node, arrange
-from chainrule.transforms.draw.layout import PLACES, Link, Size, crossings, layered
-from chainrule.transforms.draw.style import RAMP, shade, style_sheet
+from chainrule.scan import scan
+from chainrule.transforms.draw import Diagram, Drawing, Edge, Frame, Node, arrange, layout
+from chainrule.transforms.draw.labels import detail_text, short
+from chainrule.transforms.draw.layout import PLACES, Link, Plan, Size, crossings, layered, ranks
+from chainrule.transforms.draw.nested import PAD
+from chainrule.transforms.draw.ordering import ordered
+from chainrule.transforms.draw.style import BOLD, RAMP, SMALL, shade, style_sheet, widest, width
+from golden import golden
 from pictures import loose_ends, problems
 from tables import LAYER_ROWS, OP_ROWS
 
@@ -728,3 +734,326 @@ def test_edges_name_shapes_that_boxes_do_not():
     assert ">(2,)</text>" in svg
     told = replace(diagram, nodes=[Node("op", "x", shape="(2,)"), *diagram.nodes[1:]])
     assert ">(2,)</text>" in Drawing(told).svg()
+
+
+# Whole pictures.
+
+
+def all_kinds():
+    """Boxes of every kind, gradients from none to endless, frames in frames, lines of all sorts."""
+    nodes = [
+        Node("input", "x", shape="(5, 4)"),
+        Node("data", "rows", shape="(5,)", numbers=("2 ± 1",)),
+        Node("constant", "2"),
+        Node("parameter", "weight", shape="(4, 4)", frame=1, parameters=16, gradient=1e-3,
+             numbers=("0 ± 0.5 | ‖0.001‖",)),
+        Node("buffer", "mean", shape="(4,)", frame=1),
+        Node("op", "matmul", "axes=(1,0)", "(5, 4)", 1, numbers=("1 ± 2 | ‖0.1‖",), gradient=0.1,
+             about="%5 = matmul(%0, %3)"),
+        Node("op", "log", shape="(5, 4)", frame=1, numbers=("inf ± nan | ‖inf‖",),
+             gradient=float("inf"), alarm="not finite"),
+        Node("group", "1: Linear", "4, 4", "(5, 4)", 0, 20, ("0.5 ± 0.1 | ‖10‖", "weights | ‖4‖"),
+             gradient=10.0, about="a layer"),
+        Node("variable", "a", numbers=("3 | 0",), gradient=0.0),
+        Node("group", "split", frame=0, alarm="all zero: relu, not finite: log"),
+        Node("op", "×", shape="(5, 4)", numbers=("0 ± 0 | no gradient",)),
+        Node("op", "add", about="%11 = add(%10, %2)"),
+        Node("output", "loss"),
+        Node("update", "new mean", shape="(4,)"),
+    ]  # fmt: skip
+    edges = [
+        Edge(0, 5, "(5, 4)"), Edge(3, 5, "(4, 4)"), Edge(5, 6, "(5, 4)"), Edge(6, 7, "(5, 4)"),
+        Edge(4, 6, "(4,)"), Edge(7, 9, "(5, 4)"), Edge(9, 10, "(2, 4)"), Edge(9, 10, "(2, 4)"),
+        Edge(8, 10), Edge(10, 11, "(5, 4)"), Edge(2, 11), Edge(0, 11, "(5, 4)"), Edge(11, 12),
+        Edge(6, 13, "(4,)"),
+    ]  # fmt: skip
+    frames = [Frame("Net", parameters=36), Frame("0: Block", "width=4", 0, 16)]
+    return Drawing(Diagram("All kinds", nodes, edges, frames, valued=True))
+
+
+class Skips(nn.Module):
+    """Each layer takes what all before it gave."""
+
+    def __init__(self):
+        self.layers = [nn.Linear(4 * n, 4, seed=n) for n in (1, 2, 3)]
+
+    def forward(self, x):
+        known = [x]
+        for layer in self.layers:
+            known.append(layer(ops.concat(known, axis=1)))
+        return known[-1]
+
+
+def worked_loss():
+    return losses.half_squared_error(worked()(np.array([[0.5, 0.8]])), np.array([[1.0]]))
+
+
+def both_ways():
+    return nn.LSTM(3, 2, bidirectional=True, batch_first=True, seed=0)
+
+
+def normed(x):
+    return nn.BatchNorm1d(4)(x) * 2.0 + np.ones(4, np.float32)
+
+
+ROWS = Spec(("batch", 7, 6))
+WHOLE = {
+    "kinds": all_kinds,
+    "step": lambda: draw(worked_loss(), level="ops", values=True),
+    "gradient": lambda: PICTURES["gradient"](1),
+    "residual": lambda: draw(residual(), X, level=2),
+    "skips": lambda: draw(Skips(), Spec(("batch", 4))),
+    "recurrence": lambda: draw(Tagger(), ROWS, level=2),
+    "neurons": lambda: draw(worked(), kind="neurons"),
+    "one": lambda: draw(lambda x: x, X),
+    "none": lambda: draw(trace(lambda: {})),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_whole_picture(name):
+    svg = WHOLE[name]().svg().replace(style_sheet("chainrule-graph"), "")
+    golden(f"draw_{name}.svg", svg + "\n")
+
+
+def test_the_whole_style():
+    golden("draw_style.css", style_sheet("graph") + "\n")
+    letters = "ijl|'.,:;! frt()[]{}/- _ ABCQ mwMW@%×÷−=<>±≤≥≠+ abc 123 \u2e7f\u2e80"
+    assert [round(width(letter, 100)) for letter in letters] == [
+        *[33] * 10, 41, *[41] * 11, 41, 50, 41, *[73] * 4, 41, *[87] * 17, 41, *[63] * 3, 41,
+        *[63] * 3, 41, 63, 105,
+    ]  # fmt: skip
+    assert [shade(part) for part in (-1, 0.1, 0.25, 0.5, 0.75, 0.9, 2)] == [
+        ("#f6f3d0", False), ("#dfeac0", False), ("#b0d8b6", False), ("#4eabb9", False),
+        ("#296aa4", True), ("#224589", True), ("#1d2f6f", True),
+    ]  # fmt: skip
+
+
+def test_every_level_in_words():
+    drawn = {
+        "residual": lambda level: draw(residual(), X, level=level),
+        "loss": lambda level: draw(worked_loss(), level=level, values=True),
+        "gradient": PICTURES["gradient"],
+        "normed": lambda level: draw(normed, X, level=level),
+        "recurrence": lambda level: draw(Tagger(), ROWS, level=level),
+        "both ways": lambda level: draw(both_ways(), Spec(("batch", 7, 3)), level=level),
+    }
+    parts = []
+    for name, drawing in drawn.items():
+        for level in (0, 1, 2, None):
+            text = drawing(level).text()
+            if not parts or text not in parts[-1]:
+                parts.append(f"{name}, level {level}\n\n{text}\n")
+    golden("draw_levels.txt", "\n".join(parts))
+
+
+def test_a_whole_page_and_other_languages():
+    net = nn.Sequential(nn.Linear(2, 1))
+    page = draw(net, level=0).html()
+    for number, svg in enumerate(re.findall("<svg.*?</svg>", page, re.S)):
+        page = page.replace(svg, f"picture {number}")
+    golden("draw_page.html", page)
+    for drawing, name in ((draw(residual(), X, level=2), "residual"), (all_kinds(), "kinds")):
+        golden(f"draw_{name}.dot", drawing.dot() + "\n")
+        golden(f"draw_{name}.mmd", drawing.mermaid() + "\n")
+
+
+# Layouts.
+
+
+def boxes(count):
+    return [Size(20 + 5 * (7 * i % 11), 20 + 4 * (3 * i % 5)) for i in range(count)]
+
+
+def mixed(count, number, seed):
+    """Links at random, some of them upwards, light, or with places where they leave or enter."""
+    rng = np.random.default_rng(seed)
+    ends = [sorted(rng.integers(0, count, 2).tolist()) for _ in range(number)]
+    return boxes(count), [
+        Link(*(pair[::-1] if k % 11 == 0 else pair), -6.0 if k % 5 == 0 else None,
+             7.0 if k % 7 == 0 else None, k % 3 == 0)
+        for k, pair in enumerate(ends)
+        if pair[0] != pair[1]
+    ]  # fmt: skip
+
+
+def rows_of(count, across):
+    """Rows of boxes; each box but those of the first row takes from two of the row above."""
+    rng = np.random.default_rng(across)
+    links = []
+    for i in range(across, count):
+        above = i // across * across - across
+        links += [Link(above + int(k), i) for k in rng.integers(0, across, 2)]
+    return boxes(count), links
+
+
+def every_pair(count):
+    return boxes(count), [Link(i, k) for i in range(count) for k in range(i + 1, count)]
+
+
+def tree(count, turned=False):
+    pairs = [((i - 1) // 2, i) for i in range(1, count)]
+    turn = [(count - 1 - b, count - 1 - a) for a, b in pairs]
+    return boxes(count), [Link(*pair) for pair in (turn if turned else pairs)]
+
+
+def lattice(side):
+    across = [(i, i + 1) for i in range(side * side) if (i + 1) % side]
+    down = [(i, i + side) for i in range(side * side - side)]
+    return boxes(side * side), [Link(*pair) for pair in across + down]
+
+
+def two_rows(side):
+    return boxes(2 * side), [Link(i, side + k) for i in range(side) for k in range(side)]
+
+
+def crossed(plan):
+    """Count the pairs of lines that change sides between two heights."""
+    legs = {}
+    for route in plan.routes:
+        for a, b in pairwise(route):
+            (x0, y0), (x1, y1) = sorted((a, b), key=lambda point: point[1])
+            legs.setdefault((y0, y1), []).append((x0, x1))
+    return sum(
+        (a - c) * (b - d) < 0 for leg in legs.values() for (a, b), (c, d) in combinations(leg, 2)
+    )
+
+
+LAYOUTS = {
+    "tree": tree(31), "tree turned": tree(31, True), "lattice": lattice(5), "two rows": two_rows(4),
+    "every pair": every_pair(7), "lanes": every_pair(22), "mixed": mixed(24, 32, 0),
+    "more": mixed(60, 90, 1), "399": rows_of(399, 40), "400": rows_of(400, 40),
+    "1499": rows_of(1499, 300), "1500": rows_of(1500, 300),
+}  # fmt: skip
+
+
+def test_layouts_in_numbers():
+    lines = []
+    for name, (sizes, links) in LAYOUTS.items():
+        plan = layered(sizes, links)
+        length = sum(abs(a[0] - b[0]) for route in plan.routes for a, b in pairwise(route))
+        crosses = f"{crossed(plan)} crossings, " if len(sizes) < 400 else ""
+        lines.append(
+            f"{name}: {plan.ranks} ranks, {plan.places} places, {plan.lanes} lanes, {crosses}"
+            f"{plan.width:.1f} x {plan.height:.1f}, lines run {length:.1f} to the side"
+        )
+    golden("layouts.txt", "\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize(("name", "fewest"), [
+    ("tree", 0), ("tree turned", 0), ("lattice", 0), ("two rows", 36),
+])  # fmt: skip
+def test_no_more_lines_cross_than_have_to(name, fewest):
+    assert crossed(layered(*LAYOUTS[name])) == fewest
+
+
+@given(st.integers(2, 30), st.integers(1, 50), st.integers(0, 10**6))
+@settings(max_examples=25, deadline=None)
+def test_lines_fall_from_rank_to_rank(count, number, seed):
+    sizes, links = mixed(count, number, seed)
+    rank = ranks(sizes, links)
+    assert set(rank) == set(range(max(rank) + 1))
+    plan = layered(sizes, links)
+    points = [*plan.corners, *chain(*plan.routes)]
+    assert min(x for x, _ in points) == pytest.approx(0, abs=1e-9)
+    for link, route in zip(links, plan.routes, strict=True):
+        upper, lower = sorted((link.source, link.target))
+        assert rank[upper] < rank[lower]
+        falling = [y for _, y in (route if link.source == upper else route[::-1])]
+        assert falling == sorted(falling)
+        for (x, y), box, wanted in (
+            (route[0], link.source, link.leaves or 0.0),
+            (route[-1], link.target, link.enters),
+        ):
+            left, top = plan.corners[box]
+            aside = x - left - sizes[box].width / 2
+            if wanted is None:
+                assert abs(aside) <= sizes[box].width / 2
+            else:
+                assert aside == pytest.approx(wanted, abs=1e-9)
+            assert y == pytest.approx(top + sizes[box].height * (box == upper))
+
+
+def test_words_are_cut_where_they_are_too_long():
+    for text, cut in (("x" * 34, "x" * 34), ("x" * 35, "x" * 33 + "…"), ("x, " * 12, None)):
+        assert short(text) == (cut or "x, " * 10 + "x…")
+    graph = trace(lambda x: ops.sum(x, axis=(0, 1), keepdims=True), Spec((2, 3), float))
+    assert detail_text(graph.nodes[-1]) == "axis=(0,1) keepdims=True"
+
+
+def test_parts_of_a_diagram_do_not_change():
+    diagram = all_kinds().diagram
+    for part in (diagram, diagram.nodes[0], diagram.edges[0], diagram.frames[0]):
+        with pytest.raises(FrozenInstanceError):
+            part.label = "other"
+
+
+@pytest.mark.parametrize(("count", "more"), [(59, []), (60, ["… 1 more lines"])])
+def test_the_description_has_the_first_lines(count, more):
+    drawing = Drawing(Diagram("ops", [Node("op", "sin")] * count, []))
+    said = xml(drawing).find(SVG + "desc").text.splitlines()
+    assert said == drawing.text().splitlines()[:60] + more
+
+
+@pytest.mark.parametrize(("most", "levels"), [
+    (29, ["0", "1", "2", "3", "ops"]), (28, ["0", "1", "2", "3"]), (9, ["0", "1", "2"]), (2, []),
+])  # fmt: skip
+def test_a_page_leaves_out_levels_that_are_too_large(monkeypatch, most, levels):
+    drawing = draw(residual(), X, level=1)
+    monkeypatch.setattr("chainrule.transforms.draw.drawing.MOST_BOXES", most)
+    assert re.findall(r'id="l(\w+)"', drawing.html()) == levels
+
+
+@pytest.mark.parametrize("edges", [[], [Edge(0, 1)]])
+def test_a_frame_is_as_wide_as_its_title(edges):
+    frame = Frame("a title that is wider than what it is above")
+    diagram = Diagram("t", [Node("op", name, frame=0) for name in ("sin", "cos")], edges, [frame])
+    layout = arrange(diagram)
+    assert problems(diagram, layout) == []
+    assert layout.frames[0].width == widest([(frame.label, SMALL * BOLD)]) + 2 * PAD
+
+
+@given(st.permutations(range(7)), st.sets(st.tuples(st.integers(0, 6), st.integers(0, 6))))
+@settings(max_examples=50, deadline=None)
+def test_boxes_come_after_what_they_take(rank, links):
+    left, expected = set(range(7)), []
+    while left:
+        free = {b for b in left if not any(a in left for a, c in links if c == b != a)}
+        expected.append(min(free or left, key=rank.__getitem__))
+        left.remove(expected[-1])
+    flat = {key: (key,) for key in range(7)}
+    assert ordered(flat, links, dict(enumerate(rank))) == expected
+
+
+def test_the_search_for_an_order_ends_soon(monkeypatch):
+    swept = []
+    monkeypatch.setattr(layout, "_sweep", lambda *given: swept.append(given))
+    for name, sweeps in (("tree", 0), ("mixed", 3), ("two rows", 3)):
+        swept.clear()
+        layered(*LAYOUTS[name])
+        assert len(swept) == sweeps, name
+    assert layered([], []) == Plan([], [], 0.0, 0.0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("heavy", range(5))
+@pytest.mark.parametrize(
+    ("across", "step", "low", "high"), [(200, 16, -30, 94), (40, 5.6, 8.4, 14)]
+)
+def test_lines_enter_a_box_side_by_side_the_heavy_one_in_the_middle(heavy, across, step, low, high):
+    sizes = [Size(30, 20)] * 5 + [Size(across, 20)]
+    plan = layered(sizes, [Link(i, 5, light=i != heavy) for i in range(5)])
+    found = sorted((route[0][0], route[-1][0], k) for k, route in enumerate(plan.routes))
+    middle = plan.corners[5][0] + across / 2
+    place = [k for _, _, k in found].index(heavy)
+    first = min(max(place * step, low), high)
+    assert [x - middle for _, x, _ in found] == pytest.approx([n * step - first for n in range(5)])
+
+
+def test_the_alarm_of_a_recurrence_that_is_folded():
+    def grown(x):
+        return scan(lambda s, x: s * x, np.full((2, 1), 1e300), [x])
+
+    with np.errstate(all="ignore"):
+        drawing = draw(grown, np.full((3, 2, 1), 1e300), values=True)
+    boxes = [node for node in drawing.diagram.nodes if node.kind == "group"]
+    assert [(node.label, node.alarm) for node in boxes] == [("scan, each step", "not finite: scan")]

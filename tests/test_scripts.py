@@ -1,5 +1,6 @@
 """Scripts that need NumPy alone: they compute what the graph computes, without chainrule."""
 
+import re
 import runpy
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from chainrule.ops.kinds import Elementwise
 from chainrule.ops.source import Source, in_numpy, source_of
 from chainrule.scripts.script import put_together
 from chainrule.transforms.python import rebuild, text
+from chainrule.transforms.python.function import Writer
+from golden import golden
 from tables import LAYER_ROWS, LOSS_ROWS, OP_ROWS, OPTIMIZER_ROWS, X, loss_of
 from test_compile_random import prepared, random_case
 
@@ -102,9 +105,10 @@ def test_an_op_of_ones_own_says_how_it_is_written():
 
 
 def test_a_variable_that_is_one_number_stands_in_the_source():
-    w = cr.tensor(3.0, requires_grad=True)
-    graph = trace(lambda x: x * w, Spec(("rows",), float))
-    assert "return x * np.float64(3.0)" in rebuild(graph, "compute", ["x"]).functions
+    for number, source in ((3.0, "3.0"), (np.inf, "np.inf")):
+        w = cr.tensor(number, requires_grad=True)
+        graph = trace(lambda x, w=w: x * w, Spec(("rows",), float))
+        assert f"return x * np.float64({source})" in rebuild(graph, "compute", ["x"]).functions
 
 
 def test_a_graph_of_something_else_is_refused():
@@ -482,3 +486,139 @@ def test_categories_of_two_types_cannot_leave():
     net = cr.TabularRegressor(members=1, hidden=(2,), epochs=1).fit(frame, np.arange(40.0))
     with pytest.raises(ConfigError, match="column 'mixed' has text and numbers for categories"):
         to_python(net)
+
+
+# Whole texts.
+
+
+def rounded(source):
+    """Shorten numbers of many digits, whose last ones another machine may round otherwise."""
+    return re.sub(r"\d+\.\d{7,}", lambda found: f"{float(found[0]):.3g}", source)
+
+
+class Shifts(nn.Module):
+    """Adds a number to each of two."""
+
+    def __init__(self):
+        self.w = nn.Parameter(np.array([0.5, -0.25]), dtype=float)
+
+    def forward(self, x):
+        return x + self.w
+
+
+def of_quarters():
+    net = nn.mlp([2, 3, 1], "tanh")
+    net.load_state_dict({  # short and exact
+        name: (np.arange(x.size) - 2.0).reshape(x.shape) / 4 for name, x in net.arrays().items()
+    })  # fmt: skip
+    return to_python(net)
+
+
+def of_a_recurrence():
+    rows = np.zeros((2, 6, 3), np.float32)
+    return to_python(nn.GRU(3, 4, bidirectional=True, batch_first=True), rows, inline=False)
+
+
+def of_a_step():
+    x, y = X.astype(np.float32), Y.astype(np.float32)
+    plan = {"optimizer": optim.NAdam(0.1), "clip_norm": 0.5, "inline": False}
+    return to_python(nn.mlp([3, 2, 1], "tanh"), x, y, loss="mse", **plan)
+
+
+WHOLE = {
+    "net": of_quarters,
+    "recurrence": of_a_recurrence,
+    "step": of_a_step,
+    "table": lambda: to_python(fitted.tabular()["multiclass"], inline=False),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_whole_script(name):
+    golden(f"script_{name}.txt", rounded(str(WHOLE[name]())))
+
+
+def test_the_update_of_every_optimizer_in_full():
+    x = np.zeros((4, 2))
+    parts = []
+    for row in OPTIMIZER_ROWS:
+        step = to_python(Shifts(), x, x, loss="mse", optimizer=row.optimizer).part("step")
+        update = step.partition("    # gradient of Shifts()\n")[2]
+        parts.append(f"{row.optimizer}\n{update}\n")
+    golden("script_updates.txt", rounded("\n".join(parts)))
+
+
+def test_the_function_of_every_layer_in_full():
+    parts = {}
+    for row in LAYER_ROWS:
+        if row.name not in (*parts, "StackedLinear"):  # whose rows are not the first axis
+            given = [x.astype(np.float32) if x.dtype.kind == "f" else x for x in row.inputs]
+            parts[row.name] = to_python(row.layer(), *given, inline=False).part("predict")
+    golden("script_layers.txt", rounded("\n\n\n".join(parts.values()) + "\n"))
+
+
+def test_arrays_are_written_as_short_as_they_can_be():
+    quarters = np.arange(40.0) / 4
+    arrays = [
+        np.array(0.5), np.zeros(0), np.zeros((2, 0)), np.zeros(2), np.zeros(3), np.full(2, 0.5),
+        np.full(3, 0.5), np.full((2, 2), -1.5), np.array([0.0, -0.0, 0.0]), np.full(3, -0.0),
+        np.array([np.inf, -np.inf, np.nan]), np.array([1e-45, 0.1], np.float32),
+        np.array([3, 1, 2]), np.array([True, False]), quarters, quarters.reshape(2, 20),
+        np.stack([quarters, -quarters]), quarters.reshape(2, 4, 5),
+    ]  # fmt: skip
+    golden("arrays.txt", "\n".join(text.array_statement("x", x) for x in arrays) + "\n")
+
+
+def test_lines_are_as_long_as_they_may_be():
+    assert text.array_statement("x" * 56, np.arange(3.0)).count("\n") == 0
+    assert text.array_statement("x" * 57, np.arange(3.0)).count("\n") == 2
+    for start in ("x", "return x"):
+        line = f"{start} = " if start == "x" else "return "
+        line += "y" * (96 - len(line))
+        assert text.wrapped(line) == line
+    long = f"    x = {'y' * 100} + z-1 + {'z' * 80}"
+    assert text.wrapped(long).splitlines() == [
+        "    x = (", f"        {'y' * 100}", f"        + z-1 + {'z' * 80}", "    )",
+    ]  # fmt: skip
+    assert text.wrapped("f(" + "y" * 95 + ")") == "f(" + "y" * 95 + ")"
+
+    def computed(f, *names):
+        graph = trace(f, *[Spec((), float)] * len(names))
+        lines = rebuild(graph, "f", names).functions.splitlines()
+        return [line.strip() for line in lines if re.match(r" +(h\d|return)", line)]
+
+    def product(x):
+        return ops.tanh(x * 2.0)
+
+    def both(x, y):
+        return x * 2.0 + y * 3.0
+
+    a, b = "a" * 50, "b" * 51
+    assert computed(product, a) == [f"return np.tanh({a} * 2.0)"]
+    assert computed(product, b) == [f"h1 = {b} * 2.0", "return np.tanh(h1)"]
+    a, b = "a" * 30, "b" * 35
+    assert computed(both, a, b) == [f"return {a} * 2.0 + {b} * 3.0"]
+    assert computed(both, a, b + "b") == [f"h1 = {b}b * 3.0", f"return {a} * 2.0 + h1"]
+
+
+def test_names_are_taken_once():
+    writer = Writer({})
+    wanted = ["rows", "rows", "rows_2", "rows", "zip", "h1", "carry", "sigmoid", "2 a", "", "np"]
+    assert [writer.fresh(name) for name in wanted] == [
+        "rows", "rows_2", "rows_2_2", "rows_3", "zip_2", "h1_2", "carry_2", "sigmoid_2", "x2_a",
+        "x", "np_2",
+    ]  # fmt: skip
+
+
+def test_a_long_description_of_a_function_is_cut():
+    def said(f, names):
+        graph = trace(f, *[Spec(("rows",), float)] * len(names))
+        return re.search('"""(.*)"""', rebuild(graph, "f", names).functions)[1]
+
+    one = said(lambda x: x * 2.0, ["x"])
+    assert one == "Give float64 of shape (rows,) for x: float64 of shape (rows,)."
+    longest = "x" * (1 + 86 - len(one))
+    assert said(lambda x: x * 2.0, [longest]) == one.replace("x:", longest + ":")
+    assert said(lambda x: x * 2.0, [longest + "x"]) == "Give float64 of shape (rows,)."
+    assert said(lambda x: (x * 2.0, x), [longest]) == "Give results: 2."
+    assert said(lambda x: {"a": x * 2.0, "b": x}, [longest]) == "Give results: a, b."

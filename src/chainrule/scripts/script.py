@@ -79,10 +79,9 @@ def put_together(doc: str, parts: Parts, main: str, inline: bool | None) -> Scri
     imports = sorted({*parts.modules, "import sys"})
     imports += ["from pathlib import Path"] * bool(beside)
     head = f'"""{doc}"""\n\n' + "\n".join(imports) + "\n\nimport numpy as np"
-    blocks = [head, "\n".join([*weights, *parts.starts]), parts.functions, main]
-    source = "\n\n\n".join(block for block in blocks if block)
-    source = source.replace("import numpy as np\n\n\n", "import numpy as np\n\n", 1)
-    return Script(source, beside)
+    data = "\n".join([*weights, *parts.starts])
+    blocks = ["\n\n".join(filter(None, [head, data])), parts.functions, main]
+    return Script("\n\n\n".join(block for block in blocks if block), beside)
 
 
 def input_names(model: Module, count: int) -> list[str]:

@@ -9,7 +9,7 @@ in the gradient. One that several scopes use is in what is around them all. So e
 one place, and counted once, however many layers share it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -80,7 +80,7 @@ class _Folding:
         self.nodes = unfolded(ancestors([*ends, *source.updates.values(), *source.updates]))
         self.inputs = {x.birth: name for name, x in source.inputs}
         self.used = {i.birth: x.birth for x in reversed(self.nodes) for i in x.inputs}
-        self.paths = _paths(self.nodes, set(self.inputs), source.updates)
+        self.paths = _paths(self.nodes, self.inputs, source.updates)
         self.containers = {id(s) for path in self.paths.values() for s in path[:-1]}
         self.kinds: dict[int, str] = {}
         self.names: dict[int, str] = {}
@@ -236,9 +236,9 @@ class _Folding:
         lines = []
         shown = [x for x in crossing if x.birth in values and self._kind(x) != "constant"]
         if len(crossing) == len(shown) == 1:
-            text = value_text(values[shown[0].birth])
-            slope = gradient_text(self._slope(shown[0]))
-            lines.append(f"{text} | {slope}" if shown[0].dtype.kind == "f" else text)
+            (x,) = shown
+            text, slope = value_text(values[x.birth]), gradient_text(self._slope(x))
+            lines.append(f"{text} | {slope}" if x.dtype.kind == "f" else text)
         found = [gradients[p.birth] for p in parameters if p.birth in gradients]
         if found:
             lines.append(f"weights | ‖{number(_joint(found))}‖")
@@ -263,11 +263,11 @@ class _Folding:
             return ""
         said = {}
         for x in members:
-            taken = [i.birth for i in x.inputs if self._kind(i) != "constant"]
-            if x.birth not in values or not all(birth in values for birth in taken):
-                continue  # inside of a step that is repeated
-            what = alarm(values[x.birth], [values[birth] for birth in taken])
-            if what:
+            if x.birth not in values:  # inside of a step that is repeated
+                continue
+            # What is not known may be zero.
+            taken = [values.get(i.birth, 0) for i in x.inputs if self._kind(i) != "constant"]
+            if what := alarm(values[x.birth], taken):
                 said[what] = f"{what}: {self._label(x)}" if len(members) > 1 else what
         return ", ".join(said.values())
 
@@ -334,7 +334,7 @@ class _Folding:
 
 
 def _paths(
-    nodes: list[Tensor], inputs: set[int], updates: Mapping[Tensor, Tensor]
+    nodes: list[Tensor], inputs: Container[int], updates: Mapping[Tensor, Tensor]
 ) -> dict[int, Path]:
     """Give the scopes around each node; a leaf is where all that use it are."""
     known: dict[int, Path] = {}

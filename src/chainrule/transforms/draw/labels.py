@@ -32,7 +32,7 @@ def op_symbol(x: Tensor) -> str:
 def detail_text(x: Tensor) -> str:
     """Write the attributes of an op that can be told in a few letters."""
     shown = [
-        f"{key}={_plain(value)}"
+        f"{key}={value}".replace(" ", "")
         for key, value in x.attrs.items()
         if isinstance(value, int | float | str | tuple | np.dtype) and value is not False
     ]
@@ -43,10 +43,6 @@ def shape_text(x: Tensor) -> str:
     """Write a shape as a tuple; that of a single number is empty."""
     listed = ", ".join(str(n) for n in x.shape)
     return f"({listed}{',' if x.ndim == 1 else ''})" if x.shape else ""
-
-
-def _plain(value: Any) -> str:
-    return str(value).replace(" ", "") if isinstance(value, tuple) else str(value)
 
 
 def short(text: str) -> str:

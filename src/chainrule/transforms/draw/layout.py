@@ -68,8 +68,8 @@ class Plan:
 class _Grid:
     """Boxes, and places of long lines, in ranks."""
 
-    widths: list[float]
-    rank: list[int]
+    widths: list[float] = field(default_factory=list)
+    rank: list[int] = field(default_factory=list)
     rows: list[list[int]] = field(default_factory=list)
     above: list[list[tuple[int, float, float]]] = field(default_factory=list)
     below: list[list[tuple[int, float, float]]] = field(default_factory=list)
@@ -97,7 +97,7 @@ def layered(sizes: Sequence[Size], links: Sequence[Link]) -> Plan:
     if not sizes:
         return Plan([], [], 0.0, 0.0)
     rank = ranks(sizes, links)
-    grid = _Grid([], [])
+    grid = _Grid()
     for size, r in zip(sizes, rank, strict=True):
         grid.add(size.width, r)
     chains, lanes = _chains(grid, links)

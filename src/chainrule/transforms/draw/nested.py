@@ -13,11 +13,13 @@ from chainrule.transforms.draw.layout import GAP, Link, Plan, Point, Size, layer
 PAD = 14.0  # between the border of a frame and what is in it
 TITLE = 38.0  # height of the title of a frame
 PORT = 4.0
+OUTSIDE = -1  # stands for a frame around all
 
-# What a line begins or ends at within one frame: ("node", i, turn), ("frame", f, signal),
-# ("in", signal, -1), ("out", signal, -1). A signal is the number of the node that it comes from.
-_End = tuple[str, int, int]
-_Hop = tuple[int, tuple[_End, _End]]  # a frame (-1 is the outside of all), and a line in it
+_Item = tuple[str, int]  # "node", "frame", "in" or "out", and its number
+# What a line begins or ends at within one frame, and the signal of a frame or the turn of a node.
+# A signal, and so the number of a port, is the number of the node that it comes from.
+_End = tuple[_Item, int]
+_Hop = tuple[int, tuple[_End, _End]]  # a frame, and a line in it
 
 
 @dataclass
@@ -46,7 +48,7 @@ class Layout:
 class _Inside:
     """What is directly in one frame: boxes, lines, ports, and later its layout."""
 
-    items: dict[_End, int] = field(default_factory=dict)
+    items: dict[_Item, int] = field(default_factory=dict)
     links: dict[tuple[_End, _End], int] = field(default_factory=dict)
     plan: Plan | None = None
     shift: float = 0.0
@@ -65,16 +67,16 @@ def lay_out(
     for edge in diagram.edges:
         ends = edge.source, edge.target
         repeated[ends] = repeated.get(ends, 0) + 1
-        hops.append(_hops(diagram, paths, edge.source, edge.target, -repeated[ends]))
-    insides = {f: _Inside() for f in range(-1, len(diagram.frames))}
+        hops.append(_hops(diagram, paths, edge.source, edge.target, repeated[ends]))
+    insides = {f: _Inside() for f in range(OUTSIDE, len(diagram.frames))}
     for route in hops:
         for f, line in route:
             insides[f].links.setdefault(line, len(insides[f].links))
     children = _children(diagram, paths)
     light = [node.kind not in ("op", "group", "input") for node in diagram.nodes]
-    for f in reversed(range(-1, len(diagram.frames))):
+    for f in reversed(range(OUTSIDE, len(diagram.frames))):
         _lay_out_inside(insides[f], children[f], insides, sizes, light)
-        if f >= 0:
+        if f != OUTSIDE:
             _add_border(insides[f], titles[f])
     return _absolute(diagram, insides, hops, sizes)
 
@@ -96,57 +98,57 @@ def _hops(
     while common < min(len(up), len(down)) and up[common] == down[common]:
         common += 1
     hops: list[_Hop] = []
-    at: _End = ("node", source, -1)
+    at: _End = ("node", source), 0
     for f in reversed(up[common:]):
-        hops.append((f, (at, ("out", source, -1))))
-        at = ("frame", f, source)
-    around = up[common - 1] if common else -1
+        hops.append((f, (at, (("out", source), 0))))
+        at = ("frame", f), source
+    around = up[common - 1] if common else OUTSIDE
     for f in down[common:]:
-        hops.append((around, (at, ("frame", f, source))))
-        around, at = f, ("in", source, -1)
-    hops.append((around, (at, ("node", target, turn))))
+        hops.append((around, (at, (("frame", f), source))))
+        around, at = f, (("in", source), 0)
+    hops.append((around, (at, (("node", target), turn))))
     return hops
 
 
-def _children(diagram: Diagram, paths: list[tuple[int, ...]]) -> dict[int, list[_End]]:
+def _children(diagram: Diagram, paths: list[tuple[int, ...]]) -> dict[int, list[_Item]]:
     """List the nodes and frames directly in each frame, in the order of their first nodes."""
-    children: dict[int, list[_End]] = {f: [] for f in range(-1, len(diagram.frames))}
+    children: dict[int, list[_Item]] = {f: [] for f in range(OUTSIDE, len(diagram.frames))}
     met: set[int] = set()
     for i, node in enumerate(diagram.nodes):
         path = () if node.frame is None else paths[node.frame]
-        for around, f in zip((-1, *path), path, strict=False):
+        for around, f in zip((OUTSIDE, *path), path, strict=False):
             if f not in met:
                 met.add(f)
-                children[around].append(("frame", f, -1))
-        children[path[-1] if path else -1].append(("node", i, -1))
+                children[around].append(("frame", f))
+        children[path[-1] if path else OUTSIDE].append(("node", i))
     return children
 
 
 def _lay_out_inside(
     own: _Inside,
-    children: list[_End],
+    children: list[_Item],
     insides: dict[int, _Inside],
     sizes: Sequence[tuple[float, float]],
     light: Sequence[bool],
 ) -> None:
     """Lay out what is directly in one frame; the frames in it are laid out already."""
-    ports = {end: None for line in own.links for end in line if end[0] in ("in", "out")}
+    ports = {item: None for line in own.links for item, _ in line if item[0] in ("in", "out")}
     ins, outs = ([p for p in ports if p[0] == side] for side in ("in", "out"))
-    ends = [*ins, *children, *outs]
-    own.items = {end: n for n, end in enumerate(ends)}
+    items = [*ins, *children, *outs]
+    own.items = {item: n for n, item in enumerate(items)}
     boxes = [Size(PORT, 0.0, -1)] * len(ins)
-    for kind, i, _ in children:
+    for kind, i in children:
         boxes.append(
             Size(*sizes[i]) if kind == "node" else Size(insides[i].width, insides[i].height)
         )
     boxes += [Size(PORT, 0.0, 1)] * len(outs)
     links = [
         Link(
-            own.items[source[0], source[1], -1],
-            own.items[target[0], target[1], -1],
+            own.items[source[0]],
+            own.items[target[0]],
             _port(source, "out", insides),
             _port(target, "in", insides),
-            light=source[0] == "node" and light[source[1]],
+            light=source[0][0] == "node" and light[source[0][1]],
         )
         for source, target in own.links
     ]
@@ -156,12 +158,12 @@ def _lay_out_inside(
 
 def _port(end: _End, side: str, insides: dict[int, _Inside]) -> float | None:
     """Give the distance of a port of a frame from the middle of the frame."""
-    kind, frame, signal = end
+    (kind, frame), signal = end
     if kind != "frame":
         return None
     inner = insides[frame]
     assert inner.plan is not None
-    x, _ = inner.plan.corners[inner.items[side, signal, -1]]
+    x, _ = inner.plan.corners[inner.items[side, signal]]
     return inner.shift + x + PORT / 2 - inner.width / 2
 
 
@@ -169,7 +171,7 @@ def _add_border(own: _Inside, title: float) -> None:
     """Add room for the border, and for a title that no line goes through."""
     assert own.plan is not None
     ports = [
-        own.plan.corners[n][0] + PORT / 2 for (kind, _, _), n in own.items.items() if kind == "in"
+        own.plan.corners[n][0] + PORT / 2 for (kind, _), n in own.items.items() if kind == "in"
     ]
     room = title + 2 * PAD
     own.width = max(own.width + 2 * PAD, room)
@@ -181,10 +183,10 @@ def _add_border(own: _Inside, title: float) -> None:
         x + own.shift
         for (source, _), n in own.links.items()
         for x, y in own.plan.routes[n]
-        if source[0] == "in" and y <= GAP
+        if source[0][0] == "in" and y <= GAP
     ]
     own.top = 8.0 if bends and min(bends) >= title + PAD + 4 else TITLE
-    own.height += own.top + (0.0 if any(kind == "out" for kind, _, _ in own.items) else PAD)
+    own.height += own.top + (0.0 if any(kind == "out" for kind, _ in own.items) else PAD)
 
 
 def _absolute(
@@ -194,20 +196,19 @@ def _absolute(
     sizes: Sequence[tuple[float, float]],
 ) -> Layout:
     """Add the corners of frames to what is in them, from the outside in."""
-    corner: dict[int, Point] = {-1: (0.0, 0.0)}
-    nodes = [Box(0, 0, *size) for size in sizes]
-    frames = [Box(0, 0, 0, 0) for _ in diagram.frames]
-    for f in range(-1, len(diagram.frames)):
+    corner: dict[int, Point] = {OUTSIDE: (0.0, 0.0)}
+    boxes: dict[_Item, Box] = {}
+    for f in range(OUTSIDE, len(diagram.frames)):
         own = insides[f]
         assert own.plan is not None
         x0, y0 = corner[f]
-        for (kind, i, _), n in own.items.items():
+        for (kind, i), n in own.items.items():
             x, y = own.plan.corners[n]
             if kind == "node":
-                nodes[i].x, nodes[i].y = x0 + x, y0 + y
+                boxes[kind, i] = Box(x0 + x, y0 + y, *sizes[i])
             elif kind == "frame":
                 inner = insides[i]
-                frames[i] = Box(x0 + x, y0 + y, inner.width, inner.height)
+                boxes[kind, i] = Box(x0 + x, y0 + y, inner.width, inner.height)
                 corner[i] = (x0 + x + inner.shift, y0 + y + inner.top)
     routes = []
     for route in hops:
@@ -218,6 +219,8 @@ def _absolute(
             x0, y0 = corner[f]
             points += [(x0 + x, y0 + y) for x, y in own.plan.routes[own.links[line]]]
         routes.append([p for n, p in enumerate(points) if n == 0 or p != points[n - 1]])
-    outside = insides[-1]
+    outside = insides[OUTSIDE]
+    nodes = [boxes["node", i] for i in range(len(sizes))]
+    frames = [boxes["frame", f] for f in range(len(diagram.frames))]
     plans = [own.plan for own in insides.values() if own.plan is not None]
     return Layout(nodes, frames, routes, outside.width, outside.height, plans)

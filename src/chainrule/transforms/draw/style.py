@@ -91,9 +91,9 @@ def strengths(gradients: Sequence[float | None]) -> list[float | None]:
     >>> strengths([1e-4, 1e-2, 1.0, 0.0, None, float("inf")])
     [0.0, 0.5, 1.0, 0.0, None, 1.0]
     """
-    logs = [math.log10(g) for g in gradients if g and math.isfinite(g)]
-    low, high = min(logs, default=0.0), max(logs, default=0.0)
-    span = max(high - low, 1.0)
+    logs = [math.log10(g) for g in gradients if g and math.isfinite(g)] or [0.0]
+    high = max(logs)
+    span = max(high - min(logs), 1.0)
 
     def part(gradient: float | None) -> float | None:
         if gradient is None:

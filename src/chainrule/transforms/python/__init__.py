@@ -94,7 +94,7 @@ def finished(
     writer: Writer, functions: Sequence[Sequence[str]], starts: Sequence[str] = ()
 ) -> Parts:
     """Put functions, and what they call, one below the other."""
-    helpers, modules = text.copied(list(writer.helpers.values()))
+    helpers, modules = text.copied(writer.helpers.values())
     blocks = [*helpers, *map("\n".join, writer.definitions), *map("\n".join, functions)]
     modules.discard("import numpy as np")
-    return Parts("\n\n\n".join(blocks), dict(writer.arrays), tuple(sorted(modules)), tuple(starts))
+    return Parts("\n\n\n".join(blocks), writer.arrays, tuple(sorted(modules)), tuple(starts))

@@ -242,8 +242,6 @@ class _Function:
             return text.dtype(value)
         if hasattr(value, "graph"):
             return self.writer.step(value)
-        if isinstance(value, int) and not isinstance(value, bool):
-            return str(int(value))
         return text.number(value)
 
     def _size(self, name: str) -> str:

@@ -11,7 +11,7 @@ import inspect
 import math
 import re
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -47,20 +47,17 @@ def array(x: Array) -> str:
     >>> array(np.zeros((2, 3))), array(np.full(4, 0.5))
     ('np.zeros((2, 3), np.float64)', 'np.full(4, 0.5, np.float64)')
     """
+    shape = x.shape[0] if x.ndim == 1 else x.shape
     if x.size == 0 or (x.size > 2 and _is_same(x, np.zeros_like(x))):
-        return f"np.zeros({_shape(x)}, {dtype(x.dtype)})"
+        return f"np.zeros({shape}, {dtype(x.dtype)})"
     if x.size > 2 and _is_same(x, np.full_like(x, x.flat[0])):
-        return f"np.full({_shape(x)}, {number(x.flat[0])}, {dtype(x.dtype)})"
+        return f"np.full({shape}, {number(x.flat[0])}, {dtype(x.dtype)})"
     return f"np.array({_nested(x)}, {dtype(x.dtype)})"
 
 
 def _is_same(x: Array, y: Array) -> bool:
     """Whether two arrays are equal to the bit: 0.0 is not -0.0."""
     return x.tobytes() == y.tobytes()
-
-
-def _shape(x: Array) -> str:
-    return str(x.shape[0]) if x.ndim == 1 else str(x.shape)
 
 
 def array_statement(name: str, x: Array) -> str:
@@ -109,7 +106,7 @@ def wrapped(line: str) -> str:
     return "\n".join([f"{space}{head}(", *inner, f"{space})"])
 
 
-def copied(functions: Sequence[Callable[..., Any]]) -> tuple[list[str], set[str]]:
+def copied(functions: Iterable[Callable[..., Any]]) -> tuple[list[str], set[str]]:
     """Give the source of functions, of those that they call, and the modules that they need."""
     work = _Copies()
     for function in functions:
@@ -182,7 +179,7 @@ class _Plain(ast.NodeTransformer):
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         assert node.value is not None
-        return ast.Assign(targets=[self.visit(node.target)], value=self.visit(node.value))
+        return ast.Assign(targets=[node.target], value=self.visit(node.value))
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
         if node.id in self.names:
