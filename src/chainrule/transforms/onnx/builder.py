@@ -45,12 +45,12 @@ class Builder:
 
     def info(self, name: str, dtype: Any, shape: Sequence[Any]) -> Any:
         """Describe an input or output."""
-        sizes = [int(n) if isinstance(n, int) else str(n) for n in shape]
+        sizes = [n if isinstance(n, int) else str(n) for n in shape]
         return self.onnx.helper.make_tensor_value_info(name, self.kind(dtype), sizes)
 
     def inner_info(self, name: str, x: Tensor) -> Any:
         """Describe an input or output of a graph inside the model, where sizes have no names."""
-        sizes = [int(n) if isinstance(n, int) else None for n in x.shape]
+        sizes = [n if isinstance(n, int) else None for n in x.shape]
         return self.onnx.helper.make_tensor_value_info(name, self.kind(x.dtype), sizes)
 
     def declare_input(self, name: str, dtype: Any, shape: Sequence[Any]) -> None:
@@ -76,9 +76,9 @@ class Builder:
     ) -> str:
         """Make a node, and give the name of its last output."""
         name = self.fresh(f"{label}/{kind}" if label else kind)
-        ends = [name] if outputs is None else list(outputs)
+        ends = [name] if outputs is None else outputs
         node = self.onnx.helper.make_node(
-            kind, list(inputs), ends, name=name, domain=domain, **attributes
+            kind, inputs, ends, name=name, domain=domain, **attributes
         )
         (self.nodes if into is None else into).append(node)
         return ends[-1]
@@ -88,7 +88,7 @@ class Builder:
         array = np.asarray(value, None if dtype is str else dtype)
         if dtype is str:
             array = np.asarray(value, object)
-        key = (str(array.dtype), array.shape, repr(array.tolist()) if dtype is str
+        key = (array.dtype, array.shape, repr(array.tolist()) if dtype is str
                else array.tobytes())  # fmt: skip
         if key not in self.constants:
             self.constants[key] = self.fresh("constant")
@@ -103,7 +103,7 @@ class Builder:
         if key is None:
             return self.constant(x.value)
         name = self.fresh(key)
-        self.initializers[name] = np.asarray(x.value)
+        self.initializers[name] = x.value
         return name
 
     def scope(self, inputs: Sequence[Tensor], names: Sequence[str]) -> "GraphScope":
@@ -208,7 +208,7 @@ class GraphScope:
     def size(self, n: Any) -> str:
         """Give the name of a size as an array of one."""
         if isinstance(n, int):
-            return self.builder.constant([int(n)], np.int64)
+            return self.builder.constant([n], np.int64)
         parts = [self._dim(name) for name in n.names]
         if n.factor != 1:
             parts.append(self.builder.constant([n.factor], np.int64))
@@ -281,7 +281,7 @@ class OneUse:
     def sizes(self, shape: Sequence[Any]) -> str:
         """Give the name of a shape, whose named dimensions are known when the model runs."""
         if all(isinstance(n, int) for n in shape):
-            return self.constant([int(n) for n in shape], np.int64)
+            return self.constant(shape, np.int64)
         parts = [self.scope.size(n) for n in shape]
         return parts[0] if len(parts) == 1 else self.scope.make("Concat", *parts, axis=0)
 
