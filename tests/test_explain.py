@@ -1158,6 +1158,10 @@ WHOLE = {
     "large.txt": lambda: large().text(level=(0, 1, 2, 4, 5, 6), row=3),
     "large-prediction.txt": lambda: large(None).text(row=4, level=(0, 1)),
     "table.txt": lambda: of_a_table().text(),
+    "checked.txt": lambda: "".join(
+        f"{made.__name__}: {made().verify()}\n"
+        for made in (dense, convolution, recurrence, skipping, large, of_a_table)
+    ),
 }
 
 

@@ -355,6 +355,14 @@ def test_whole_models(tmp_path, name):
     golden(f"onnx/{name}.txt", listed(onnx.load(tmp_path / "net.onnx")))
 
 
+def test_whole_model_of_a_function():
+    def f(x, n):
+        return ops.tanh(x * 2.0 + 1.0), n < 3, n + 1, ops.equal(x, n)
+
+    graph = trace(f, Spec(("rows", 2), float), Spec((), np.int32))
+    golden("onnx/function.txt", listed(model_of(graph, ["x", "n"], ["x", "y", "n", "y"])))
+
+
 def test_whole_model_of_a_table(tmp_path):
     rows = {"age": np.arange(8.0), "city": np.array(["Rome", "Oslo"] * 4, object)}
     kinds = {"city": "category"}
