@@ -521,11 +521,17 @@ def test_a_gradient_by_nothing_is_right():
     assert replay.check(trace) == []
 
 
-def test_an_element_beyond_what_is_joined_is_found():
-    leaf = {"op": None, "inputs": [], "attrs": {}, "shape": [1], "dtype": "float64", "value": [1.0]}
-    joined = leaf | {"op": "concat", "inputs": [0, 1], "attrs": {"axis": 0}}
-    trace = {"nodes": [leaf, leaf, joined | {"shape": [3], "value": [1.0] * 3}]}
-    assert replay.check(trace) == ["node 2 (concat): IndexError: there is no element [2]"]
+def test_an_element_beyond_what_is_read_is_found():
+    def problems(op, inputs, attrs, count):
+        leaf = {"op": None, "inputs": [], "attrs": {}, "shape": [1], "dtype": "float64",
+                "value": [1.0]}  # fmt: skip
+        made = {"op": op, "inputs": inputs, "attrs": attrs, "shape": [count]}
+        return replay.check({"nodes": [leaf, leaf, leaf | made | {"value": [1.0] * count}]})
+
+    joined = problems("concat", [0, 1], {"axis": 0}, 3)
+    assert joined == ["node 2 (concat): IndexError: there is no element [2]"]
+    turned = problems("transpose", [0], {"axes": [0]}, 2)
+    assert turned == ["node 2 (transpose): IndexError: there is no element [1] in a shape of [1]"]
 
 
 def test_replay_stands_alone(tmp_path):
@@ -752,6 +758,11 @@ def test_flow_tells_what_is_unusual():
     ((label, (words,)),) = noted(deep, x, y).items()
     assert label in ("input", "0")
     assert re.fullmatch(r"the gradient is 1/[\d,]+ of the largest", words)
+    faint = nn.Sequential(*(nn.Linear(1, 1, bias=False) for _ in range(3))).astype(float)
+    faint.load_state_dict({f"{i}.weight": np.array([[2.0**-6]]) for i in range(3)})
+    passed = {str(i): ["1.6% of the gradient goes through"] for i in range(3)}
+    least = {"input": ["the gradient is 1/262,144 of the largest"]}
+    assert noted(faint, x[:, :1], y) == least | passed
     steep = nn.mlp([2, 3, 1], "sigmoid", seed=0)
     steep.load_state_dict(steep.state_dict() | {"0.bias": np.full(3, 6.0)})
     assert re.fullmatch(r"[\d.]+% of the gradient goes through", noted(steep, x, y)["1"][0])

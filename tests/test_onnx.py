@@ -127,6 +127,10 @@ def test_a_graph_of_something_else_is_refused(monkeypatch):
     graph = trace(lambda x: ops.tanh(x), Spec((3,), float))
     with pytest.raises(GraphError, match=r"does not pass ONNX.s checker: .*NoSuchOp"):
         model_of(graph, ["x"], ["y"])
+    turned = lambda use: use.node("Transpose", use.input(0), perm=[1, 0])  # noqa: E731
+    monkeypatch.setattr(OPS["tanh"], "in_onnx", turned)
+    with pytest.raises(GraphError, match=r"does not pass ONNX.s checker: .*ShapeInference"):
+        model_of(graph, ["x"], ["y"])
 
 
 @pytest.mark.parametrize("start", [0, 60])

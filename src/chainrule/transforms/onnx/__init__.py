@@ -38,7 +38,7 @@ def model_of(
     An output whose name an input has already gets a number. `before` declares the inputs itself
     and gives what the graph reads; `after` declares the outputs and gives what they are.
     """
-    builder = Builder(dict(keys or {}), label)
+    builder = Builder(keys or {}, label)
     builder.names.update(inputs)
     outputs = [builder.fresh(name) for name in outputs]
     if before is None:

@@ -1,6 +1,6 @@
 """An ONNX graph in the making: its nodes and constants, and a scope for each graph inside of it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,11 @@ from chainrule.graph import Array, Scope, Tensor, ancestors, placeholder, tracin
 from chainrule.ops.loops import Parts
 from chainrule.transforms.compile.simplify import Node, fact, simplify
 
-_ANY: dict[str, Any] = {"b": False, "i": 0, "u": 0, "f": 0.0}
-
 
 class Builder:
     """What the graphs of a model share: names and constants; and the nodes of the outermost."""
 
-    def __init__(self, keys: dict[int, str], label: Callable[[Scope | None], str]) -> None:
+    def __init__(self, keys: Mapping[int, str], label: Callable[[Scope | None], str]) -> None:
         self.onnx = need("onnx", extra="onnx", why="to export models")
         self.keys = keys
         self.label = label
@@ -264,7 +262,7 @@ class OneUse:
         """Give the names of all inputs in one dtype: that of the result, or their common one."""
         common: Any = self.dtype
         if common.kind == "b":
-            kinds = [_ANY[x.dtype.kind] if x.weak else x.dtype for x in self._inputs]
+            kinds = [x.dtype.type(0).item() if x.weak else x.dtype for x in self._inputs]
             common = np.result_type(*kinds)
         return [self.input(k, common) for k in range(self.count)]
 
