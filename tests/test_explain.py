@@ -645,6 +645,12 @@ def test_numbers_keep_zeros_that_mean_something():
     assert [number(x, 4) for x in (0.5, 0.50004, 0.1 + 0.2, 123456.0, 1e-5, -2e-7, 0.0)] == [
         "0.5", "0.5000", "0.3", "1.235e+05", "1e-05", "-2e-07", "0",
     ]  # fmt: skip
+    shown = {
+        0.000100004: "0.0001000", 0.0001: "0.0001", 99999.4: "99999", 1e5: "1e+05", 9e-5: "9e-05",
+        1.00004e-7: "1.000e-07", -2.00004e7: "-2.000e+07", 99.5 * (1 + 1e-13): "99.5",
+        9.9996: "10.00", 0.00999996: "0.01000", 120.0: "120", -0.5: "-0.5", math.inf: "inf",
+    }  # fmt: skip
+    assert {x: number(x, 4) for x in shown} == shown
     assert number(float("nan"), 4) == "nan"
     assert number(float("-inf"), 4) == "-inf"
 
