@@ -359,6 +359,14 @@ def test_whole_models(tmp_path, name):
     golden(f"onnx/{name}.txt", listed(onnx.load(tmp_path / "net.onnx")))
 
 
+def test_arrays_that_lie_otherwise_in_memory(tmp_path):
+    net = nn.Linear(3, 2, seed=0)
+    net.weight.value = np.asfortranarray(net.weight.value)[:, ::-1]
+    to_onnx(net, tmp_path / "net.onnx")
+    (weight, _) = onnx.load(tmp_path / "net.onnx").graph.initializer
+    np.testing.assert_array_equal(onnx.numpy_helper.to_array(weight), net.weight.value)
+
+
 def test_whole_model_of_a_function():
     def f(x, n):
         return ops.tanh(x * 2.0 + 1.0), n < 3, n + 1, ops.equal(x, n)

@@ -112,7 +112,7 @@ class Builder:
         """Give the `onnx.GraphProto`, without what its outputs do not depend on."""
         nodes, read = self._live()
         tensors = [
-            self.onnx.numpy_helper.from_array(np.ascontiguousarray(x).reshape(x.shape), key)
+            self.onnx.numpy_helper.from_array(x, key)
             for key, x in self.initializers.items()
             if key in read
         ]
