@@ -9,18 +9,21 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, replace
+from functools import cache
+from html import unescape
 from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chainrule
 import tables
-from chainrule import Explanation, losses, nn, ops, optim, penalties
+from chainrule import Explanation, TabularClassifier, losses, nn, ops, optim, penalties
 from chainrule.errors import ConfigError, FormatError, ShapeError
 from chainrule.explaining import explain
 from chainrule.graph import OPS, ancestors, constant, tracing
@@ -35,6 +38,7 @@ from chainrule.transforms.explain.latex import formula
 from chainrule.transforms.explain.record import record
 from chainrule.transforms.explain.reread import Interval, plain, value, wrong_lines
 from chainrule.transforms.explain.writing import Name, Script, computed, number
+from golden import golden
 
 RNG = np.random.default_rng(0)
 X = np.array([[0.5, 0.8], [-0.3, 0.4], [1.2, -0.7]])
@@ -438,10 +442,25 @@ def shorten(trace):
     trace["gradients"] = [[k, other]]
 
 
+def shift_slopes(trace):
+    """Let the loss change by a little more than a gradient says."""
+    found = trace["differences"][0]
+    found.update({side: found["gradient"] * 1.001 for side in ("left", "right", "quotient")})
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda t: t.update(after=t["after"] + 1), "the loss afterwards is"),
+        (lambda t: t.update(after=t["after"] * (1 + 1e-6)), "the loss afterwards is"),
+        (lambda t: t.update(after="nan"), "the loss afterwards is"),
+        (shift_slopes, "but the loss changes by"),
+        (
+            lambda t: t["differences"][0].update(quotient=t["differences"][0]["quotient"] * 1.0001),
+            "but the loss changes by",
+        ),
+        (lambda t: t["nodes"][0]["value"].append(1.0), "7 numbers for a shape of [3, 2]"),
+        (lambda t: t["nodes"][-1].update(inputs=[-1]), "not one of the nodes before"),
         (lambda t: t.update(gradients=[]), "the gradient of 0.weight is another node"),
         (shorten, "their shapes differ"),
         (lambda t: t["nodes"][-1].update(inputs=[len(t["nodes"])]), "not one of the nodes before"),
@@ -455,6 +474,32 @@ def shorten(trace):
 def test_what_a_trace_says_of_its_nodes_is_checked(change, message):
     problems = replay.check(spoiled(change))
     assert any(message in problem for problem in problems), problems
+
+
+@pytest.mark.parametrize(("dtype", "digits"), [("float64", 52), ("float32", 23), ("float16", 10)])
+def test_how_near_a_number_must_be(dtype, digits):
+    def problems(stored, *given, op="mul"):
+        leaves = [{"op": None, "inputs": [], "attrs": {}, "shape": [], "dtype": dtype, "value": x,
+                   "rows": False} for x in given]  # fmt: skip
+        made = leaves[0] | {"op": op, "inputs": [*range(len(given))], "value": stored}
+        trace = {"nodes": [*leaves, made], "settings": {"rows": 1}, "loss": None, "parameters": []}
+        return replay.check(trace)
+
+    unit, least = 2.0**-digits, np.finfo(dtype).smallest_normal
+    for sign in (1, -1):
+        assert problems(6.0 * (1 + sign * 8 * unit), 2.0, 3.0) == []
+        assert problems(6.0 * (1 + sign * 40 * unit), 2.0, 3.0) != []
+        assert problems(sign * 20 * unit, 1.0, -1.0 + unit, op="add") != []
+        assert problems(sign * float(least) * unit / 4, 0.0, 3.0) == []
+        assert problems(sign * float(least) * 64, 0.0, 3.0) != []
+    largest = float(np.finfo(dtype).max)
+    assert problems("inf", largest, 2.0) == []
+    assert problems("-inf", largest, 2.0) != []
+    assert problems("inf", largest, 0.5) != []
+    assert problems(largest, largest, 2.0) != []
+    assert problems("nan", largest, 0.5) != []
+    assert problems(1.0, "nan", 0.5) != []
+    assert problems("nan", "nan", 0.5) == []
 
 
 def test_a_large_trace_is_checked_in_part():
@@ -476,11 +521,17 @@ def test_a_gradient_by_nothing_is_right():
     assert replay.check(trace) == []
 
 
-def test_an_element_beyond_what_is_joined_is_found():
-    leaf = {"op": None, "inputs": [], "attrs": {}, "shape": [1], "dtype": "float64", "value": [1.0]}
-    joined = leaf | {"op": "concat", "inputs": [0, 1], "attrs": {"axis": 0}}
-    trace = {"nodes": [leaf, leaf, joined | {"shape": [3], "value": [1.0] * 3}]}
-    assert replay.check(trace) == ["node 2 (concat): IndexError: there is no element [2]"]
+def test_an_element_beyond_what_is_read_is_found():
+    def problems(op, inputs, attrs, count):
+        leaf = {"op": None, "inputs": [], "attrs": {}, "shape": [1], "dtype": "float64",
+                "value": [1.0]}  # fmt: skip
+        made = {"op": op, "inputs": inputs, "attrs": attrs, "shape": [count]}
+        return replay.check({"nodes": [leaf, leaf, leaf | made | {"value": [1.0] * count}]})
+
+    joined = problems("concat", [0, 1], {"axis": 0}, 3)
+    assert joined == ["node 2 (concat): IndexError: there is no element [2]"]
+    turned = problems("transpose", [0], {"axes": [0]}, 2)
+    assert turned == ["node 2 (transpose): IndexError: there is no element [1] in a shape of [1]"]
 
 
 def test_replay_stands_alone(tmp_path):
@@ -594,6 +645,12 @@ def test_numbers_keep_zeros_that_mean_something():
     assert [number(x, 4) for x in (0.5, 0.50004, 0.1 + 0.2, 123456.0, 1e-5, -2e-7, 0.0)] == [
         "0.5", "0.5000", "0.3", "1.235e+05", "1e-05", "-2e-07", "0",
     ]  # fmt: skip
+    shown = {
+        0.000100004: "0.0001000", 0.0001: "0.0001", 99999.4: "99999", 1e5: "1e+05", 9e-5: "9e-05",
+        1.00004e-7: "1.000e-07", -2.00004e7: "-2.000e+07", 99.5 * (1 + 1e-13): "99.5",
+        9.9996: "10.00", 0.00999996: "0.01000", 120.0: "120", -0.5: "-0.5", math.inf: "inf",
+    }  # fmt: skip
+    assert {x: number(x, 4) for x in shown} == shown
     assert number(float("nan"), 4) == "nan"
     assert number(float("-inf"), 4) == "-inf"
 
@@ -707,6 +764,11 @@ def test_flow_tells_what_is_unusual():
     ((label, (words,)),) = noted(deep, x, y).items()
     assert label in ("input", "0")
     assert re.fullmatch(r"the gradient is 1/[\d,]+ of the largest", words)
+    faint = nn.Sequential(*(nn.Linear(1, 1, bias=False) for _ in range(3))).astype(float)
+    faint.load_state_dict({f"{i}.weight": np.array([[2.0**-6]]) for i in range(3)})
+    passed = {str(i): ["1.6% of the gradient goes through"] for i in range(3)}
+    least = {"input": ["the gradient is 1/262,144 of the largest"]}
+    assert noted(faint, x[:, :1], y) == least | passed
     steep = nn.mlp([2, 3, 1], "sigmoid", seed=0)
     steep.load_state_dict(steep.state_dict() | {"0.bias": np.full(3, 6.0)})
     assert re.fullmatch(r"[\d.]+% of the gradient goes through", noted(steep, x, y)["1"][0])
@@ -1001,6 +1063,130 @@ def test_random_nets_are_explained_rightly(hidden, activation, optimizer, rows, 
     assert verdict.ok, str(verdict)
 
 
+# Whole explanations. The numbers are few and short, so that rounding shows in none of them.
+
+
+def plainly(net):
+    """Give a net quarters as weights, none of them 0."""
+    for _, p in net.named_parameters():
+        places = 7 * np.arange(p.value.size) + p.value.size
+        p.value[...] = ((places % 8 - 4 + (places % 8 > 3)) / 4).reshape(p.value.shape)
+    return net
+
+
+def dense():
+    """Three rows, softmax cross-entropy, Adam with a penalty and a limit for the gradient."""
+    net = plainly(nn.Sequential(nn.Linear(2, 3), nn.Activation("relu"), nn.Linear(3, 3)))
+    x = np.array([[0.5, 1.0], [-1.0, 0.25], [2.0, -0.5]])
+    return explain(
+        net.astype(float), "cross_entropy", x, np.array([0, 2, 1]), clip_norm=0.5,
+        optimizer=optim.Adam(lr=0.25), penalty=penalties.L2(0.5), columns=[["age", "size_%"]],
+    )  # fmt: skip
+
+
+def convolution(loss="mse"):
+    """Images through a convolution and a pool."""
+    net = nn.Sequential(
+        nn.Conv2d(1, 2, 2, padding=1), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(2, 1)
+    )
+    x = np.array([[[[0.5, -1.0], [1.0, 2.0]]], [[[1.0, 0.25], [-0.5, 1.5]]]])
+    rest = {"optimizer": optim.SGD(lr=0.5)} if loss else {}
+    y = np.array([[1.0], [0.0]]) if loss else None
+    return explain(plainly(net).astype(float), loss, x, y, **rest)
+
+
+def recurrence():
+    """Two steps of a recurrence."""
+    net = nn.Sequential(nn.RNN(1, 2, batch_first=True, returns="last"), nn.Linear(2, 1))
+    x = np.array([[[0.5], [-1.0]]])
+    return explain(plainly(net).astype(float), "mse", x, [[0.5]], optimizer=optim.SGD(lr=1))
+
+
+def skipping():
+    """What a layer may do besides: normalize, drop, add its input, have a dead unit."""
+    net = nn.Sequential(
+        nn.Linear(2, 4, bias=False), nn.BatchNorm1d(4), nn.Activation("relu"),
+        nn.Dropout(0.5, seed=1), nn.Residual(nn.Linear(4, 4)), nn.Linear(4, 1),
+    )  # fmt: skip
+    net = plainly(net).astype(float)
+    net.load_state_dict(net.state_dict() | {"1.bias": np.array([0.5, -9.0, 0.25, 0.0])})
+    x = np.array([[0.5, 1.0], [-1.0, 0.25], [2.0, -0.5], [1.0, 1.5]])
+    return explain(net, "mse", x, np.ones((4, 1)), optimizer=optim.SGD(lr=0.125))
+
+
+def large(loss="cross_entropy"):
+    """Too many numbers to show them all."""
+    net = plainly(nn.Sequential(nn.Linear(12, 11), nn.Activation("relu"), nn.Linear(11, 4)))
+    x = ((np.arange(12 * 12) * 5 % 11 - 5) / 4).reshape(12, 12)
+    rest = {"optimizer": optim.SGD(lr=0.5)} if loss else {}
+    return explain(net.astype(float), loss, x, np.arange(12) % 4 if loss else None, **rest)
+
+
+@cache
+def of_a_table():
+    """An estimator of a table, asked about a row."""
+    rows = pd.DataFrame({"age": [20.0, 30.0, 40.0, 50.0] * 4, "city": ["Rome", "Oslo"] * 8})
+    net = TabularClassifier(members=1, hidden=(2,), epochs=1, random_state=0)
+    net.fit(rows, rows["age"] > 30)
+    plainly(net.module_)
+    return net.explain(rows[1:2])
+
+
+def markup(page):
+    """Give a part of a page, a tag in a line, without its style; formulas as plain text."""
+    assert page.count("<math ") == page.count('<math displaystyle="true" ')
+    page = re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
+    formulas = r"<math .*?</math>"
+    page = re.sub(formulas, lambda m: f"${unescape(re.sub('<[^>]*>', '', m[0]))}$", page)
+    return re.sub(r"(</tr>|</p>|</h2>|</table>|</g>|/>)(?=<)", r"\1\n", page) + "\n"
+
+
+def nodes_of(explanation):
+    """List the nodes of a trace, and what it says of them, with numbers of four digits."""
+
+    def short(x):
+        if isinstance(x, dict):
+            return {key: short(value) for key, value in x.items()}
+        if isinstance(x, list):
+            return [short(value) for value in x]
+        return float(f"{x:.4g}") if isinstance(x, float) else x
+
+    trace = short(json.loads(explanation.json()))
+    lines = [json.dumps(node, ensure_ascii=False) for node in trace.pop("nodes")]
+    lines += [f"{k}: {json.dumps(v, ensure_ascii=False)}" for k, v in sorted(trace.items())]
+    return "\n".join(lines) + "\n"
+
+
+WHOLE = {
+    "worked.txt": lambda: EXAMPLES["worked"]().explain().text(),
+    "xor.txt": lambda: EXAMPLES["xor"]().explain().text(level=(0, 3, 5), digits=3),
+    "circuit.md": lambda: EXAMPLES["cs231n"]().explain().markdown(),
+    "circuit.html": lambda: markup(EXAMPLES["cs231n"]().explain().fragment()),
+    "circuit.json": lambda: nodes_of(EXAMPLES["cs231n"]().explain()),
+    "dense.txt": lambda: dense().text(opened="W1[0,1]", row=2),
+    "dense.tex": lambda: dense().latex(opened="a1[0,2]", level=(0, 1, 2, 4, 5)),
+    "dense.html": lambda: markup(dense().fragment(level=(0, 2, 5), opened="W2[0,1]")),
+    "convolution.txt": lambda: convolution().text(level=(0, 1), row=1, opened="0.weight[1,0,0,1]"),
+    "convolution.json": lambda: nodes_of(convolution(None)),
+    "pool.txt": lambda: convolution(None).text(level=(0, 1, 2, 3), opened="z2[1,0]", row=1),
+    "recurrence.txt": lambda: recurrence().text(level=(0, 1, 2, 4)),
+    "skipping.txt": lambda: skipping().text(level=(2, 3, 6)),
+    "skipping.html": lambda: markup(skipping().fragment(level=3)),
+    "large.txt": lambda: large().text(level=(0, 1, 2, 4, 5, 6), row=3),
+    "large-prediction.txt": lambda: large(None).text(row=4, level=(0, 1)),
+    "table.txt": lambda: of_a_table().text(),
+    "checked.txt": lambda: "".join(
+        f"{made.__name__}: {made().verify()}\n"
+        for made in (dense, convolution, recurrence, skipping, large, of_a_table)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_whole_explanations(name):
+    golden(f"explain/{name}", WHOLE[name]())
+
+
 # Wrong calls.
 
 
@@ -1008,15 +1194,18 @@ def test_random_nets_are_explained_rightly(hidden, activation, optimizer, rows, 
     ("call", "message"),
     [
         (lambda e: e.text(row=3), "row=3: expected a number from 0 to 2"),
+        (lambda e: e.text(row=-1), "row=-1: expected"),
         (lambda e: e.text(row=True), "row=True: expected"),
         (lambda e: e.text(level=7), "level=7: expected numbers from 0 to 6"),
+        (lambda e: e.text(level=(0, -1)), "level=-1: expected numbers from 0 to 6"),
         (lambda e: e.text(digits=1), "digits=1: expected a number from 2 to 17"),
+        (lambda e: e.text(digits=18), "digits=18: expected a number from 2 to 17"),
         (lambda e: e.text(opened="0.wieght[0,0]"), "did you mean 0.weight"),
         (
             lambda e: e.text(opened="W1[0]"),
             r"W1 has shape \[3, 2\]; expected an element such as W1",
         ),
-        (lambda e: e.text(opened="W1[9,9]"), "expected an element such as"),
+        (lambda e: e.text(opened="W1[3,0]"), "expected an element such as"),
     ],
 )
 def test_wrong_calls_are_refused(call, message):
@@ -1052,6 +1241,43 @@ def test_intervals():
     with pytest.raises(ValueError, match=r"a brace is not closed: \{1"):
         plain(r"\frac{1")
     assert wrong_lines(["a = b", " = 1 +", " = 2"]) == ["1 + = 2: expected 'more', found ''"]
+
+
+@pytest.mark.parametrize(
+    ("text", "low", "high"),
+    [
+        ("σ(0.5)", 1 / (1 + math.exp(-0.5)), None), ("σ(−800)", 0.0, None),
+        ("exp(0.5)", math.exp(0.5), None), ("log(3)", math.log(3), None),
+        ("log(0)", -math.inf, None), ("tanh(0.5)", math.tanh(0.5), None),
+        ("sin(0.5)", -1.0, 1.0), ("cos(2)", -1.0, 1.0), ("finite(3)", 0.0, 1.0),
+        ("softplus(0.5)", math.log1p(math.exp(0.5)), None),
+        ("softplus(−0.5)", math.log1p(math.exp(-0.5)), None),
+        ("silu(0.5)", 0.5 / (1 + math.exp(-0.5)), None),
+        ("silu(1.000)", 0.9995 / (1 + math.exp(-0.9995)), 1.0005 / (1 + math.exp(-1.0005))),
+        ("silu(−1.300 + 0.0215)", -0.2785, -1.279 / (1 + math.exp(1.279))),
+        ("Φ(0.5)", 0.6914624612740131, None), ("√(2)", math.sqrt(2), None), ("√(−1)", 0.0, None),
+        ("max(1, 3, 2)", 3.0, None), ("min(2, 1, 3)", 1.0, None),
+        ("max(1.000, 2.000)", 1.9995, 2.0005), ("min(1.000, 2.000)", 0.9995, 1.0005),
+        ("sign(−2)", -1.0, None), ("sign(2)", 1.0, None), ("sign(1.000 − 1.000)", -1.0, 1.0),
+        ("5/2 − 3·0.5", 1.0, None), ("−3^2", -9.0, None), ("2^(−1)", 0.5, None),
+        ("(−1.000)^3", -(1.0005**3), -(0.9995**3)), ("1/(1.000 − 1.000)", -math.inf, math.inf),
+        ("1/2.000", 1 / 2.0005, 1 / 1.9995), ("2.000 − 1.000", 0.999, 1.001),
+        ("|1.000 − 3|", 1.9995, 2.0005), ("|1.000 − 1.000|", 0.0, 0.001),
+        ("⌊1.000⌋", 0.0, 1.0), ("1.000e-01", 0.09995, 0.10005),
+        ("1000", 999.5, 1000.5), ("0.100", 0.1, None), ("123", 123.0, None),
+        ("inf", math.inf, None),
+        ("[1 < 2]", 1.0, None), ("[2 ≤ 1]", 0.0, None), ("[1.000 < 1.000]", 0.0, 1.0),
+        ("[1 = 1]", 1.0, None), ("[1 ≠ 1]", 0.0, None), ("[1 = 2]", 0.0, None),
+        ("[1.000 = 1.000]", 0.0, 1.0), ("[1.000 ≠ 1.000]", 0.0, 1.0),
+        ("[2.000 ≠ 1.000]", 1.0, None),
+        ("[1 and 0]", 0.0, None), ("[1 or 0]", 1.0, None), ("[not 1]", 0.0, None),
+        ("[not [1.000 < 1.000]]", 0.0, 1.0), ("(5 if [2 < 1] else 3)", 3.0, None),
+        ("(5 if [1 < 2] else 3)", 5.0, None), ("(5 if [1.000 < 1.000] else 3)", 3.0, 5.0),
+    ],
+)  # fmt: skip
+def test_printed_formulas_are_computed_in_intervals(text, low, high):
+    high = low if high is None else high
+    assert value(text) == pytest.approx((low, high), rel=1e-12, abs=1e-15)
 
 
 def test_equal_inputs_stay_where_nothing_stands_for_repetition(monkeypatch):

@@ -119,6 +119,15 @@ def test_changes_of_cosmic_ray_leave_out_annotations_and_stars(tmp_path):
     }  # fmt: skip
 
 
+def test_a_change_that_cosmic_ray_cannot_make_changes_nothing(tmp_path):
+    pytest.importorskip("cosmic_ray")
+    path = tmp_path / "toy.py"
+    path.write_text("try:\n    f()\nexcept (a.b, c.d):\n    pass\n")
+    found = [m.code for m in mutants(path) if m.operator == "ExceptionReplacer"]
+    assert found
+    assert set(found) == {path.read_text()}
+
+
 def test_the_report_shows_survivors_and_the_score(capsys):
     made = [Mutant(ROOT / "src/chainrule/tree.py", "calls", i, 1, 1) for i in range(4)]
     said = dict(zip(made, ["killed", "survived", "unreached", "timeout"], strict=True))

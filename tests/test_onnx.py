@@ -14,6 +14,7 @@ from chainrule.ops.loops import Parts
 from chainrule.ops.opset import in_onnx
 from chainrule.transforms.onnx import model_of
 from chainrule.tree import flatten
+from golden import golden
 from tables import LAYER_ROWS, OP_ROWS
 from test_compile_random import prepared, random_case
 from test_scripts import op_cases, traced
@@ -125,6 +126,10 @@ def test_a_graph_of_something_else_is_refused(monkeypatch):
     monkeypatch.setattr(OPS["tanh"], "in_onnx", "NoSuchOp")
     graph = trace(lambda x: ops.tanh(x), Spec((3,), float))
     with pytest.raises(GraphError, match=r"does not pass ONNX.s checker: .*NoSuchOp"):
+        model_of(graph, ["x"], ["y"])
+    turned = lambda use: use.node("Transpose", use.input(0), perm=[1, 0])  # noqa: E731
+    monkeypatch.setattr(OPS["tanh"], "in_onnx", turned)
+    with pytest.raises(GraphError, match=r"does not pass ONNX.s checker: .*ShapeInference"):
         model_of(graph, ["x"], ["y"])
 
 
@@ -270,6 +275,114 @@ def test_a_column_that_is_called_as_an_output(tmp_path):
     to_onnx(net, tmp_path / "net.onnx")
     found = [x.name for x in session(tmp_path / "net.onnx").get_outputs()]
     assert found == ["label_2", "probabilities_2"]
+
+
+# Whole models.
+
+
+def listed(model):
+    """Write a model down: versions, inputs, arrays, nodes with their attributes, outputs."""
+    head = f"{model.producer_name}, IR {model.ir_version}"
+    versions = ", ".join(f"{x.domain or 'ai.onnx'} {x.version}" for x in model.opset_import)
+    notes = [f"note {x.key}: {x.value}" for x in model.metadata_props]
+    return "\n".join([f"{head}, {versions}", *notes, *lines_of(model.graph)]) + "\n"
+
+
+def lines_of(graph, indent=""):
+    """Write a graph down, those inside of it further to the right."""
+    name = onnx.TensorProto.DataType.Name
+
+    def described(x):
+        kind = x.type.tensor_type
+        sizes = [d.dim_param or (d.dim_value if d.HasField("dim_value") else "?")
+                 for d in kind.shape.dim]  # fmt: skip
+        return f"{x.name}: {name(kind.elem_type)} {sizes}"
+
+    yield f"{indent}graph {graph.name}"
+    yield from (f"{indent}input {described(x)}" for x in graph.input)
+    for x in graph.initializer:
+        array = onnx.numpy_helper.to_array(x)
+        values = f" = {array.tolist()}" if array.size <= 6 else ""
+        yield f"{indent}array {x.name}: {name(x.data_type)} {list(x.dims)}{values}"
+    for node in graph.node:
+        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        inner = [x for x in attributes.values() if isinstance(x, onnx.GraphProto)]
+        shown = ", ".join(f"{k}={v}" for k, v in sorted(attributes.items()) if v not in inner)
+        kind = ".".join(filter(None, [node.domain, node.op_type]))
+        called = "" if [node.name] == list(node.output) else f"{node.name}: "
+        yield (f"{indent}{called}{', '.join(node.output)} = {kind}({', '.join(node.input)})"
+               + (f" with {shown}" if shown else ""))  # fmt: skip
+        for x in inner:
+            yield from lines_of(x, indent + "    ")
+    yield from (f"{indent}output {described(x)}" for x in graph.output)
+
+
+class Sizes(nn.Module):
+    """Has sizes that are known only when it runs, and numbers of several kinds."""
+
+    def forward(self, x, places):
+        twice = ops.broadcast_to(ops.reshape(x, (-1, 1, 3)), (*x.shape[:1], 2, 3))
+        first = ops.broadcast_to(ops.max(x), x.shape[:1])
+        chosen = ops.where(places < 2, x, ops.cast(places, dtype=x.dtype) - x)
+        return ops.reshape(twice, (-1, 3)), first, chosen, ops.cumsum(places <= x, axis=0)
+
+
+def in_quarters(net):
+    """Give a net short numbers that are not drawn."""
+    for _, p in net.named_parameters():
+        p.value[...] = ((np.arange(p.value.size) % 7 - 3) / 4).reshape(p.value.shape)
+    return net
+
+
+ROWS = Spec(("rows", 3))
+NETS = {
+    "dense": lambda: (nn.Sequential(
+        nn.Linear(3, 2), nn.BatchNorm1d(2), nn.Activation("gelu"), nn.Residual(nn.Linear(2, 2)),
+    ), [ROWS]),
+    "convolution": lambda: (nn.Sequential(
+        nn.Conv1d(2, 4, 3, groups=2, dilation=2, stride=2, padding=1), nn.MaxPool1d(2),
+        nn.Flatten(), nn.Linear(8, 1),
+    ), [Spec(("rows", 2, 10))]),
+    "recurrence": lambda: (nn.RNN(3, 2, batch_first=True, bidirectional=True, returns="last"),
+                           [Spec(("rows", 4, 3))]),
+    "embedding": lambda: (nn.Sequential(nn.Embedding(5, 2), nn.Flatten(), nn.Linear(6, 1)),
+                          [Spec(("rows", 3), np.int64)]),
+    "names": lambda: (Same(), [Spec(("rows", 2)), Spec(("rows", 2))]),
+    "sizes": lambda: (Sizes(), [ROWS, Spec(("rows", 3), np.int64)]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_whole_models(tmp_path, name):
+    net, inputs = NETS[name]()
+    to_onnx(in_quarters(net), tmp_path / "net.onnx", *inputs)
+    golden(f"onnx/{name}.txt", listed(onnx.load(tmp_path / "net.onnx")))
+
+
+def test_arrays_that_lie_otherwise_in_memory(tmp_path):
+    net = nn.Linear(3, 2, seed=0)
+    net.weight.value = np.asfortranarray(net.weight.value)[:, ::-1]
+    to_onnx(net, tmp_path / "net.onnx")
+    (weight, _) = onnx.load(tmp_path / "net.onnx").graph.initializer
+    np.testing.assert_array_equal(onnx.numpy_helper.to_array(weight), net.weight.value)
+
+
+def test_whole_model_of_a_function():
+    def f(x, n):
+        return ops.tanh(x * 2.0 + 1.0), n < 3, n + 1, ops.equal(x, n)
+
+    graph = trace(f, Spec(("rows", 2), float), Spec((), np.int32))
+    golden("onnx/function.txt", listed(model_of(graph, ["x", "n"], ["x", "y", "n", "y"])))
+
+
+def test_whole_model_of_a_table(tmp_path):
+    rows = {"age": np.arange(8.0), "city": np.array(["Rome", "Oslo"] * 4, object)}
+    kinds = {"city": "category"}
+    net = TabularClassifier(members=1, hidden=(2,), epochs=1, kinds=kinds, random_state=0)
+    net.fit(rows, np.array(["no", "yes"] * 4))
+    in_quarters(net.module_)
+    to_onnx(net, tmp_path / "net.onnx")
+    golden("onnx/table.txt", listed(onnx.load(tmp_path / "net.onnx")))
 
 
 def test_what_is_refused(tmp_path):

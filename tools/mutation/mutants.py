@@ -51,7 +51,10 @@ class Mutant:
             return _spliced(text, *list(_calls(ast.parse(text)))[self.index])
         from cosmic_ray.mutating import mutate_code
 
-        return str(mutate_code(text, _operators()[self.operator], self.index))
+        try:
+            return str(mutate_code(text, _operators()[self.operator], self.index))
+        except AttributeError:  # it cannot replace `except a.b`
+            return text
 
     @property
     def key(self) -> str:

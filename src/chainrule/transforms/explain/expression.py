@@ -216,7 +216,7 @@ def _weights(cotangent: Any, x: Tensor) -> Iterator[tuple[Index, float]]:
     array = np.asarray(cotangent)
     for i in np.argwhere(array):
         place = tuple(int(n) for n in i)
-        yield _broadcast(place, x.shape), float(array[place])
+        yield _broadcast(place, x.shape), array[place]
 
 
 def _broadcast(index: Index, shape: Sequence[int]) -> Index:

@@ -105,7 +105,7 @@ class Trace:
         single = {
             x.birth for x in self.nodes if self.fact(x, "rows") and np.shape(x.value)[:1] == (1,)
         }
-        return Script(kind, self.names, digits, frozenset(single))
+        return Script(kind, self.names, digits, single)
 
     def define(self, node: Tensor, index: Index | None = None) -> Expression:
         """Say what a node follows from, or an element of it."""

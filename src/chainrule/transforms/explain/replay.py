@@ -124,12 +124,13 @@ def _divide(x: float, y: float) -> float:
 
 
 def _power(x: float, y: float) -> float:
+    endless = math.copysign(math.inf, x) if y % 2 == 1 else math.inf
     if x == 0 and y < 0:
-        return math.inf
+        return endless
     try:
         result = x**y
     except OverflowError:
-        return math.inf
+        return endless
     return math.nan if isinstance(result, complex) else result
 
 
@@ -522,7 +523,8 @@ def _agree(stored: Any, value: Any, size: float, dtype: str) -> bool:
         return bool(stored != stored and value != value)
     if math.isinf(stored) or math.isinf(value):
         largest = {"float64": 1.7e308, "float32": 3.4e38, "float16": 65504}[dtype]
-        return bool(stored == value or (math.isinf(stored) and abs(value) >= largest))
+        same_sign = math.copysign(1.0, stored) == math.copysign(1.0, value)
+        return same_sign and math.isinf(stored) and abs(value) >= largest
     return bool(abs(stored - value) <= 16 * EPS[dtype] * max(abs(value), size) + TINY[dtype])
 
 

@@ -159,8 +159,8 @@ def _note(view: View, node: Tensor, x: Expression) -> tuple[Part, ...]:
         if len(arriving) == 1 and rest:
             slope = view.number(computed(product(rest)))
             return ("arrives ", view.number(arriving[0].value), ", local slope ", slope)
-    if len(x.inputs) == 1 and x.op.notation.text.binds == ATOM:
-        before, after = x.op.notation.words.split("{0}")
+    if len(x.inputs) == 1 and isinstance(x.inputs[0], Ref) and notation.text.binds == ATOM:
+        before, after = notation.words.split("{0}")
         return (before, Math(view.script.write(x.inputs[0])), after)
     return ()
 

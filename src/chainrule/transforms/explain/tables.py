@@ -153,7 +153,7 @@ def loss(view: View) -> Iterator[Block]:
     columns = [(title, x) for title, x in titled if x is not None]
     rows: list[tuple[Part, ...]] = [
         (str(r), *(view.listed(np.asarray(x.value)[r]) for _, x in columns))
-        for r in range(min(count, MOST_ROWS))
+        for r in range(count)[:MOST_ROWS]
     ]
     names = (
         view.name(x) if x.birth in view.script.names and title != "loss" else title
@@ -191,7 +191,7 @@ def _derived(view: View) -> Iterator[Block]:
     for node in trace.nodes:
         told = None if node.op is None else node.op.notation.derivation
         g = trace.gradient_of.get(node.birth)
-        if told is None or g is None or trace.fact(node, "part") == "update":
+        if told is None or g is None:
             continue
         (z, *_), plain = node.inputs, view.script.kind == "text"
         yield Heading("The gradient, derived")

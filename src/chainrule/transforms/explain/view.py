@@ -58,7 +58,7 @@ class View:
         """Give the elements of a node to write out."""
         if self.opened is not None:
             return [index for x, index in self.opened if x is node]
-        return [tuple(int(n) for n in i) for i in np.ndindex(np.shape(node.value))]
+        return list(np.ndindex(np.shape(node.value)))
 
 
 def _correction(weight: Weight) -> float:

@@ -8,7 +8,7 @@
 ('1.235e-07', '12346', '0.1', '0.3000')
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any, Literal
@@ -75,7 +75,7 @@ class Script:
     kind: Literal["text", "latex"]
     names: Mapping[int, Name] = field(default_factory=dict)
     digits: int = 4
-    single: frozenset[int] = frozenset()
+    single: Set[int] = frozenset()
 
     def write(self, x: Expression, show: Show = "names") -> str:
         """Write an expression in symbols, or with numbers or shapes in the place of names."""

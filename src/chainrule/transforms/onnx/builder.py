@@ -1,6 +1,6 @@
 """An ONNX graph in the making: its nodes and constants, and a scope for each graph inside of it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,11 @@ from chainrule.graph import Array, Scope, Tensor, ancestors, placeholder, tracin
 from chainrule.ops.loops import Parts
 from chainrule.transforms.compile.simplify import Node, fact, simplify
 
-_ANY: dict[str, Any] = {"b": False, "i": 0, "u": 0, "f": 0.0}
-
 
 class Builder:
     """What the graphs of a model share: names and constants; and the nodes of the outermost."""
 
-    def __init__(self, keys: dict[int, str], label: Callable[[Scope | None], str]) -> None:
+    def __init__(self, keys: Mapping[int, str], label: Callable[[Scope | None], str]) -> None:
         self.onnx = need("onnx", extra="onnx", why="to export models")
         self.keys = keys
         self.label = label
@@ -45,12 +43,12 @@ class Builder:
 
     def info(self, name: str, dtype: Any, shape: Sequence[Any]) -> Any:
         """Describe an input or output."""
-        sizes = [int(n) if isinstance(n, int) else str(n) for n in shape]
+        sizes = [n if isinstance(n, int) else str(n) for n in shape]
         return self.onnx.helper.make_tensor_value_info(name, self.kind(dtype), sizes)
 
     def inner_info(self, name: str, x: Tensor) -> Any:
         """Describe an input or output of a graph inside the model, where sizes have no names."""
-        sizes = [int(n) if isinstance(n, int) else None for n in x.shape]
+        sizes = [n if isinstance(n, int) else None for n in x.shape]
         return self.onnx.helper.make_tensor_value_info(name, self.kind(x.dtype), sizes)
 
     def declare_input(self, name: str, dtype: Any, shape: Sequence[Any]) -> None:
@@ -76,9 +74,9 @@ class Builder:
     ) -> str:
         """Make a node, and give the name of its last output."""
         name = self.fresh(f"{label}/{kind}" if label else kind)
-        ends = [name] if outputs is None else list(outputs)
+        ends = [name] if outputs is None else outputs
         node = self.onnx.helper.make_node(
-            kind, list(inputs), ends, name=name, domain=domain, **attributes
+            kind, inputs, ends, name=name, domain=domain, **attributes
         )
         (self.nodes if into is None else into).append(node)
         return ends[-1]
@@ -88,7 +86,7 @@ class Builder:
         array = np.asarray(value, None if dtype is str else dtype)
         if dtype is str:
             array = np.asarray(value, object)
-        key = (str(array.dtype), array.shape, repr(array.tolist()) if dtype is str
+        key = (array.dtype, array.shape, repr(array.tolist()) if dtype is str
                else array.tobytes())  # fmt: skip
         if key not in self.constants:
             self.constants[key] = self.fresh("constant")
@@ -103,7 +101,7 @@ class Builder:
         if key is None:
             return self.constant(x.value)
         name = self.fresh(key)
-        self.initializers[name] = np.asarray(x.value)
+        self.initializers[name] = x.value
         return name
 
     def scope(self, inputs: Sequence[Tensor], names: Sequence[str]) -> "GraphScope":
@@ -114,7 +112,7 @@ class Builder:
         """Give the `onnx.GraphProto`, without what its outputs do not depend on."""
         nodes, read = self._live()
         tensors = [
-            self.onnx.numpy_helper.from_array(np.ascontiguousarray(x).reshape(x.shape), key)
+            self.onnx.numpy_helper.from_array(x, key)
             for key, x in self.initializers.items()
             if key in read
         ]
@@ -208,7 +206,7 @@ class GraphScope:
     def size(self, n: Any) -> str:
         """Give the name of a size as an array of one."""
         if isinstance(n, int):
-            return self.builder.constant([int(n)], np.int64)
+            return self.builder.constant([n], np.int64)
         parts = [self._dim(name) for name in n.names]
         if n.factor != 1:
             parts.append(self.builder.constant([n.factor], np.int64))
@@ -264,7 +262,7 @@ class OneUse:
         """Give the names of all inputs in one dtype: that of the result, or their common one."""
         common: Any = self.dtype
         if common.kind == "b":
-            kinds = [_ANY[x.dtype.kind] if x.weak else x.dtype for x in self._inputs]
+            kinds = [x.dtype.type(0).item() if x.weak else x.dtype for x in self._inputs]
             common = np.result_type(*kinds)
         return [self.input(k, common) for k in range(self.count)]
 
@@ -281,7 +279,7 @@ class OneUse:
     def sizes(self, shape: Sequence[Any]) -> str:
         """Give the name of a shape, whose named dimensions are known when the model runs."""
         if all(isinstance(n, int) for n in shape):
-            return self.constant([int(n) for n in shape], np.int64)
+            return self.constant(shape, np.int64)
         parts = [self.scope.size(n) for n in shape]
         return parts[0] if len(parts) == 1 else self.scope.make("Concat", *parts, axis=0)
 
