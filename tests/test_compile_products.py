@@ -16,13 +16,23 @@ from numba.extending import intrinsic
 from chainrule.transforms.compile import language
 from chainrule.transforms.compile.machine import product_address, scratch_size
 from chainrule.transforms.compile.products import call_product, turn
+from chainrule.transforms.compile.tiles import DEPTH, HEIGHT, LANES
 
 FORMS = list(itertools.product([0, 1], [0, 1]))
-FEW = [1, 2, 5, 8, 13, 16, 17, 33]
+WIDTHS = [LANES // 2, LANES]  # elements of a vector: of float64, of float32
+AROUND = sorted({1, 2, *(i * w + more for w in WIDTHS for i in (1, 2, 4) for more in (-1, 0, 1))})
 SHAPES = [
-    *[(m, n, k) for m in FEW for n in FEW for k in (1, 3, 16, 21) if (m + n + k) % 3 == 0],
+    *[
+        (m, n, k)
+        for i, m in enumerate(range(1, 41))
+        for j, n in enumerate(AROUND)
+        for k in ((1, 3, 16, 21)[(i + j) % 4],)
+        if (i + j) % 3 == 0
+    ],
+    *[(m, n, DEPTH + more) for m, n in ((5, 33), (40, 3), (2, 70)) for more in (-1, 0, 1)],
     *[(32, 64, 20), (32, 64, 64), (64, 20, 32), (100, 52, 40), (7, 70, 70), (97, 3, 70)],
-    *[(1, 200, 530), (200, 1, 530), (3, 66, 1100), (970, 40, 5), (25, 33, 513), (130, 600, 520)],
+    *[(1, 200, 530), (200, 1, 530), (3, 66, 1100), (HEIGHT + 10, 40, 5), (130, 600, 520)],
+    *[(5, 1000, 1100), (35, 1000, 1100), (800, 40, 600), (HEIGHT + 1, 3, DEPTH + 9)],
 ]
 
 
@@ -82,7 +92,10 @@ def test_equals_numpy_and_writes_nothing_else(form, dtype):
     for m, n, k in SHAPES:
         a, b = operands(form, m, n, k, dtype)
         outer, c = inside((m, n), dtype)
+        kept = [np.array(z.base) for z in (a, b)]
         multiply(form, a, b, c)
+        for z, before in zip((a, b), kept, strict=True):
+            np.testing.assert_array_equal(z.base, before)
         x, y = (z.astype(np.float64) for z in plain(form, a, b))
         assert np.all(abs(c - x @ y) <= k * np.finfo(dtype).eps * (abs(x) @ abs(y)))
         if dtype == np.float64:
@@ -90,11 +103,12 @@ def test_equals_numpy_and_writes_nothing_else(form, dtype):
         assert np.isnan(outer).sum() == outer.size - c.size
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("form", FORMS)
-def test_a_part_of_the_rows_or_columns_has_the_same_bits(form):
+def test_a_part_of_the_rows_or_columns_has_the_same_bits(form, dtype):
     m, n, k = 61, 75, 600
-    a, b = operands(form, m, n, k, np.float32)
-    whole = np.empty((m, n), np.float32)
+    a, b = operands(form, m, n, k, dtype)
+    whole = np.empty((m, n), dtype)
     multiply(form, a, b, whole)
     for rows, columns in [(slice(0, 30), slice(None)), (slice(30, 61), slice(None)),
                           (slice(None), slice(0, 40)), (slice(None), slice(40, 75)),
@@ -152,7 +166,17 @@ def between_guards(shape, dtype, last):
 @pytest.mark.parametrize("form", FORMS)
 def test_reads_nothing_outside(form):
     for (m, n, k), last in itertools.product(
-        [(1, 1, 1), (5, 3, 7), (13, 17, 19), (3, 50, 9), (100, 9, 33), (100, 530, 20)],
+        [
+            (1, 1, 1),
+            (5, 3, 7),
+            (13, 17, 19),
+            (3, 50, 9),
+            (100, 9, 33),
+            (100, 530, 20),
+            (800, 35, 40),
+            (20, 1, 600),
+            (64, 64, DEPTH),
+        ],
         [False, True],
     ):
 
