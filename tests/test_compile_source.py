@@ -98,10 +98,6 @@ def stacks(a, b, c):
     return ops.matmul(a, b), ops.matmul(ops.tanh(a), c, transpose_a=True, transpose_b=True)
 
 
-def wide(x, w):
-    return ops.tanh(ops.matmul(x, w))
-
-
 def lines(x):
     return ops.cumsum(x, 1), ops.sort(x, 0), gradient(lambda x: ops.cumsum(x, 0))(x)
 
@@ -149,6 +145,48 @@ def several(x):
     return ops.sum(first / again, 0), ops.log(total)
 
 
+def comparisons(x, y, i, k):
+    """Weak numbers take the dtype of what they are compared with."""
+    return (
+        ops.less(x, 0.1), ops.equal(i, k), ops.less_equal(0.1, y), ops.maximum(x, 1), i * k,
+        ops.logical_not(ops.less(k, 2)), ops.where(ops.less(x, y), i, 3), x + i, ops.floor(-y),
+        ops.cast(ops.less(i, 1), dtype=np.dtype(np.float32)),
+    )  # fmt: skip
+
+
+def reductions_of_others(x, i):
+    low = ops.less(x, 0.5)
+    return (ops.max(i, 0), ops.max(low, 1), ops.sum(low, 0), ops.argmax(i, 1), ops.sum(i),
+            ops.min(x), ops.max(ops.reshape(x, (1, 2, 3, 4)), 0))  # fmt: skip
+
+
+def dear_twice(x, w):
+    first = ops.exp(x)
+    second = ops.tanh(ops.matmul(x, w)) / 3.0
+    return ops.sum(first, 0), ops.sum(first, 1), ops.sum(second, 0), ops.matmul(second, first)
+
+
+def turned(x, w, v):
+    """Few rows of many columns: threads share the columns of a product."""
+    return ops.matmul(x, w, transpose_b=True), ops.matmul(x, v)
+
+
+def joined(x, y, i):
+    """Elements put into places of one sum, on top of what is there, or in their own loops."""
+    front = ops.pad(ops.tanh(x), ((0, 0), (0, 2)))
+    back = ops.pad(y * 2.0, ((0, 0), (3, 0)))
+    taken = ops.take(ops.tanh(ops.sin(x)), i, 1)
+    return front + back, front * 1.5, taken, ops.take_along(x, ops.argmax(x, 1, True), 1)
+
+
+def stepwise(x):
+    """Several loops of one shape, of which some wait for others."""
+    total = ops.sum(x, 1)
+    scaled = x / ops.reshape(total, (-1, 1))
+    top = ops.max(scaled, 1, True)
+    return ops.sum(ops.square(scaled - top), 1), ops.log(total), ops.sum(scaled, 0), ops.norm(x)
+
+
 N = Spec(("n", 3), float)
 F4 = np.float32
 CASES = {
@@ -158,7 +196,6 @@ CASES = {
     "positions": (positions, [Spec((4, 3), float)]),
     "products": (products, [Spec((4, 3), float), Spec((3, 4), float), Spec((4, 3), float)]),
     "stacks": (stacks, [Spec((2, 3, 2, 2), F4), Spec((3, 2, 4), F4), Spec((2, 1, 5, 2), F4)]),
-    "wide": (wide, [Spec(("n", 2), F4), Spec((2, 1000), F4)]),
     "lines": (lines, [Spec((4, 3), float)]),
     "places": (places, [Spec((2, 3), float), Spec((2, 2), float), Spec((2,), np.int32)]),
     "axes": (axes, [Spec((2, 3, 4), float)]),
@@ -173,6 +210,27 @@ CASES = {
     ),
     "pooling": (pooled, [Spec((2, 1, 4, 4), float)]),
     "embedding": (embedded, [Spec((4, 3), float), Spec(("n",), np.int64)]),
+    "comparisons": (
+        comparisons,
+        [
+            Spec(("n", 2), F4),
+            Spec(("n", 2), F4),
+            Spec(("n", 2), np.int64),
+            Spec(("n", 2), np.int32),
+        ],
+    ),
+    "reductions_of_others": (
+        reductions_of_others,
+        [Spec((2, 3, 4), float), Spec((2, 3), np.int64)],
+    ),
+    "dear_twice": (dear_twice, [Spec((4, 3), float), Spec((3, 4), float)]),
+    "columns_shared": (turned, [Spec(("n", 2), F4), Spec((1000, 2), F4), Spec((2, 1000), F4)]),
+    "joined": (joined, [Spec((2, 3), float), Spec((2, 2), float), Spec((2,), np.int64)]),
+    "stepwise": (stepwise, [Spec((4, 3), float)]),
+    "recurrence_of_nothing": (
+        recurrence,
+        [Spec((2, 3), float), Spec((0, 2, 3), float), Spec((3, 3), float)],
+    ),
     "uniform": (uniform, [Spec((2, 3), float)]),
     "norms": (norms, [Spec((3, 4), float), Spec((5, 2), float)]),
     "several_phases": (several, [Spec(("n", 4), float)]),
@@ -203,28 +261,35 @@ def test_a_function(name):
 def test_a_program_that_updates_and_checks(checked):
     """In two steps of which the second is shorter, with leaves that move and others that stay."""
     with tracing():
-        x, old, held, count = (placeholder(s, float) for s in (("n", 2), (2,), (2,), ()))
-        total = ops.sum(ops.exp(x))
+        shapes = ("n", 2), (2,), (2,), (), (2, 3), (2, 3), (3, 2)
+        leaves = x, old, held, count, left, right, flat = [placeholder(s, float) for s in shapes]
+        total = ops.reshape(ops.sum(ops.exp(x), None, True), ())
         new = old * 0.5 + ops.sum(x, 0)
+        both = left * 0.5
     names = {x.birth: "x", old.birth: "weight", total.birth: "sum of exp", new.birth: "range"}
-    updates = {old: new, held: ops.square(new), count: count + 1.0}
+    updates = {old: new, held: ops.square(new), count: count + 1.0, left: both, right: both}
+    with tracing():
+        updates[flat] = ops.reshape(left - 1.0, (3, 2))
     program = Program(
         [x], [total], updates, streams=[x, total], checks=[total] if checked else [], names=names
     )
     bound = program.bind({"n": 4}, {"n": 3}, threads=2, plain=True)
-    data, totals = np.arange(14.0).reshape(7, 2) / 10, np.zeros(2)
-    memory = [np.ones(2), np.zeros(2), np.zeros(())]
-    ends = [program.leaves[y.birth] for y in (x, old, held, count)]
-    for node, array in zip([*ends, program.outputs[0]], [data, *memory, totals], strict=True):
-        bound.set(node, array)
-    bound.move(ends[0], 8)
-    bound.move(program.outputs[0], 1)
-    assert bound.run(0, 2, 1) == 2
-    weight = np.ones(2)
-    for step, part in enumerate((data[:4], data[4:])):
-        weight = weight * 0.5 + part.sum(0)
-        np.testing.assert_allclose(totals[step], np.exp(part).sum())
-    close(memory, [weight, weight**2, np.array(2.0)])
+    data, totals = np.arange(16.0).reshape(8, 2) / 10, np.zeros(2)
+    starts = [np.ones(s) for s in shapes[1:]]
+    ends = [program.leaves[y.birth] for y in leaves]
+    for short, parts in ((1, (data[:4], data[4:7])), (-1, (data[:4], data[4:]))):
+        memory = [y.copy() for y in starts]
+        for node, array in zip([*ends, program.outputs[0]], [data, *memory, totals], strict=True):
+            bound.set(node, array)
+        bound.move(ends[0], 8)
+        bound.move(program.outputs[0], 1)
+        assert (bound.run(0, 2, short) if short > 0 else bound.run(0, 2)) == 2
+        weight = np.ones(2)
+        for step, part in enumerate(parts):
+            weight = weight * 0.5 + part.sum(0)
+            np.testing.assert_allclose(totals[step], np.exp(part).sum())
+        quarter = np.full((2, 3), 0.25)
+        close(memory, [weight, weight**2, np.array(3.0), quarter, quarter, np.full((3, 2), -0.5)])
     timed = program.written.write(timed=True).source.partition("def program")[2]
     golden(f"compiled_updates{'_checked' * checked}.txt", told(program, bound) + "\ntimed" + timed)
 
