@@ -13,10 +13,11 @@ pytest.importorskip("numba")
 from numba import njit, types
 from numba.extending import intrinsic
 
-from chainrule.transforms.compile import language
+from chainrule.transforms.compile import language, products
 from chainrule.transforms.compile.machine import product_address, scratch_size
 from chainrule.transforms.compile.products import call_product, turn
 from chainrule.transforms.compile.tiles import DEPTH, HEIGHT, LANES
+from golden import golden
 
 FORMS = list(itertools.product([0, 1], [0, 1]))
 WIDTHS = [LANES // 2, LANES]  # elements of a vector: of float64, of float32
@@ -212,3 +213,55 @@ def test_a_matrix_is_turned_in_parts(shape, dtype):
     for found in (out, slow):
         np.testing.assert_array_equal(found[: x.size].reshape(shape[::-1]), x.T)
         assert np.isnan(found[x.size :]).all()
+
+
+CUTS = [  # (form, m, n, k, ldc), on both sides of where a product is cut up in another way
+    *[((0, 0), m, 20, 66, 20) for m in (3, 4, 31, 32)],
+    *[((0, 0), m, 5, 30, 9) for m in (767, 768, 961)],
+    *[((0, 1), m, 9, 140, 9) for m in (95, 96)],
+    ((1, 0), 6, 40, 20, 40), ((1, 1), 5, 17, 20, 17), ((0, 1), 2, 70, 130, 70),
+    ((0, 0), 9, 4, 7, 4), ((0, 1), 9, 3, 7, 3), ((1, 0), 9, 1, 5, 1), ((1, 1), 9, 1, 5, 2),
+    ((0, 0), 4, 4, 3, 4), ((0, 0), 2, 3, 0, 5),
+]  # fmt: skip
+
+
+def test_how_products_are_cut_up(monkeypatch):
+    """Panels, and what is packed for them, for a machine of 8 numbers in a vector."""
+    lines = []
+
+    def place(x, offset):
+        name, _, start = x.partition("+")
+        return f"{name}+{int(start or 0) + offset}"
+
+    class Memory(str):
+        """A name of memory, which tells what is written and read by itself."""
+
+        def __setitem__(self, at, value):
+            lines.append(f"  {self}[{at}] = {value}")
+
+        def __getitem__(self, at):
+            return f"{self}[{at}]"
+
+    fakes = {
+        "at": lambda x, offset: Memory(place(x, offset)),
+        "_width": lambda x: 8,
+        "_multiply_panel": lambda *x: lines.append("  panel " + " ".join(map(str, x))),
+        "_copy": lambda *x: lines.append("  copy " + " ".join(map(str, x))),
+        "_turn_whole": lambda *x: lines.append("  turn " + " ".join(map(str, x))),
+        "_turn_part": lambda *x: lines.append("  turn a part " + " ".join(map(str, x))),
+        "_turn": products._turn.py_func, "_multiply": products._multiply.py_func,
+        "FAR": 1000, "MASKS": True, "LANES": 8, "DEPTH": 64, "HEIGHT": 960, "THIN": 3,
+        "WIDE": 4, "PACKED": 8,
+    }  # fmt: skip
+    for name, value in fakes.items():
+        monkeypatch.setattr(products, name, value)
+    for form, m, n, k, ldc in CUTS:
+        lines.append(f"{m}x{n}x{k}, transposed {form[0]} {form[1]}")
+        lda, ldb = (m if form[0] else k), (k if form[1] else n)
+        products.product(*form, m, n, k, "a", lda, "b", ldb, Memory("c"), ldc, "scratch")
+    monkeypatch.setattr(products, "MASKS", False)
+    lines.append("without masks, 4x20x9")
+    products.product(0, 0, 4, 20, 9, "a", 9, "b", 20, "c", 20, "scratch")
+    lines.append("a matrix of 18x9, its rows 2 to 11, turned")
+    products.turn.py_func(Memory("x"), Memory("y"), 18, 9, 2, 11)
+    golden("compiled_products_cut.txt", "\n".join(lines) + "\n")

@@ -163,3 +163,6 @@ def test_a_profile_goes_on_for_as_long_as_asked(monkeypatch):
     monkeypatch.setattr(type(bound), "timed", lambda self: self)
     profile(bound, seconds=7, short=2, steps=3)
     assert runs == [(0, 1, 2)] + [(0, 3, 2)] * 3
+    runs.clear()
+    profile(bound)
+    assert runs == [(0, 1, -1)] * 2

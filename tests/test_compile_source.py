@@ -9,6 +9,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import Callback, Spec, nn, ops, optim, penalties, trace, train
+from chainrule.errors import ShapeError
 from chainrule.graph import OPS, placeholder, tracing, value_of
 from chainrule.ops.kinds import Elementwise
 from chainrule.scan import scan
@@ -179,6 +180,19 @@ def joined(x, y, i):
     return front + back, front * 1.5, taken, ops.take_along(x, ops.argmax(x, 1, True), 1)
 
 
+def short_turns(x, y):
+    """A turn of the first loop is a line alone: it does not go on within that of the second."""
+    lines = ops.tanh(x)
+    both = ops.exp(y * ops.reshape(lines, (4, 3, 1)))
+    return lines, ops.matmul(both, both, transpose_b=True)
+
+
+def regrouped(x, y):
+    """Axes that become one, and one that becomes several, read where they are computed from."""
+    joined = ops.reshape(ops.transpose(x, (2, 0, 1, 3)), (24, 5))
+    return joined * 2.0, ops.reshape(ops.transpose(y), (2, 3, 4, 5)) + x
+
+
 def stepwise(x):
     """Several loops of one shape, of which some wait for others."""
     total = ops.sum(x, 1)
@@ -226,6 +240,8 @@ CASES = {
     "dear_twice": (dear_twice, [Spec((4, 3), float), Spec((3, 4), float)]),
     "columns_shared": (turned, [Spec(("n", 2), F4), Spec((1000, 2), F4), Spec((2, 1000), F4)]),
     "joined": (joined, [Spec((2, 3), float), Spec((2, 2), float), Spec((2,), np.int64)]),
+    "regrouped": (regrouped, [Spec((2, 3, 4, 5), float), Spec((5, 24), float)]),
+    "short_turns": (short_turns, [Spec((4, 3), float), Spec((4, 3, 2), float)]),
     "stepwise": (stepwise, [Spec((4, 3), float)]),
     "recurrence_of_nothing": (
         recurrence,
@@ -255,6 +271,24 @@ def test_a_function(name):
         close(compiled(*arrays), f(*arrays))
     (bound,) = compiled._bound.values()
     golden(f"compiled_{name}.txt", told(compiled.program, bound))
+
+
+@pytest.mark.parametrize("n", [3, 5, 4])
+def test_a_source_that_is_taken_over_works_for_other_sizes(n):
+    """Of a graph of equal structure; memory of the sizes of the other does not fit."""
+    specs = Spec(("rows", n), float), Spec((n, 2 * n), float)
+
+    def f(x, w):
+        return ops.sum(ops.tanh(ops.matmul(x, w)), 1), ops.reshape(x, (x.shape[0], n, 1)) * 2.0
+
+    x, w = (array_of(spec, n) for spec in specs)
+    compiled = Compiled(trace(f, *specs), plain=True)
+    close(compiled(x, w), f(x, w))
+    (bound,) = compiled._bound.values()
+    for leaf in (node for node in compiled.program.text.memory if node.op is None):
+        size = 7 if leaf is compiled.program.leaves[compiled.graph.inputs[0].birth] else n
+        with pytest.raises(ShapeError, match=rf"compiled code got memory of \({size}, 99\)"):
+            bound.set(leaf, np.zeros((size, 99)))
 
 
 @pytest.mark.parametrize("checked", [True, False])
@@ -290,6 +324,7 @@ def test_a_program_that_updates_and_checks(checked):
             np.testing.assert_allclose(totals[step], np.exp(part).sum())
         quarter = np.full((2, 3), 0.25)
         close(memory, [weight, weight**2, np.array(3.0), quarter, quarter, np.full((3, 2), -0.5)])
+    assert program.bind({"n": 4}, plain=True).threads == 1
     timed = program.written.write(timed=True).source.partition("def program")[2]
     golden(f"compiled_updates{'_checked' * checked}.txt", told(program, bound) + "\ntimed" + timed)
 
