@@ -276,19 +276,25 @@ def test_a_function(name):
 @pytest.mark.parametrize("n", [3, 5, 4])
 def test_a_source_that_is_taken_over_works_for_other_sizes(n):
     """Of a graph of equal structure; memory of the sizes of the other does not fit."""
-    specs = Spec(("rows", n), float), Spec((n, 2 * n), float)
 
     def f(x, w):
-        return ops.sum(ops.tanh(ops.matmul(x, w)), 1), ops.reshape(x, (x.shape[0], n, 1)) * 2.0
+        lines = ops.reshape(x, -1)  # a number times a named dimension
+        turned = ops.reshape(x, (-1, x.shape[1], 1))
+        return ops.sum(ops.tanh(ops.matmul(x, w)), 1), turned * 2.0, lines * 3.0
 
+    def compiled_for(n):
+        specs = Spec(("rows", n), float), Spec((n, 2 * n), float)
+        return specs, Compiled(trace(f, *specs), plain=True)
+
+    specs, compiled = compiled_for(n)
     x, w = (array_of(spec, n) for spec in specs)
-    compiled = Compiled(trace(f, *specs), plain=True)
     close(compiled(x, w), f(x, w))
     (bound,) = compiled._bound.values()
     for leaf in (node for node in compiled.program.text.memory if node.op is None):
         size = 7 if leaf is compiled.program.leaves[compiled.graph.inputs[0].birth] else n
         with pytest.raises(ShapeError, match=rf"compiled code got memory of \({size}, 99\)"):
             bound.set(leaf, np.zeros((size, 99)))
+    assert compiled_for(6)[1].program.written is compiled.program.written
 
 
 @pytest.mark.parametrize("checked", [True, False])
