@@ -17,14 +17,18 @@ from chainrule.transforms.compile import maths
 
 @dataclass(frozen=True)
 class Row:
-    """A function: the op that it is, exactly, where it is tried, and units in the last place."""
+    """A function: the op that it is, exactly, where it is tried, and units in the last place.
+
+    The units are those of float32 and of float64: about a tenth more than what is found, whether
+    the machine fuses products and sums or not. 0 means exact.
+    """
 
     name: str
     op: Any
     exact: Any
     low: float = -np.inf
     high: float = np.inf
-    units: float = 2
+    units: tuple[float, float] = (0, 0)
     binary: bool = False
 
     def __str__(self):
@@ -32,26 +36,32 @@ class Row:
 
 
 ROWS = [
-    Row("exp", ops.exp, mpmath.exp, high=709),
-    Row("expm1", ops.expm1, mpmath.expm1, high=709),
-    Row("log", ops.log, mpmath.log, low=0),
-    Row("log1p", ops.log1p, mpmath.log1p, low=-1),
-    Row("sqrt", ops.sqrt, mpmath.sqrt, low=0),
-    Row("sin", ops.sin, mpmath.sin),
-    Row("cos", ops.cos, mpmath.cos),
-    Row("tanh", ops.tanh, mpmath.tanh),
-    Row("sigmoid", ops.sigmoid, lambda x: 1 / (1 + mpmath.exp(-x)), low=-745),
-    Row("softplus", ops.softplus, lambda x: mpmath.log1p(mpmath.exp(x)), low=-745, high=745),
-    # Where products and sums are not fused, a little more than 2.
-    Row("silu", ops.silu, lambda x: x / (1 + mpmath.exp(-x)), low=-751, units=2.2),
-    Row("ndtr", ops.ndtr, lambda x: mpmath.erfc(-x / mpmath.sqrt(2)) / 2, low=-37, units=5),
-    Row("power", ops.pow, lambda x, y: x**y, low=0, binary=True),
-    Row("absolute", ops.abs, abs, units=0),
-    Row("sign", ops.sign, mpmath.sign, units=0),
-    Row("floor", ops.floor, mpmath.floor, units=0),
-    Row("maximum", ops.maximum, max, units=0, binary=True),
-    Row("minimum", ops.minimum, min, units=0, binary=True),
-    Row("is_finite", ops.is_finite, mpmath.isfinite, units=0),
+    Row("exp", ops.exp, mpmath.exp, high=709, units=(1, 0.95)),
+    Row("expm1", ops.expm1, mpmath.expm1, high=709, units=(1.45, 1.15)),
+    Row("log", ops.log, mpmath.log, low=0, units=(0.9, 0.9)),
+    Row("log1p", ops.log1p, mpmath.log1p, low=-1, units=(1.45, 0.85)),
+    Row("sqrt", ops.sqrt, mpmath.sqrt, low=0, units=(0.51, 0.51)),
+    Row("sin", ops.sin, mpmath.sin, units=(0.51, 1)),
+    Row("cos", ops.cos, mpmath.cos, units=(0.51, 1)),
+    Row("tanh", ops.tanh, mpmath.tanh, units=(1.55, 1.45)),
+    Row("sigmoid", ops.sigmoid, lambda x: 1 / (1 + mpmath.exp(-x)), low=-745, units=(1.65, 1.5)),
+    Row(
+        "softplus",
+        ops.softplus,
+        lambda x: mpmath.log1p(mpmath.exp(x)),
+        low=-745,
+        high=745,
+        units=(1.7, 1.55),
+    ),
+    Row("silu", ops.silu, lambda x: x / (1 + mpmath.exp(-x)), low=-751, units=(2.2, 1.55)),
+    Row("ndtr", ops.ndtr, lambda x: mpmath.erfc(-x / mpmath.sqrt(2)) / 2, low=-37, units=(0.51, 3)),
+    Row("power", ops.pow, lambda x, y: x**y, low=0, binary=True, units=(0.51, 1)),
+    Row("absolute", ops.abs, abs),
+    Row("sign", ops.sign, mpmath.sign),
+    Row("floor", ops.floor, mpmath.floor),
+    Row("maximum", ops.maximum, max, binary=True),
+    Row("minimum", ops.minimum, min, binary=True),
+    Row("is_finite", ops.is_finite, mpmath.isfinite),
 ]
 FLOATS = [np.float32, np.float64]
 SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1e4, -1e4, 1e-44, -1e-44, 1e-38, 1, -1, 2, -3, 0.5]
@@ -116,7 +126,7 @@ def test_special_values(row, dtype):
     inputs = special(dtype, row.binary)
     with np.errstate(all="ignore"):
         expected = row.op(*inputs)
-    tolerance = 5 * np.finfo(dtype).eps * (row.units > 0)
+    tolerance = 5 * np.finfo(dtype).eps * (row.units[0] > 0)
     least = 2 * np.finfo(dtype).smallest_subnormal
     np.testing.assert_allclose(run(row, *inputs), expected, rtol=tolerance, atol=least)
 
@@ -132,13 +142,13 @@ def test_float32(row):
     finite = np.isfinite(nearest)
     np.testing.assert_array_equal(result[~finite], nearest[~finite])
     units = np.spacing(np.abs(nearest[finite])).astype(np.float64)
-    assert np.max(np.abs(result[finite] - exact[finite] * 1.0) / units) <= row.units
+    assert np.max(np.abs(result[finite] - exact[finite] * 1.0) / units) <= row.units[0]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_float64(row):
     """In units in the last place, against arithmetic of many digits."""
-    inputs = samples(row, np.float64, 60)
+    inputs = samples(row, np.float64, 100)
     result = run(row, *inputs)
     with DIGITS:
         if row.binary:
@@ -146,7 +156,7 @@ def test_float64(row):
             exact = [row.exact(*pair) for pair in zip(*numbers, strict=True)]
         else:
             exact = exactly(row.exact, inputs[0])
-        assert worst_ulp(result, exact) <= row.units
+        assert worst_ulp(result, exact) <= row.units[1]
 
 
 def test_sine_next_to_multiples_of_pi():

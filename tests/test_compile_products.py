@@ -15,20 +15,31 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from chainrule import ops
-from chainrule.transforms.compile import language
+from chainrule.transforms.compile import language, products
 from chainrule.transforms.compile.machine import (
     product_address,
     scratch_size,
     windows_scratch_size,
 )
 from chainrule.transforms.compile.products import call_product, call_windows_product, turn
+from chainrule.transforms.compile.tiles import DEPTH, HEIGHT, LANES
+from golden import golden
 
 FORMS = list(itertools.product([0, 1], [0, 1]))
-FEW = [1, 2, 5, 8, 13, 16, 17, 33]
+WIDTHS = [LANES // 2, LANES]  # elements of a vector: of float64, of float32
+AROUND = sorted({1, 2, *(i * w + more for w in WIDTHS for i in (1, 2, 4) for more in (-1, 0, 1))})
 SHAPES = [
-    *[(m, n, k) for m in FEW for n in FEW for k in (1, 3, 16, 21) if (m + n + k) % 3 == 0],
+    *[
+        (m, n, k)
+        for i, m in enumerate(range(1, 41))
+        for j, n in enumerate(AROUND)
+        for k in ((1, 3, 16, 21)[(i + j) % 4],)
+        if (i + j) % 3 == 0
+    ],
+    *[(m, n, DEPTH + more) for m, n in ((5, 33), (40, 3), (2, 70)) for more in (-1, 0, 1)],
     *[(32, 64, 20), (32, 64, 64), (64, 20, 32), (100, 52, 40), (7, 70, 70), (97, 3, 70)],
-    *[(1, 200, 530), (200, 1, 530), (3, 66, 1100), (970, 40, 5), (25, 33, 513), (130, 600, 520)],
+    *[(1, 200, 530), (200, 1, 530), (3, 66, 1100), (HEIGHT + 10, 40, 5), (130, 600, 520)],
+    *[(5, 1000, 1100), (35, 1000, 1100), (800, 40, 600), (HEIGHT + 1, 3, DEPTH + 9)],
     *[(75, 40, 150), (130, 17, 513), (40, 39, 128)],
 ]
 
@@ -90,7 +101,10 @@ def test_equals_numpy_and_writes_nothing_else(form, dtype):
     for m, n, k in SHAPES:
         a, b = operands(form, m, n, k, dtype)
         outer, c = inside((m, n), dtype)
+        kept = [np.array(z.base) for z in (a, b)]
         multiply(form, a, b, c)
+        for z, before in zip((a, b), kept, strict=True):
+            np.testing.assert_array_equal(z.base, before)
         x, y = (z.astype(np.float64) for z in plain(form, a, b))
         assert np.all(abs(c - x @ y) <= k * np.finfo(dtype).eps * (abs(x) @ abs(y)))
         if dtype == np.float64:
@@ -98,11 +112,12 @@ def test_equals_numpy_and_writes_nothing_else(form, dtype):
         assert np.isnan(outer).sum() == outer.size - c.size
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(("m", "n", "k"), [(61, 75, 600), (62, 61, 600)])
-def test_a_part_of_the_rows_or_columns_has_the_same_bits(form, m, n, k):
-    a, b = operands(form, m, n, k, np.float32)
-    whole = np.empty((m, n), np.float32)
+def test_a_part_of_the_rows_or_columns_has_the_same_bits(form, m, n, k, dtype):
+    a, b = operands(form, m, n, k, dtype)
+    whole = np.empty((m, n), dtype)
     multiply(form, a, b, whole)
     for rows, columns in [(slice(0, 30), slice(None)), (slice(30, 61), slice(None)),
                           (slice(None), slice(0, 40)), (slice(None), slice(40, 61)),
@@ -168,6 +183,9 @@ def test_reads_nothing_outside(form):
             (100, 9, 33),
             (100, 530, 20),
             (60, 33, 130),
+            (800, 35, 40),
+            (20, 1, 600),
+            (64, 64, DEPTH),
         ],
         [False, True],
     ):
@@ -261,3 +279,85 @@ def test_a_matrix_is_turned_in_parts(shape, dtype):
     for found in (out, slow):
         np.testing.assert_array_equal(found[: x.size].reshape(shape[::-1]), x.T)
         assert np.isnan(found[x.size :]).all()
+
+
+CUTS = [  # (form, m, n, k, ldc), on both sides of where a product is cut up in another way
+    *[((0, 0), m, 20, 66, 20) for m in (3, 4, 31, 32)],
+    *[((0, 0), m, 5, 30, 9) for m in (767, 768, 961)],
+    *[((0, 1), m, 9, 140, 9) for m in (95, 96)],
+    ((1, 0), 6, 40, 20, 40), ((1, 1), 5, 17, 20, 17), ((0, 1), 2, 70, 130, 70),
+    ((0, 0), 9, 4, 7, 4), ((0, 1), 9, 3, 7, 3), ((1, 0), 9, 1, 5, 1), ((1, 1), 9, 1, 5, 2),
+    ((0, 0), 4, 4, 3, 4), ((0, 0), 2, 3, 0, 5),
+]  # fmt: skip
+
+
+WINDOWS = [
+    (0, 6, (1, 5, 30), (2, 2), (1, 1)), (0, 2, (2, 3, 36), (1, 3), (1, 1)),
+    (0, 40, (2, 4, 7), (2, 3), (1, 1)), (0, 5, (1, 9), (3,), (2,)), (0, 60, (35, 4), (2,), (1,)),
+    (1, 20, (2, 9), (3,), (1,)), (1, 3, (1, 80), (2,), (1,)),
+]  # fmt: skip
+
+
+def test_how_products_are_cut_up(monkeypatch):
+    """Panels, and what is packed for them, for a machine of 8 numbers in a vector."""
+    lines = []
+
+    def place(x, offset):
+        name, _, start = x.partition("+")
+        return f"{name}+{int(start or 0) + offset}"
+
+    class Memory(str):
+        """A name of memory, which tells what is written and read by itself."""
+
+        def __setitem__(self, at, value):
+            lines.append(f"  {self}[{at}] = {value}")
+
+        def __getitem__(self, at):
+            return f"{self}[{at}]"
+
+    class List(list):
+        """A list in memory, whose address may be moved on."""
+
+        def __add__(self, moved):
+            return List(self[moved // 8 :])
+
+        def __str__(self):
+            return f"[{self[0]} to {self[-1]}]"
+
+    def told(word):
+        return lambda *x: lines.append(" ".join(["  " + word, *map(str, x)]))
+
+    fakes = {
+        "at": lambda x, offset: Memory(place(x, offset)), "width_of": lambda x: 8,
+        "entry": lambda numbers, i: numbers[i], "multiply_panel": told("panel"),
+        "multiply_listed_a": told("panel of listed A"), "copy": told("copy"),
+        "multiply_listed_b": told("panel of listed B"), "turn_whole": told("turn"),
+        "turn_part": told("turn a part"), "FAR": 1000, "MASKS": True, "LANES": 8, "DEPTH": 64,
+        "HEIGHT": 960, "THIN": 3, "WIDE": 4, "PACKED": 8, "COPY": 18, "LONG": 20, "SWAPPED": 300,
+    }  # fmt: skip
+    for name in ("_turn", "_turn_exactly", "_multiply", "_by_windows", "_by_packed_windows",
+                 "_by_turned_windows"):  # fmt: skip
+        fakes[name] = getattr(products, name).py_func
+    for name, value in fakes.items():
+        monkeypatch.setattr(products, name, value)
+    for form, m, n, k, ldc in CUTS:
+        lines.append(f"{m}x{n}x{k}, transposed {form[0]} {form[1]}")
+        lda, ldb = (m if form[0] else k), (k if form[1] else n)
+        products.product(*form, m, n, k, "a", lda, "b", ldb, Memory("c"), ldc, "scratch")
+    monkeypatch.setattr(products, "MASKS", False)
+    lines.append("without masks, 4x20x9")
+    products.product(0, 0, 4, 20, 9, "a", 9, "b", 20, "c", 20, "scratch")
+    monkeypatch.setattr(products, "MASKS", True)
+    for turned, m, shape, size, stride in WINDOWS:
+        lines.append(f"{m} units, windows {size} of {shape} by {stride}, transposed {turned}")
+        found = ops.windows(np.arange(np.prod(shape)).reshape(shape), size, stride)
+        found = found.reshape(shape[0] * np.prod(size), -1)
+        rows, columns = List(found[:, 0].tolist()), List(found[0].tolist())
+        n, k = found.shape if turned else found.shape[::-1]
+        run = (shape[-1] - size[-1]) // stride[-1] + 1 if stride[-1] == 1 else 1
+        products.windows_product(
+            turned, m, n, k, "a", k, "x", rows, columns, run, Memory("c"), n, "scratch"
+        )
+    lines.append("a matrix of 18x9, its rows 2 to 11, turned")
+    products.turn.py_func(Memory("x"), Memory("y"), 18, 9, 2, 11)
+    golden("compiled_products_cut.txt", "\n".join(lines) + "\n")

@@ -33,10 +33,18 @@ def test_half():
 def test_large():
     assert half(250) == 25
 """
+SLOW = """\
+import pytest
+from toy import half
+
+@pytest.mark.slow
+def test_nothing():
+    assert half(-4) == 0
+"""
 RUN = """
 import sys
 from pathlib import Path
-from tools.mutation.__main__ import attempt
+from tools.mutation.__main__ import SLOW_TESTS, attempt
 from tools.mutation.mutants import Mutant
 from tools.mutation.reach import Reach, note
 from tools.mutation.trial import Tree
@@ -53,15 +61,19 @@ for line, old, new in [(4, "// 2", "// 3"), (1, "least=0", "least=-1"), (3, "- 1
     mutant = Mutant(path, "calls", 0, line, line)
     print(attempt(tree, reach, mutant, text.replace(old, new), seconds=2, root=root))
 print(attempt(tree, Reach([]), mutant, text.replace("2", "3"), seconds=2, root=root))
+SLOW_TESTS["toy.py"] = ["slow"]
+for new in ("least=-1", "least=0 + 0"):
+    print(attempt(tree, reach, mutant, text.replace("least=0", new), seconds=2, root=root))
 assert (tree.folder / "src" / "toy.py").read_text() == text == path.read_text()
 """
 
 
 @pytest.fixture
 def toy(tmp_path):
-    """A project of one module and three tests, under git."""
+    """A project of one module, three tests and a slow one, under git."""
     for name, text in {
-        "src/toy.py": SOURCE, "tests/test_toy.py": TESTS, ".gitignore": ".mutation\n",
+        "src/toy.py": SOURCE, "tests/test_toy.py": TESTS, "tests/test_slow.py": SLOW,
+        ".gitignore": ".mutation\n",
         "pyproject.toml": '[tool.pytest.ini_options]\naddopts = "--strict-markers"\n'
         'markers = ["slow: long"]\n',
     }.items():  # fmt: skip
@@ -88,6 +100,8 @@ def test_planted_changes_are_killed_or_survive_or_take_too_long(toy):
         "survived",  # another way to say the same
         "survived",  # unchanged
         "unreached",
+        "killed",  # by a slow test, which is tried where a file asks for it
+        "survived",
     ]
     assert os.listdir(toy / ".mutation") == ["tree"]
 

@@ -9,6 +9,7 @@ python -m tools.mutation --control ...                    the tests of each, wit
 The changes are those of cosmic-ray, and three more of calls (`mutants.py`). First, once, the tests
 run under `coverage`, which notes the lines that each test reaches (`reach.py`). A change is written
 into a copy of this folder and tried in a forked process that has not yet imported chainrule. Only
-tests run that reach the line, and the first that fails ends them (`trial.py`). What came out is
-kept in `.mutation`, and is not tried again while the file is as it was.
+tests run that reach the line, and the first that fails ends them (`trial.py`). Where code becomes
+machine code, slow tests follow if all of these pass. What came out is kept in `.mutation`, and is
+not tried again while the file is as it was.
 """

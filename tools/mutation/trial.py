@@ -95,6 +95,7 @@ class Tree:
         source = str(self.folder / "src")
         sys.path[:0] = [str(self.folder), source]
         os.environ["PYTHONPATH"] = source
+        os.environ["CHAINRULE_CACHE"] = str(self.folder / "cache")  # no other has its programs
         for name in [x for x in sys.modules if x.partition(".")[0] in ("tools", "chainrule")]:
             del sys.modules[name]
 
@@ -116,9 +117,10 @@ class _Chosen:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
-        """Keep the chosen tests, in the order in which they were chosen."""
-        chosen = [item for item in items if item.nodeid in self.place]
-        items[:] = sorted(chosen, key=lambda item: self.place[item.nodeid])
+        """Keep the chosen tests and those of chosen files, in the order in which these stand."""
+        files = {item: item.nodeid.partition("::")[0] for item in items}
+        place = {i: self.place.get(i.nodeid, self.place.get(file)) for i, file in files.items()}
+        items[:] = sorted((i for i in items if place[i] is not None), key=place.__getitem__)
 
     def pytest_sessionfinish(self, exitstatus: int) -> None:
         """End the process: what comes after the last test would only tidy up."""

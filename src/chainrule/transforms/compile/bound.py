@@ -271,6 +271,11 @@ class Bound:
 
     def set(self, node: Node, array: Array) -> None:
         """Let a leaf or an output lie in this array, which is kept alive."""
+        memory = self.text.canonical(node)
+        if memory is not node:  # an output that only renames the axes of what is computed
+            if memory.order not in self.text.moves:
+                array = array.reshape(self._shape(memory))
+            node = memory
         if node.order in self.program.written.turned:
             array = np.asarray(array.T, order="C")
         self.arrays[node.order] = array
@@ -309,7 +314,7 @@ class Bound:
 
     def move(self, node: Node, elements: int) -> None:
         """Say how many elements of an input or output of many steps one step takes."""
-        place = self.text.moves.get(node.order)
+        place = self.text.moves.get(self.text.canonical(node).order)
         if place is not None:
             self.table[place] = elements * node.dtype.itemsize
 

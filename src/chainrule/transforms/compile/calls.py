@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chainrule.ops.loops import Product, Reduce
+from chainrule.ops.loops import Reduce
 from chainrule.transforms.compile.emit import Kernel
 from chainrule.transforms.compile.frame import squeezed
 from chainrule.transforms.compile.simplify import Node, same_shape
@@ -152,8 +152,6 @@ def brief(found: Sequence[Sequence[Call]], kept: set[int]) -> set[int]:
 
 def _in_turns(call: Call) -> bool:
     """Whether each turn of what threads share computes a matrix or more."""
-    if call.share is None or (call.kernel is None and not isinstance(call.node.loop, Product)):
-        return False
     return all(
         len(squeezed(x.shape)) > 2 and same_shape([x.shape[0]], [call.share])
         for x in (call.kernel.roots if call.kernel is not None else [call.node])

@@ -51,8 +51,8 @@ class Kernel:
     stride: Any = 1
     local: set[int] = field(default_factory=set)
     writes: list[Node] = field(default_factory=list)
-    work: list[tuple[list[Any], int]] = field(default_factory=list)
-    """Sizes of a loop nest, and how many statements a turn of it takes."""
+    work: list[list[Any]] = field(default_factory=list)
+    """Sizes of the loop nests."""
 
     @property
     def text(self) -> str:
@@ -103,7 +103,7 @@ class _Rows:
         self.flat = flat
         self.body: list[str] = []
         self.states = 0
-        self.work: list[tuple[list[Any], int]] = []
+        self.work: list[list[Any]] = []
 
     def kernel(self) -> Kernel:
         group, frame = self.group, self.frame
@@ -160,7 +160,7 @@ class _Rows:
             statements = frame.lines[INNER] + updates + stores
             self.body += [INDENT * len(inner) + line for line in statements]
             outer = [] if self.flat else self.group.outer
-            self.work.append(([*outer, *inner], len(statements)))
+            self.work.append([*outer, *inner])
         else:
             self.body += starts + frame.lines[INNER] + updates
         self.body += ends
@@ -213,9 +213,8 @@ def _columns(root: Root, memory: set[int], shares: dict[int, Node]) -> Kernel:
         lines.append(INDENT * depth + f"for i{depth} in range({span}):")
     lines += [INDENT * len(root.outer) + line for line in [*frame.lines[OUTER], *nest]]
     share = root.outer[0] if root.outer else root.inner[-1]
-    work = [([*root.outer, *root.inner], len(frame.lines[INNER]) + 1)]
     split = "i0" if root.outer else "j"
-    return finished(frame, lines, share, [root], memory, work, split)
+    return finished(frame, lines, share, [root], memory, [[*root.outer, *root.inner]], split)
 
 
 def _many_turns(root: Root, frame: Frame) -> list[str]:
@@ -269,7 +268,7 @@ def along_kernel(node: Node, memory: set[int], shares: dict[int, Node]) -> Kerne
     counts = [product_of(x.shape[:axis]), x.shape[axis], product_of(x.shape[axis + 1 :])]
     before, length, after = (frame.size(n) for n in counts)
     lines = [f"{loop.function(node.attrs)}({given}, {out}, {before}, {length}, {after})"]
-    return finished(frame, lines, None, [Root.whole(node)], memory, [(list(x.shape), 4)])
+    return finished(frame, lines, None, [Root.whole(node)], memory, [list(x.shape)])
 
 
 def copy_kernel(source: Node, target: Node, memory: set[int], shares: dict[int, Node]) -> Kernel:
@@ -283,9 +282,8 @@ def copy_kernel(source: Node, target: Node, memory: set[int], shares: dict[int, 
         value = f"{frame.pointer(base(source))}[k]"
     sizes = squeezed(target.shape)
     body = [*frame.lines[TOP], "for k in range(first, last):", INDENT + f"{to}[k] = {value}"]
-    kernel = finished(
-        frame, body, sizes[0] if sizes else 1, [Root.whole(target)], memory, [(sizes, 1)]
-    )
+    share = sizes[0] if sizes else 1
+    kernel = finished(frame, body, share, [Root.whole(target)], memory, [sizes])
     kernel.stride = product_of(sizes[1:])
     kernel.local = {x.order for x in kernel.pointers} if sizes else set()
     return kernel
@@ -297,7 +295,7 @@ def finished(
     share: Any,
     roots: Sequence[Root],
     memory: set[int],
-    work: Any,
+    work: list[list[Any]],
     split: str = "",
 ) -> Kernel:
     """Put a kernel together; `split` is the variable of the loop that threads share."""

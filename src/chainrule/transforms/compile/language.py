@@ -170,7 +170,7 @@ def windows_product(
 def _matrix(x: Any, rows: int, columns: int, step: int) -> Any:
     size = x.itemsize
     shape, strides = (rows, columns), (step * size, size)
-    return np.lib.stride_tricks.as_strided(x[: max((rows - 1) * step + columns, 0)], shape, strides)
+    return np.lib.stride_tricks.as_strided(x, shape, strides)
 
 
 def turn(x: Any, out: Any, rows: int, columns: int, first: int, last: int) -> None:

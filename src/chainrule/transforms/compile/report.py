@@ -65,7 +65,7 @@ def _statement(call: Call, bound: Bound, sizes: Mapping[str, int]) -> Statement:
         return Statement("steps", comment(call), sizes_of, operations, size, False)
     if call.kernel is None:
         return Statement("NumPy", comment(call), "", 0.0, size, False)
-    nests = [[number(n) for n in nest] for nest, _ in call.kernel.work]
+    nests = [[number(n) for n in nest] for nest in call.kernel.work]
     operations = float(sum(math.prod(nest) for nest in nests))
     widest = max(nests, key=math.prod, default=[])
     return Statement(call.name, comment(call), _times(widest), operations, size, False)

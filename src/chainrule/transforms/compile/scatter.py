@@ -49,7 +49,7 @@ def scatter_kernel(node: Node, memory: set[int], shares: dict[int, Node]) -> Ker
             lines.append(INDENT * depth + f"for {name} in range({frame.size(n)}):")
         lines += [INDENT * len(nest.loops) + line for line in nest.body]
     roots = [Root(node, [], [], target, [], []) for nest in nests for target in nest.targets]
-    work = [(list(node.shape), 1), *[([n for _, n in x.loops], len(x.body)) for x in nests]]
+    work = [list(node.shape), *[[n for _, n in x.loops] for x in nests]]
     return finished(frame, lines, share, roots, memory, work, "i0")
 
 
