@@ -30,8 +30,8 @@ def made(tmp_path, monkeypatch):
             return machine.Code(b"%d" % len(found), "entry", ["malloc"])
 
         @staticmethod
-        def compiled_product(dtype):
-            found.append(dtype)
+        def compiled_product(dtype, of_windows):
+            found.append(("windows " if of_windows else "") + dtype)
             return machine.Code(b"70", "product", [])
 
     monkeypatch.setattr(machine, "_compiler", lambda: Compiler)
@@ -60,9 +60,10 @@ def test_a_program_is_compiled_once(made):
     assert machine._loaded[machine._key(SOURCE)].engine == ("entry", ["malloc"])
     assert len(made) == machine.compilations == 3
     assert machine.product_address("float64") == 70
-    assert made[3:] == ["float64"]
+    assert machine.product_address("float64", of_windows=True) == 70
+    assert made[3:] == ["float64", "windows float64"]
     names = sorted(p.name for p in machine.cache_folder().iterdir())
-    assert len(names) == 4
+    assert len(names) == 5
     assert not any(name.startswith("new-") for name in names)
     assert kept()[0].read_text() == SOURCE
 

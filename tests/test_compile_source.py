@@ -14,7 +14,7 @@ from chainrule.graph import OPS, placeholder, tracing, value_of
 from chainrule.ops.kinds import Elementwise
 from chainrule.scan import scan
 from chainrule.transforms.compile import Compiled
-from chainrule.transforms.compile.calls import Foreign, Inner, Products
+from chainrule.transforms.compile.calls import Foreign, Inner, Places, Products
 from chainrule.transforms.compile.program import Program
 from chainrule.transforms.compile.report import plan
 from chainrule.tree import flatten
@@ -23,11 +23,18 @@ from golden import golden
 
 def told(program, bound):
     """Say all that a program is: source, plan, what its table holds, where its memory lies."""
+
+    def of_table(n, value):
+        if isinstance(n, Places) and n.what in ("rows", "columns"):
+            (found,) = (x for x in bound._kept if hasattr(x, "ctypes") and x.ctypes.data == value)
+            return f"{n.what}[{','.join(map(str, found))}]"
+        return type(n).__name__ if isinstance(n, Foreign | Inner | Products) else str(value)
+
     text = program.text
     lines = [text.source.rstrip(), "", plan(bound), "", f"numbers: {text.numbers}"]
     for what, first in (("sizes", 0), ("sizes of a short step", len(text.sizes))):
         values = [
-            type(n).__name__ if isinstance(n, Foreign | Inner | Products) else str(value)
+            of_table(n, value)
             for n, value in zip(text.sizes, bound.table[bound._first + first :], strict=False)
         ]
         lines.append(f"{what}: {' '.join(values)}")
