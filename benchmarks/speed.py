@@ -57,14 +57,14 @@ REASONS = {
     "the peak of both; the update, the sums of the gradient norm and the meetings of the threads "
     "are what is left beside the products, which run at the peak.",
     "wide": "Adam moves 230 MB in a step, which both cores wait for.",
-    "lenet": "The products take half of the time and run at 27 to 80 % of the peak, since they are "
-    "of 6 and 16 rows, and those of the weights' gradients turn windows; cutting out windows, "
-    "putting gradients back and pooling take the rest.",
+    "lenet": "The products take half of the time and run at 22 to 75 % of the peak, since they are "
+    "of 6 and 16 units and of rows of 10 and 28 places; putting gradients back and pooling take "
+    "the rest.",
     "lstm": "A step of the recurrence multiplies 32 by 128 by 512 and computes five functions of "
-    "each unit; the product is half of it, at the peak. Eight more functions of each "
-    "unit are computed on the way back, and what that sends on to the gradients of the weights "
-    "goes through memory.",
-    "gru": "As for the LSTM; with two threads the times of a step vary with the other processes.",
+    "each unit; the product is more than half of it, near the peak. Eight more functions of each "
+    "unit are computed on the way back. Two threads have 16 rows each, which takes more than half "
+    "as long as 32.",
+    "gru": "As for the LSTM.",
     "bilstm": "As for the LSTM; PyTorch's compiled layer is as near to the peak.",
     "predict 1": "The weights are 0.94 MB, which takes 8 µs to read from the second-level cache "
     "of one core; the call of Python around them takes 5 more, and 10 would be the target.",
