@@ -356,7 +356,7 @@ def test_how_products_are_cut_up(monkeypatch):
         n, k = found.shape if turned else found.shape[::-1]
         run = (shape[-1] - size[-1]) // stride[-1] + 1 if stride[-1] == 1 else 1
         products.windows_product(
-            turned, m, n, k, "a", k, "x", rows, columns, run, Memory("c"), n, "scratch"
+            turned, m, n, k, "a", k, "x", rows, columns, run, Memory("c"), n, Memory("scratch")
         )
     lines.append("a matrix of 18x9, its rows 2 to 11, turned")
     products.turn.py_func(Memory("x"), Memory("y"), 18, 9, 2, 11)

@@ -233,17 +233,18 @@ class Bound:
         """Find where the elements of windows lie, by cutting windows out of a list of places."""
         if windows.order not in self._places:
             assert windows.op is not None
-            (_, *x), (_, *stack, rows, columns) = map(self._shape, (windows.inputs[0], matrices))
+            (_, *x), (_, *stack, _, _) = map(self._shape, (windows.inputs[0], matrices))
             step = math.prod(x) // math.prod(stack)
             image = np.arange(step).reshape(1, -1, *x[1:])
             attrs = resolve_attrs(windows.attrs, self.sizes)
-            found = windows.op.run(image, **attrs).reshape(rows, columns)
-            first, second = (np.array(part) for part in (found[:, 0], found[0] - found[0, 0]))
-            self._kept += [first, second]
-            gaps = np.flatnonzero(np.diff(second) != 1)
+            found, axes = windows.op.run(image, **attrs), windows.loop.columns(**attrs)
+            rows = found[(..., *[0] * axes)].ravel()
+            columns = found[(0,) * (found.ndim - axes)].ravel()
+            self._kept += [rows, columns]
+            gaps = np.flatnonzero(np.diff(columns) != 1)
             self._places[windows.order] = {
-                "rows": first.ctypes.data, "columns": second.ctypes.data, "step": step,
-                "run": int(gaps[0]) + 1 if gaps.size else columns,
+                "rows": rows.ctypes.data, "columns": columns.ctypes.data, "step": step,
+                "run": int(gaps[0]) + 1 if gaps.size else columns.size,
             }  # fmt: skip
         return self._places[windows.order]
 

@@ -202,13 +202,17 @@ def _by_packed_windows(
         for p in range(0, k, DEPTH):
             depth = min(DEPTH, k - p)
             done = 0
-            while done < count:
+            while done < count and run > 1:
                 begin = at(x, entry(columns, j + done))
                 piece = min(run - (j + done) % run, count - done)
                 for q in range(depth):
                     source = at(begin, entry(rows, p + q))
                     copy(1, piece, source, 0, at(scratch, q * panel + done), 0)
                 done += piece
+            for q in range(depth if run == 1 else 0):
+                begin = at(x, entry(rows, p + q))
+                for i in range(count):
+                    scratch[q * panel + i] = begin[entry(columns, j + i)]
             multiply_panel(
                 m, count, depth, at(a, p), lda, 1, scratch, panel, at(c, j), ldc, p
             )  # fmt: skip
