@@ -227,6 +227,17 @@ def test_memory_that_does_not_fit_is_refused(parts):
         bound.set(program.leaves[a.birth], np.ones(4))
 
 
+def test_an_output_that_renames_axes_lies_where_it_is_told():
+    graph = trace(lambda x: ops.reshape(ops.exp(x), (2, 3)), Spec((6,), float))
+    program = Program(graph.inputs, [graph.output])
+    bound = program.bind({}, plain=True)
+    x, out = np.arange(6.0), np.zeros((2, 3))
+    bound.set(program.leaves[graph.inputs[0].birth], x)
+    bound.set(program.outputs[0], out)
+    bound.run()
+    same(out, np.exp(x).reshape(2, 3), 1e-14)
+
+
 @pytest.mark.parametrize("rows", ["n", 4])
 def test_a_profile_has_the_statements_of_the_plan(rows):
     weight = np.ones((3, 2))

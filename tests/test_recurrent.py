@@ -103,6 +103,29 @@ def test_what_is_kept_may_be_used_as_well():
         assert check_op(lambda *args, c=columns: f(*args)[:, :, c], start, x, *weights) < 1e-6
 
 
+def test_a_gradient_of_states_and_of_what_is_kept_is_compiled():
+    layer = nn.LSTM(3, 4, seed=0)
+    weights = [getattr(layer, f"{name}_l0").value for name in
+               ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]  # fmt: skip
+    start, x = RNG.normal(size=(2, 24)), RNG.normal(size=(3, 2, 3))
+
+    def f(start, x, *weights):
+        carries = scan(layer._step, start, [x], weights)
+        return ops.sum(ops.square(carries[:, :, :4])) + ops.sum(ops.square(carries[:, :, 20:]))
+
+    gradient = grad(f, tuple(range(6)))
+    compiled = cr.compile(gradient, start, x, *weights, plain=True)
+    for found, expected in zip(
+        compiled(start, x, *weights), gradient(start, x, *weights), strict=True
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-13)
+
+
+def test_a_step_that_gives_its_carry():
+    start, x = RNG.normal(size=(2, 3)), RNG.normal(size=(4, 2, 1))
+    assert check_op(lambda s, x: scan(lambda carry, y: carry, s, [x]), start, x) < 1e-6
+
+
 def test_a_carry_of_which_a_step_reads_a_part_in_the_middle():
     def step(carry, x):
         a, b = carry[:, 1:3], carry[:, 2:4]

@@ -53,7 +53,8 @@ TESTS = [
     "explain", "draw", "scripts", "notation", "onnx", "verbs", "package",
 ]  # fmt: skip
 SLOW_TESTS = {
-    "products.py": ["compile_products"], "tiles.py": ["compile_products"],
+    "panels.py": ["compile_products"], "products.py": ["compile_products"],
+    "tiles.py": ["compile_products"],
     "number.py": ["compile_maths"], "vector.py": ["compile_maths"],
     "compiler.py": ["compile_compiler", "compile_products"], "machine.py": ["compile_machine"],
 }  # fmt: skip
