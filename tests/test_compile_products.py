@@ -3,6 +3,8 @@
 import ctypes
 import itertools
 import mmap
+import os
+import subprocess
 import sys
 from functools import partial
 
@@ -15,7 +17,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from chainrule import ops
-from chainrule.transforms.compile import language, products
+from chainrule.transforms.compile import language, products, tiles
 from chainrule.transforms.compile.machine import (
     product_address,
     scratch_size,
@@ -361,3 +363,30 @@ def test_how_products_are_cut_up(monkeypatch):
     lines.append("a matrix of 18x9, its rows 2 to 11, turned")
     products.turn.py_func(Memory("x"), Memory("y"), 18, 9, 2, 11)
     golden("compiled_products_cut.txt", "\n".join(lines) + "\n")
+
+
+NARROWER = """
+import sys
+import pytest
+from llvmlite import binding
+
+features = binding.get_host_cpu_features()
+features |= {"avx512f": False, "avx2": sys.argv[1] == "32"}
+binding.get_host_cpu_features = lambda: features
+from chainrule.transforms.compile import tiles
+
+assert tiles.BYTES == int(sys.argv[1])
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-k", "not narrower", sys.argv[2]]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [16, 32])
+def test_processors_with_narrower_vectors(width, tmp_path):
+    if width >= tiles.BYTES:
+        pytest.skip("no narrower than those here")
+    done = subprocess.run(
+        [sys.executable, "-c", NARROWER, str(width), __file__],
+        env=os.environ | {"CHAINRULE_CACHE": str(tmp_path)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:]
