@@ -477,6 +477,9 @@ def test_before_backward_a_net_has_no_gradient_and_afterwards_it_has():
     net = classifier()
     before = draw(net, X, level=None, values=True)
     assert all(node.gradient is None for node in before.diagram.nodes)
+    layers = [n for n in draw(net, X, values=True).diagram.nodes if n.parameters]
+    assert layers
+    assert all(n.numbers[1] == "weights | no gradient" for n in layers)
     assert "logarithmic" not in before.svg()
     losses.cross_entropy(net(X), Y).backward()
     after = draw(net, X, level=None, values=True)

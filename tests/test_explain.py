@@ -37,6 +37,7 @@ from chainrule.transforms.explain.expression import Constant, Rest, Writer
 from chainrule.transforms.explain.latex import formula
 from chainrule.transforms.explain.record import record
 from chainrule.transforms.explain.reread import Interval, plain, value, wrong_lines
+from chainrule.transforms.explain.view import View
 from chainrule.transforms.explain.writing import Name, Script, computed, number
 from golden import golden
 
@@ -1296,3 +1297,16 @@ def test_rest_of_a_long_sum_is_a_number():
     assert script.write(Rest(5, 1.25), "numbers") == "1.25"
     assert script.write(Rest(5, 1.25)) == "⋯"
     assert script.write(Constant(-2.0)) == "−2"
+
+
+@pytest.mark.parametrize(("kind", "end"), [("text", "9, …]"), ("latex", r"9, \ldots\right]")])
+def test_long_lists_of_numbers_end_in_dots(kind, end):
+    view = View(None, Script(kind), None, 0, None, False)
+    assert view.listed(np.arange(11.0)).text.endswith(end)
+    assert "dots" not in view.listed(np.arange(10.0)).text
+    assert "…" not in view.listed(np.arange(10.0)).text
+
+
+def test_and_of_numbers_is_a_truth_value():
+    rule = replay.EACH["logical_and"]
+    assert [rule(x, y) for x, y in ((2.0, 3.0), (2.0, 0.0), (0.0, 3.0))] == [True, False, False]
