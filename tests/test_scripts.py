@@ -298,7 +298,10 @@ def test_numbers_of_a_step_do_not_widen_float32(tmp_path):
     assert "float(np.sqrt(" in to_python(nn.Linear(3, 1), x, y, loss="mse", **plan).source
 
 
-def test_steps_of_every_layer_are_those_of_train(tmp_path):
+def test_steps_of_every_layer_are_those_of_train(tmp_path, monkeypatch):
+    monkeypatch.delenv(
+        "CHAINRULE_COMPILE", raising=False
+    )  # Adam divides by gradients that round to 0
     cases = []
     for row in LAYER_ROWS:
         layer = row.layer()
