@@ -29,12 +29,12 @@ verbs: $(SETUP)
 	CHAINRULE_DRAWS=500 $(RUN) -m pytest -q tests/test_verbs.py
 
 fast: $(SETUP)
-	$(VENV)/bin/ruff check -q src tests benchmarks examples tools
+	$(VENV)/bin/ruff check -q src tests benchmarks examples tools conftest.py
 	$(RUN) -m pytest -n 2 -q -m "not slow"
 
 lint: $(SETUP)
-	$(VENV)/bin/ruff check src tests benchmarks examples tools
-	$(VENV)/bin/ruff format --check src tests benchmarks examples tools
+	$(VENV)/bin/ruff check src tests benchmarks examples tools conftest.py
+	$(VENV)/bin/ruff format --check src tests benchmarks examples tools conftest.py
 
 types: $(SETUP)
 	$(VENV)/bin/mypy

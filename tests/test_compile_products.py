@@ -334,8 +334,9 @@ def test_how_products_are_cut_up(monkeypatch):
         "entry": lambda numbers, i: numbers[i], "multiply_panel": told("panel"),
         "multiply_listed_a": told("panel of listed A"), "copy": told("copy"),
         "multiply_listed_b": told("panel of listed B"), "turn_whole": told("turn"),
-        "turn_part": told("turn a part"), "FAR": 1000, "MASKS": True, "LANES": 8, "DEPTH": 64,
+        "turn_part": told("turn a part"), "FAR": 1000, "MASKS": True, "DEPTH": 64,
         "HEIGHT": 960, "THIN": 3, "WIDE": 4, "PACKED": 8, "COPY": 18, "LONG": 20, "SWAPPED": 300,
+        "packed": lambda k: 64 * (min(k, 64) + 8),
     }  # fmt: skip
     for name in ("_turn", "_turn_exactly", "_multiply", "_by_windows", "_by_packed_windows",
                  "_by_turned_windows"):  # fmt: skip

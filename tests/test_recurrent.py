@@ -89,35 +89,32 @@ def test_the_way_back_reads_results_and_states_and_no_slopes(kind, kept, arrives
         assert back.shape[2:] == (carry,)
 
 
-def test_what_is_kept_may_be_used_as_well():
+def lstm_carries():
+    """Give a function that gives all carries of an LSTM, and what it takes."""
     layer = nn.LSTM(3, 4, seed=0)
     weights = [getattr(layer, f"{name}_l0").value for name in
                ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]  # fmt: skip
-    start, x = RNG.normal(size=(2, 24)), RNG.normal(size=(3, 2, 3))
+    given = [RNG.normal(size=(2, 24)), RNG.normal(size=(3, 2, 3)), *weights]
+    return lambda start, x, *weights: scan(layer._step, start, [x], weights), given
 
-    def f(start, x, *weights):
-        return scan(layer._step, start, [x], weights)
 
-    assert check_op(f, start, x, *weights) < 1e-6  # with cotangents of all columns
+def test_what_is_kept_may_be_used_as_well():
+    f, given = lstm_carries()
+    assert check_op(f, *given) < 1e-6  # with cotangents of all columns
     for columns in (slice(0, 4), slice(4, 8), slice(2, 10), slice(20, 24)):
-        assert check_op(lambda *args, c=columns: f(*args)[:, :, c], start, x, *weights) < 1e-6
+        assert check_op(lambda *args, c=columns: f(*args)[:, :, c], *given) < 1e-6
 
 
 def test_a_gradient_of_states_and_of_what_is_kept_is_compiled():
-    layer = nn.LSTM(3, 4, seed=0)
-    weights = [getattr(layer, f"{name}_l0").value for name in
-               ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]  # fmt: skip
-    start, x = RNG.normal(size=(2, 24)), RNG.normal(size=(3, 2, 3))
+    f, given = lstm_carries()
 
-    def f(start, x, *weights):
-        carries = scan(layer._step, start, [x], weights)
+    def loss(*args):
+        carries = f(*args)
         return ops.sum(ops.square(carries[:, :, :4])) + ops.sum(ops.square(carries[:, :, 20:]))
 
-    gradient = grad(f, tuple(range(6)))
-    compiled = cr.compile(gradient, start, x, *weights, plain=True)
-    for found, expected in zip(
-        compiled(start, x, *weights), gradient(start, x, *weights), strict=True
-    ):
+    gradient = grad(loss, tuple(range(6)))
+    compiled = cr.compile(gradient, *given, plain=True)
+    for found, expected in zip(compiled(*given), gradient(*given), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-13)
 
 

@@ -306,57 +306,34 @@ def _written(name: str, write: Callable[[Any, str, Any], Any], *args: Any) -> An
     return types.void(*kinds), generate
 
 
-@intrinsic
-def multiply_panel(
-    context: Any, m: Any, columns: Any, k: Any, a: Any, a_row: Any, a_step: Any, b: Any, ldb: Any,
-    c: Any, ldc: Any, done: Any,
-) -> Any:  # fmt: skip
-    """Multiply a panel of B by all rows of A."""
-    args = m, columns, k, a, a_row, a_step, b, ldb, c, ldc, done
-    return _written("panel", _write_panel, *args)
+def _panel(listed: str) -> Any:
+    """Give the word that multiplies all rows of A by a panel of B."""
+
+    @intrinsic
+    def multiply(
+        context: Any, m: Any, columns: Any, k: Any, a: Any, a_row: Any, a_step: Any, b: Any,
+        ldb: Any, c: Any, ldc: Any, done: Any,
+    ) -> Any:  # fmt: skip
+        args = m, columns, k, a, a_row, a_step, b, ldb, c, ldc, done
+        return _written(f"panel_{listed}", partial(_write_panel, listed=listed), *args)
+
+    return multiply
 
 
-@intrinsic
-def multiply_listed_a(
-    context: Any, m: Any, columns: Any, k: Any, a: Any, rows: Any, steps: Any, b: Any, ldb: Any,
-    c: Any, ldc: Any, done: Any,
-) -> Any:  # fmt: skip
-    """Multiply a panel of B by rows of A that are listed, as are its columns."""
-    args = m, columns, k, a, rows, steps, b, ldb, c, ldc, done
-    return _written("panel_a", partial(_write_panel, listed="a"), *args)
+def _block(name: str, write: Callable[[Any, str, Any], Any]) -> Any:
+    """Give a word that takes a block of numbers to another place."""
+
+    @intrinsic
+    def move(context: Any, rows: Any, columns: Any, x: Any, x_row: Any, y: Any, y_row: Any) -> Any:
+        return _written(name, write, rows, columns, x, x_row, y, y_row)
+
+    return move
 
 
-@intrinsic
-def multiply_listed_b(
-    context: Any, m: Any, columns: Any, k: Any, a: Any, a_row: Any, a_step: Any, b: Any, rows: Any,
-    c: Any, ldc: Any, done: Any,
-) -> Any:  # fmt: skip
-    """Multiply a panel of B, whose rows are listed, by all rows of A."""
-    args = m, columns, k, a, a_row, a_step, b, rows, c, ldc, done
-    return _written("panel_b", partial(_write_panel, listed="b"), *args)
-
-
-@intrinsic
-def copy(context: Any, rows: Any, columns: Any, x: Any, x_row: Any, y: Any, y_row: Any) -> Any:
-    """Copy a block."""
-    args = rows, columns, x, x_row, y, y_row
-    return _written("copy", _write_copy, *args)
-
-
-@intrinsic
-def turn_whole(
-    context: Any, rows: Any, columns: Any, x: Any, x_row: Any, y: Any, y_row: Any
-) -> Any:
-    """Transpose a block that is one vector wide and high."""
-    args = rows, columns, x, x_row, y, y_row
-    return _written("turn_whole", partial(_write_turn, whole=True), *args)
-
-
-@intrinsic
-def turn_part(context: Any, rows: Any, columns: Any, x: Any, x_row: Any, y: Any, y_row: Any) -> Any:
-    """Transpose a part of such a block; the target gets a whole one."""
-    args = rows, columns, x, x_row, y, y_row
-    return _written("turn_part", partial(_write_turn, whole=False), *args)
+multiply_panel, multiply_listed_a, multiply_listed_b = (_panel(listed) for listed in ("", "a", "b"))
+copy = _block("copy", _write_copy)
+turn_whole = _block("turn_whole", partial(_write_turn, whole=True))
+turn_part = _block("turn_part", partial(_write_turn, whole=False))
 
 
 @intrinsic

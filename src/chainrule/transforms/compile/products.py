@@ -19,11 +19,13 @@ from chainrule.transforms.compile.panels import (
     at,
     copy,
     entry,
+    intrinsic,
     multiply_listed_a,
     multiply_listed_b,
     multiply_panel,
     turn_part,
     turn_whole,
+    types,
     width_of,
 )
 from chainrule.transforms.compile.tiles import (
@@ -31,21 +33,19 @@ from chainrule.transforms.compile.tiles import (
     DEPTH,
     FAR,
     HEIGHT,
-    LANES,
     LONG,
     MASKS,
     PACKED,
     SWAPPED,
     THIN,
     WIDE,
+    packed_size,
 )
 
-# Some versions of Numba have types, others not.
 njit: Any = numba.njit
-types: Any = numba.types
-intrinsic: Any = extending.intrinsic
 register_jitable: Any = extending.register_jitable
 
+packed = register_jitable(packed_size)
 _options = {"nogil": True, "error_model": "numpy"}
 
 
@@ -146,7 +146,7 @@ def product(
     copies = swaps and (n > 1 or ldc > 1)
     result, result_row = c, ldc
     if copies:
-        result, result_row = at(scratch, PACKED * LANES * (min(k, DEPTH) + LANES)), m
+        result, result_row = at(scratch, packed(k)), m
     if swaps:
         a_row, a_step = (ldb, 1) if transpose_b else (1, ldb)
         m, n, a, b, ldb, turned = n, m, b, a, lda, transpose_a == 0
@@ -226,7 +226,7 @@ def _by_turned_windows(
     """Compute C^T = B A^T, of which A^T is packed, and turn it back."""
     width = width_of(a)
     panel = 2 * width
-    result = at(scratch, PACKED * LANES * (min(k, DEPTH) + LANES))
+    result = at(scratch, packed(k))
     for s in range(0, m, panel):
         count = min(panel, m - s)
         for p in range(0, k, DEPTH):

@@ -122,8 +122,7 @@ def windows_of(node: Node) -> Node | None:
     if not isinstance(windows.loop, Element) or node.attrs.get("transpose_a"):
         return None
     axes = windows.loop.columns(**windows.attrs)
-    numbers = [n for n in (*x.shape[-2:], *windows.shape[1:]) if not isinstance(n, Dim)]
-    if not axes or len(numbers) < 1 + len(windows.shape):
+    if not axes or any(isinstance(n, Dim) for n in (*x.shape[-2:], *windows.shape[1:])):
         return None
     whole = same_shape(x.shape[:-2], node.shape[:-2]) and same_shape(x.shape[:1], windows.shape[:1])
     return windows if whole and x.shape[-1] == math.prod(windows.shape[-axes:]) else None

@@ -23,9 +23,12 @@ FAR = 2**20  # elements of B that no cache close to the core holds
 PACKED = 8  # vectors of B's columns that are packed at a time
 SWAPPED = 2**17  # elements of C up to which it may be computed transposed, to be turned back
 LONG = 128  # terms from which that repays
-
-
 COPY = 18  # multiply-adds of an element that take as long as copying it
+
+
+def packed_size(k: int) -> int:
+    """Give the elements of scratch in which a block of B is packed."""
+    return PACKED * LANES * (min(k, DEPTH) + LANES)
 
 
 def scratch_size(m: int, n: int, k: int, parts: int = 0) -> int:
@@ -36,9 +39,9 @@ def scratch_size(m: int, n: int, k: int, parts: int = 0) -> int:
     """
     turns = parts > 0 and k >= LONG and m // parts * n <= SWAPPED
     turned = m * n if 2 * n <= LANES else min(m * n, SWAPPED) if turns else 0
-    return PACKED * LANES * (min(k, DEPTH) + LANES) + turned
+    return packed_size(k) + turned
 
 
 def windows_scratch_size(n: int, k: int) -> int:
     """Give the elements of scratch that a product of windows needs."""
-    return PACKED * LANES * (min(k, DEPTH) + LANES) + 2 * LANES * n
+    return packed_size(k) + 2 * LANES * n
