@@ -29,6 +29,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import architectures
@@ -415,6 +416,17 @@ class Worker:
         loss = run(epochs)
         return {"seconds": time.perf_counter() - started, "loss": float(loss)}
 
+    def memory(self, path: str, batch: int, rows: int) -> float:
+        """Train twice; give the bytes by which the second time makes the process grow."""
+        for _ in range(2):
+            self.peer = None
+            gc.collect()
+            Path("/proc/self/clear_refs").write_text("5")  # forgets how large it has been
+            before = kilobytes("VmRSS")
+            self.open(path, batch)
+            self.train(rows, epochs=2)
+        return 1024.0 * (kilobytes("VmHWM") - before)
+
     def prepare_predictions(self, rows: int) -> list[list[float]]:
         """Choose the fastest way to predict rows; give the first probabilities, to compare."""
         x = np.random.default_rng(0).standard_normal((rows, self.peer.sizes[0]), np.float32)
@@ -446,6 +458,12 @@ class Worker:
             np.matmul(a, b, out=out)
             times.append(time.perf_counter() - started)
         return 2e-9 * n**3 * len(times) / sum(times)
+
+
+def kilobytes(key: str) -> int:
+    """Give a line of what Linux says of this process."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(key))
 
 
 def main(kind: str) -> None:

@@ -160,11 +160,11 @@ def environment(threads: int, cache: Path) -> dict[str, str]:
 class Worker:
     """A process of `peers.py`."""
 
-    def __init__(self, kind: str, threads: int, cache: Path) -> None:
+    def __init__(self, kind: str, threads: int, cache: Path, **settings: str) -> None:
         program = [sys.executable, str(Path(__file__).with_name("peers.py")), kind]
         self.process = subprocess.Popen(
             program,
-            env=environment(threads, cache),
+            env=environment(threads, cache) | settings,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

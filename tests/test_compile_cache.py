@@ -22,7 +22,8 @@ from chainrule import Callback, losses, nn, optim, train
 from chainrule.data import Rows
 from chainrule.errors import ConfigError
 from chainrule.step import Step, StepGraph
-from chainrule.transforms.compile import language
+from chainrule.transforms.compile import language, tiles
+from chainrule.transforms.compile.calls import comment
 from chainrule.transforms.compile.program import Program
 from chainrule.updating import Updater
 
@@ -344,6 +345,34 @@ def test_more_threads_than_rows():
         found.append([step.losses.copy(), *(np.array(p.value) for p in step.graph.parameters)])
     for a, b in zip(*found, strict=True):
         assert np.array_equal(a, b)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("units", [2, 10, 300])
+def test_threads_share_the_units_of_a_layer_with_many_inputs(units):
+    """Each reads the weights that it writes, and sums up the squares of their gradients."""
+    pytest.importorskip("numba")
+    found = []
+    for threads in (1, 2, 3):
+        step = step_of(50, threads, sizes=(600, units, 3))
+        shared = [call.by_columns for call in step.bound.text.calls]
+        assert sum(shared) == 1
+        for part in language.shares(units, threads):  # few columns are turned in scratch
+            assert step.bound.scratch_bytes >= 4 * tiles.scratch_size(16, part, 600)
+        assert step.run(0, step.count, threads) == step.count
+        values = [step.losses, step.norms, *(p.value for p in step.graph.parameters)]
+        found.append([np.array(x) for x in values])
+    for other in found[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(found[0], other, strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("inputs", "shared"), [(300, False), (400, True)])
+def test_sums_of_many_squares_are_shared(inputs, shared):
+    pytest.importorskip("numba")
+    calls = step_of(32, sizes=(inputs, 300, 3)).bound.text.calls
+    sums = [c for c in calls if c.kernel is not None and comment(c) == "gradient norm: sum"]
+    assert any(c.share is not None for c in sums) == shared
 
 
 class Slow(ThreadPoolExecutor):

@@ -74,7 +74,7 @@ def way_back(layer, loss):
 
 @pytest.mark.parametrize(
     ("kind", "kept", "arrives", "carry"),
-    [("RNN", [(4,)], 4, 8), ("GRU", [(20,), (4,)], 4, 16), ("LSTM", [(24,), (4,)], 8, 24)],
+    [("RNN", [(4,)], 4, 8), ("GRU", [(20,), (4,)], 4, 16), ("LSTM", [(24,), (4,)], 4, 24)],
 )
 def test_the_way_back_reads_results_and_states_and_no_slopes(kind, kept, arrives, carry):
     layer = getattr(nn, kind)(3, 4, seed=0)

@@ -19,6 +19,7 @@ from chainrule import ops
 from chainrule.dims import Dim, Shape, product, resolve
 from chainrule.errors import GraphError, ShapeError
 from chainrule.graph import Array, Attrs, Op, Tensor, Value, ancestors, dtype_of, shape_of
+from chainrule.ops.linear import reshape_op
 from chainrule.ops.loops import Along, Steps
 from chainrule.ops.moving import place, shift, slice_op
 from chainrule.ops.opset import in_onnx
@@ -451,6 +452,9 @@ class Scan(Op):
 
 # Columns: the last axis of a carry, of which a step may read only the first.
 
+_ALL = (None, None, 1)
+"""A slice that takes all."""
+
 
 def _cuts(graph: Graph, x: Tensor) -> list[Tensor]:
     """Give the nodes that cut columns out of x, if nothing else reads it."""
@@ -458,8 +462,8 @@ def _cuts(graph: Graph, x: Tensor) -> list[Tensor]:
     if any(y is x for y in flatten(graph.output)):
         return []
     for node in found:
-        *others, (start, stop, step) = node.attrs.get("slices", [(None, None, 1)])
-        whole = all(s == (None, None, 1) for s in others)
+        *others, (start, stop, step) = node.attrs.get("slices", [_ALL])
+        whole = set(others) <= {_ALL}
         if node.op is not slice_op or not others or not whole or step != 1 or None in (start, stop):
             return []
     return found
@@ -476,7 +480,7 @@ def _columns(x: Value, start: int, stop: int) -> Value:
     shape = shape_of(x)
     if (start, stop) == (0, shape[-1]):
         return x
-    everything = [(None, None, 1)] * (len(shape) - 1)
+    everything = [_ALL] * (len(shape) - 1)
     return slice_op(x, slices=(*everything, (start, stop, 1)))
 
 
@@ -494,7 +498,7 @@ def _sum_of_columns(given: Sequence[Value], start: int, stop: int) -> Value:
         if start < end:
             part = _columns(x, start, end)
             if end < stop:
-                cut = (*[(None, None, 1)] * len(rows), (0, end - start, 1))
+                cut = (*[_ALL] * len(rows), (0, end - start, 1))
                 part = place(part, slices=cut, shape=(*rows, stop - start))
             terms.append(part)
     if not terms:
@@ -504,32 +508,40 @@ def _sum_of_columns(given: Sequence[Value], start: int, stop: int) -> Value:
 
 
 def _without_zeros(g: Value, carried: Shape) -> Value:
-    """Leave out the columns after the first ones of a cotangent, if all of them are 0."""
-    first = _zeros_after(g, carried[-1]) if carried else None
-    return g if first is None else first
+    """Leave out the columns after the last one of a cotangent that is not 0, if a step reads it."""
+    filled = _filled(g)
+    return _first_filled(g, filled) if carried and filled <= carried[-1] else g
 
 
-def _zeros_after(g: Value, width: int) -> Value:
-    """Give the first columns of a sum of parts that were placed in zeros, if the others are 0.
+def _filled(g: Value) -> int:
+    """Give the columns of a sum of parts that were placed in zeros, up to the last that is not 0.
 
     So arrives the cotangent of the carries of which only the state was used.
     """
-    op, shape = getattr(g, "op", None), (*shape_of(g)[:-1], width)
-    if shape_of(g)[-1] <= width:
-        return g
-    if op is None:
-        return None
+    op, whole = getattr(g, "op", None), shape_of(g)[-1]
     cut = g.attrs["slices"][-1] if op is place else None
-    if cut is not None and cut[0] is not None and cut[2] == 1 and cut[1] <= width:
-        return place(g.inputs[0], slices=g.attrs["slices"], shape=shape)
-    keeps = cut == (None, None, 1) or op.name == "add" or (
-        op.name == "reshape" and shape_of(g.inputs[0])[-1:] == shape_of(g)[-1:]
+    if cut is not None and cut[0] is not None and cut[2] == 1:
+        return int(cut[1])
+    keeps = cut == _ALL or op is ops.add or (
+        op is reshape_op and shape_of(g.inputs[0])[-1:] == (whole,)
     )  # fmt: skip
-    parts = [_zeros_after(x, width) for x in g.inputs] if keeps else [None]
-    if any(x is None or shape_of(x)[-1:] != (width,) for x in parts):
-        return None
+    if not keeps or any(shape_of(x)[-1:] != (whole,) for x in g.inputs):
+        return int(whole)
+    return max(_filled(x) for x in g.inputs)
+
+
+def _first_filled(g: Value, width: int) -> Value:
+    """Give the first columns of what has no others that are not 0."""
+    shape = (*shape_of(g)[:-1], width)
+    if shape_of(g) == shape:
+        return g
+    if g.op is place and g.attrs["slices"][-1] != _ALL:
+        start, stop, _ = g.attrs["slices"][-1]
+        if (start, stop) == (0, width) and set(g.attrs["slices"][:-1]) <= {_ALL}:
+            return g.inputs[0]
+        return place(g.inputs[0], slices=g.attrs["slices"], shape=shape)
     changed = {"shape": shape} if "shape" in g.attrs else {}
-    return op(*parts, **g.attrs | changed)
+    return g.op(*[_first_filled(x, width) for x in g.inputs], **g.attrs | changed)
 
 
 def _flat(x: Value) -> Value:

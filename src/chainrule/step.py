@@ -23,7 +23,7 @@ import numpy as np
 
 from chainrule import ops
 from chainrule.data import Rows
-from chainrule.dims import Size
+from chainrule.dims import Size, product
 from chainrule.errors import ConfigError, GraphError
 from chainrule.graph import (
     Array,
@@ -51,6 +51,9 @@ from chainrule.updating import Updater, advance
 
 _WRITTEN_OUT = 250_000
 """Numbers of sparse rows that are written out at a time."""
+
+_MANY = 100_000
+"""Elements of a gradient from which on its rows are summed first: threads share them."""
 
 NUMBERS = ("t", "factor", "keep")
 """What a step is told: its number, a factor for the rate, and how much averages keep."""
@@ -328,7 +331,10 @@ def _norm(gradients: Sequence[Tensor]) -> Tensor:
         squares = []
         for g in gradients:
             double = ops.cast(g, dtype=np.dtype(np.float64))
-            squares.append(ops.sum(ops.mul(double, double)))
+            square = ops.mul(double, double)
+            if product(g.shape) > _MANY and g.ndim > 1:
+                square = ops.sum(square, axis=tuple(range(1, g.ndim)))
+            squares.append(ops.sum(square))
         return ops.sqrt(sum(squares[1:], start=squares[0]))  # type: ignore[no-any-return]
 
 

@@ -475,6 +475,7 @@ class Training:
         return ""
 
     def _finish(self) -> None:
+        self.good, self._spare = [], None  # their memory serves for the optimizer's state
         if self.compiled is not None:
             self.compiled.store(self.updater)
         self.average.put(self.model, self.rows, self.batch_size)

@@ -138,7 +138,8 @@ class Bound:
             size = words.windows_scratch_size(n, k)
         else:
             turns = turned_a and not turned_b and n < m
-            size = words.scratch_size(m, n, k, self.threads if turns else 0)
+            parts = language.shares(n, self.threads) if call.by_columns else [n]
+            size = max(words.scratch_size(m, p, k, self.threads if turns else 0) for p in parts)
         return int(size) * call.node.dtype.itemsize
 
     def _fill(self) -> None:

@@ -10,6 +10,7 @@ import importlib.abc
 import importlib.util
 import sys
 import time
+from itertools import pairwise
 from types import ModuleType
 from typing import Any
 
@@ -78,6 +79,16 @@ def share(n: int, thread: int, threads: int) -> int:
         return n
     begin = n * thread // threads
     return begin // 16 * 16 if n >= 32 * threads else begin
+
+
+def shares(n: int, threads: int) -> set[int]:
+    """How many of n things a thread may get, if there are so many threads or fewer.
+
+    >>> sorted(shares(9, 2))
+    [4, 5, 9]
+    """
+    ends = [[share(n, i, some) for i in range(some + 1)] for some in range(1, threads + 1)]
+    return {last - first for each in ends for first, last in pairwise(each)}
 
 
 def meet(meeting: Any, threads: int) -> None:

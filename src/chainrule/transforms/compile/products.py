@@ -98,7 +98,7 @@ def _multiply(
     packs = turned or not MASKS or (far and m >= 32) or m >= 768
     steps, block = DEPTH, width * PACKED
     if turned and m < 96:
-        steps, block = 128, width * WIDE  # few rows reuse it: pack into the L1 cache
+        steps, block = 128, max(panel, 4 * width)  # few rows reuse it: pack into the L1 cache
     elif far and not packs:
         steps = 32  # walk along the rows of B
     for p in range(0, k, steps):

@@ -44,7 +44,7 @@ from chainrule.transforms.compile.schedule import (
 )
 from chainrule.transforms.compile.sharing import sharing
 from chainrule.transforms.compile.simplify import Node, Scatters, same_shape
-from chainrule.transforms.compile.structure import LARGE, Times, product_of
+from chainrule.transforms.compile.structure import LARGE, WIDE, Times, product_of
 
 HEAD = 5
 """Entries of the table before the memory: numbers, meeting point, scratch and its bytes, clocks."""
@@ -142,7 +142,7 @@ class Text:
         if isinstance(node.loop, Steps):
             call.share = node.shape[1]  # the threads share each step
             return call
-        if isinstance(node.loop, Product) and _splits_columns(node):
+        if isinstance(node.loop, Product) and self._splits_columns(node):
             call.share, call.by_columns = node.shape[1], True
         elif isinstance(node.loop, Product):
             call.share = node.shape[0] if len(node.shape) == 2 else product_of(node.shape[:-2])
@@ -159,6 +159,19 @@ class Text:
         if len(inputs) > 1 and inputs[0] is inputs[1]:
             call.local.discard(inputs[0].order)  # read as a whole on the other side
         return call
+
+    def _splits_columns(self, node: Node) -> bool:
+        """Whether threads share the columns of a product: then each reads only its part of B.
+
+        That pays where B has many columns, as in the wide layer of a small batch; and where it is a
+        transposed matrix with long rows that a step updates: a thread then reads the rows that it
+        has written itself, since what another one wrote comes slowly.
+        """
+        (m, n), b = node.shape[-2:], node.inputs[1]
+        if len(node.shape) != 2 or node.attrs.get("transpose_a") or not isinstance(m, Dim):
+            return False
+        own = node.attrs.get("transpose_b") and any(b is leaf for leaf, _ in self.schedule.updates)
+        return _at_least(n, LARGE) or bool(own and _at_least(b.shape[1], WIDE))
 
     def _of_kernel(self, node: Node, kernel: Kernel) -> Call:
         return Call(
@@ -520,11 +533,5 @@ def _name_of(n: Any) -> str:
     return repr(n) if isinstance(n, Dim) else getattr(n, "name", "")
 
 
-def _splits_columns(node: Node) -> bool:
-    """Whether threads share the columns of a product: then each reads only its part of B.
-
-    That pays where B is large and there are few rows, as in the wide layer of a small batch.
-    """
-    m, n = node.shape[-2:]
-    whole = len(node.shape) == 2 and not node.attrs.get("transpose_a")
-    return whole and isinstance(m, Dim) and isinstance(n, int) and n >= LARGE
+def _at_least(n: Any, least: int) -> bool:
+    return isinstance(n, int) and n >= least

@@ -8,6 +8,7 @@
 (True, [3], [5])
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +18,8 @@ import numpy as np
 from chainrule.dims import Constant, Dim, Size
 from chainrule.graph import Tensor
 
-LARGE = 1000
-"""Size from which on a product is shared out by columns: the programs then differ."""
+WIDE, LARGE = 512, 1000
+"""Inputs, or units, from which on a product is shared out by columns: programs then differ."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ def structure(
             if value < 2:
                 return int(value)
             known = values.setdefault(int(value), len(values))
-            return "size", known, value >= LARGE, value.name if isinstance(value, Size) else ""
+            kind = bisect_right((WIDE, LARGE), value)
+            return "size", known, kind, value.name if isinstance(value, Size) else ""
         if isinstance(value, Dim):
             return "dim", value.names, plain(value.factor)
         if isinstance(value, tuple | list):

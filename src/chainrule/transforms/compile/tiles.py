@@ -17,7 +17,8 @@ LANES = BYTES // 4  # floats of a vector; of doubles there are half as many
 MASKS = BYTES > 16  # of loads and stores; where a CPU has none, LLVM makes branches of them
 SIZES = (12, 8, 6, 4, 3, 2, 1) if BYTES == 64 else (6, 4, 3, 2, 1)  # rows of a tile
 LISTED = (10, 8, 5, 4, 3, 2, 1) if BYTES == 64 else SIZES  # if a register holds each one's place
-THIN, WIDE = 3, 4  # a tile is two vectors wide, one of up to THIN rows WIDE: sums to overlap
+# A tile is two vectors wide, one of up to THIN rows WIDE: long runs of B, and sums to overlap.
+THIN, WIDE = (2, 8) if BYTES == 64 else (3, 4)
 DEPTH, HEIGHT = 512, 960  # steps of k and rows of A between which a panel of B is reused
 FAR = 2**20  # elements of B that no cache close to the core holds
 PACKED = 8  # vectors of B's columns that are packed at a time
