@@ -367,6 +367,22 @@ def test_threads_share_the_units_of_a_layer_with_many_inputs(units):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("threads", [1, 2])
+def test_means_without_a_gradient_end_at_zero(threads):
+    """A processor takes a hundred times as long for numbers below the normal ones."""
+    pytest.importorskip("numba")
+    step = step_of(64, threads, sizes=(3, 300, 2))
+    step.graph.rows.inputs[0][:] = 0
+    means = [step.memory[x] for x, _, name, _ in step.graph.state if name == "mean"]
+    first = next(x for x in means if x.shape == (300, 3))
+    first[:] = 1.2e-38
+    assert step.run(0, 1, threads) == 1
+    assert not first.any()
+    tiny = np.array([1.2e-38], np.float32)
+    assert (tiny * np.float32(0.9) > 0).all(), "elsewhere they are kept"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("inputs", "shared"), [(300, False), (400, True)])
 def test_sums_of_many_squares_are_shared(inputs, shared):
     pytest.importorskip("numba")

@@ -34,7 +34,9 @@ def program(start, stop, short, table, thread, threads):
     last = share(6, thread + 1, threads)
     tick(clocks, 2, 2)
     for step in range(start, stop):
+        flush_to_zero(True)
         loop_1(doubles, at(out, 6 * step), first, last)
+        flush_to_zero(False)
         tick(clocks, 0, 2)
         meet(meeting, threads)
         if thread == threads - 1:
@@ -106,6 +108,21 @@ def test_every_word_does_the_same_as_in_plain_source(threads):
     assert arrays[7][0] == 0, "all have left"
     assert arrays[7][8] == 6, "meetings"
     assert threads > 1 or (arrays[8] > 0).all()
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_processors_without_the_register_keep_small_numbers(monkeypatch, has):
+    numba = pytest.importorskip("numba")
+    monkeypatch.setattr(compiler, "_X86", has)
+    word = compiler._flush_to_zero
+
+    @numba.njit
+    def program():
+        word(True)
+
+    program.compile(())
+    (text,) = program.inspect_llvm().values()
+    assert ("mxcsr" in text) == has
 
 
 def test_clocks_count_cycles_between_ticks(monkeypatch):

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state, shuffle
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight
 
@@ -284,7 +284,9 @@ class BaseMLP(OfRows, Saved, BaseEstimator):  # type: ignore[misc]
         index = [np.arange(n)]
 
         def order(epoch: int) -> Array:
-            index[0] = shuffle(index[0], random_state=self._random_state)
+            drawn = np.arange(n)  # as scikit-learn draws it
+            self._random_state.shuffle(drawn)
+            index[0] = index[0][drawn]
             return index[0]
 
         plain = self.schedule is None and self.optimizer is None and self.solver == "sgd"

@@ -55,6 +55,7 @@ class Compiled:
             self.program = Program(graph.inputs, self.outputs, graph.updates, turn=fixed)
         self.plain = plain
         self.threads = 1 if plain else usable_threads(threads)
+        self._block = {self._rows: ROWS * self.threads}
         self._leaves = [self.program.leaves[x.birth] for x in graph.inputs]
         leaf_of = self.program.leaf_of
         self._changing = [
@@ -144,10 +145,6 @@ class Compiled:
                 self._seen[node.order] = leaf.changed
         return bound
 
-    @property
-    def _block(self) -> dict[str, int]:
-        return {self._rows: ROWS * self.threads}
-
     def _by_blocks(self, arrays: Sequence[Array]) -> list[Array]:
         """Compute blocks of rows, one after the other, in the memory of one."""
         n = arrays[0].shape[0] if arrays[0].ndim else 0
@@ -157,11 +154,13 @@ class Compiled:
         fresh = not self._bound
         bound = self._memory(self._block)
         results = [np.empty((n, *tail), dtype) for tail, dtype in self._forms]
-        ends = [*self._leaves, *self.program.outputs]
-        for node, array in zip(ends, [*arrays, *results], strict=True):
-            bound.set(node, array)
+        ends = zip([*self._leaves, *self.program.outputs], [*arrays, *results], strict=True)
+        for node, array in ends:
             if fresh:
+                bound.set(node, array)
                 bound.move(node, block * int(np.prod(array.shape[1:])))
+            else:
+                bound.begin(node, array)
         if fresh:
             self._work = work(bound)
         steps = -(-n // block)

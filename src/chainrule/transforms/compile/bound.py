@@ -280,9 +280,8 @@ class Bound:
             node = memory
         if node.order in self.program.written.turned:
             array = np.asarray(array.T, order="C")
-        self.arrays[node.order] = array
-        place = self.text.places.get(node.order)
-        if place is None:
+        if node.order not in self.text.places:
+            self.arrays[node.order] = array
             return
         whole = array.flags.c_contiguous or not node.shape
         if array.dtype != node.dtype or not whole:
@@ -290,7 +289,14 @@ class Bound:
         shape = array.shape[::-1] if node.order in self.program.written.turned else array.shape
         if node.order not in self.text.moves and not self._fits(shape, node):
             raise ShapeError(f"compiled code got memory of {array.shape} for {list(node.shape)}")
-        self.table[place] = array.__array_interface__["data"][0]
+        self.begin(node, array)
+
+    def begin(self, node: Node, array: Array) -> None:
+        """Let what was set lie in another array, of the same dtype and form."""
+        self.arrays[node.order] = array
+        place = self.text.places.get(node.order)
+        if place is not None:
+            self.table[place] = array.ctypes.data
 
     def _fits(self, shape: Sequence[int], node: Node) -> bool:
         """Whether an array has the sizes that have no name."""

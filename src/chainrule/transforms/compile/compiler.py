@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from llvmlite import ir
-from numba import cfunc, extending, njit, types
+from llvmlite import binding, ir
+from numba import cfunc, core, extending, njit, types
 
 from chainrule.errors import ConfigError
 from chainrule.transforms.compile import (
@@ -24,6 +24,7 @@ if tuple(int(n) for n in numba.__version__.split(".")[:2]) < (0, 62):
     need = f"compiled steps need numba 0.62 or newer, here is {numba.__version__}"
     raise ConfigError(f'{need}: pip install -U "chainrule[fast]"')
 
+cgutils: Any = core.cgutils
 intrinsic: Any = extending.intrinsic
 register_jitable: Any = extending.register_jitable
 pointer: Any = types.CPointer
@@ -74,6 +75,35 @@ def _narrow(context: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(), generate
+
+
+_X86 = binding.get_process_triple().startswith(("x86_64", "i686"))
+_FLUSH = 0x8040
+"""Bits of the control register of x86 by which such results, and such inputs, are 0."""
+
+
+@intrinsic
+def _flush_to_zero(context: Any, on: Any) -> Any:
+    """Set, or clear, the bits for this thread; other processors go on as they are."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if _X86:
+            word = ir.IntType(32)
+            place = cgutils.alloca_once(builder, word)
+            access = ir.FunctionType(ir.VoidType(), [place.type])
+            load, store = (
+                cgutils.get_or_insert_function(builder.module, access, f"llvm.x86.sse.{name}mxcsr")
+                for name in ("st", "ld")
+            )
+            builder.call(load, [place])
+            now = builder.load(place)
+            cleared = builder.and_(now, ir.Constant(word, ~_FLUSH & 0xFFFFFFFF))
+            bits = builder.or_(now, ir.Constant(word, _FLUSH))
+            builder.store(builder.select(args[0], bits, cleared), place)
+            builder.call(store, [place])
+        return context.get_dummy_value()
+
+    return types.void(types.boolean), generate
 
 
 @intrinsic
@@ -178,6 +208,7 @@ _WORDS: dict[str, Any] = language.WORDS | {
     "cumsum": register_jitable(language.cumsum),
     "cumsum_reversed": register_jitable(language.cumsum_reversed),
     "float32s": _memory(types.float32),
+    "flush_to_zero": _flush_to_zero,
     "float64s": _memory(types.float64),
     "int32s": _memory(types.int32),
     "int64s": _memory(types.int64),

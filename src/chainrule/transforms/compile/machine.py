@@ -158,6 +158,7 @@ def _address(source: str, compiled: Callable[[Path], Code]) -> int:
     return _loaded[key].address
 
 
+@functools.lru_cache(maxsize=256)
 def _key(source: str) -> str:
     bare = "\n".join(line for line in source.splitlines() if not line.lstrip().startswith("#"))
     return hashlib.sha256((_VERSIONS + bare).encode()).hexdigest()[:32]

@@ -240,7 +240,7 @@ class Text:
         i = 0
         for run in self.runs:
             if i == self.check_at:
-                steps += self._check()
+                steps += [*self._check(), "flush_to_zero(True)"]
             if run[0].meets:
                 steps += _MEET
             self._by_turns = len(run) > 1
@@ -257,7 +257,9 @@ class Text:
                 steps.append(f"for one in range({first}, {last}):")
                 body = ["    " + line for line in [*self._brief_places(run), *body]]
             steps += body
-        if self.check_at >= len(self.calls) and self.checks:
+        if self.check_at < len(self.calls):
+            steps.append("flush_to_zero(False)")
+        elif self.checks:
             steps += self._check()
         if self._meets:
             steps += _MEET_SHORT if self._apart else _MEET
