@@ -42,6 +42,7 @@ SHAPES = [
     *[(32, 64, 20), (32, 64, 64), (64, 20, 32), (100, 52, 40), (7, 70, 70), (97, 3, 70)],
     *[(1, 200, 530), (200, 1, 530), (3, 66, 1100), (HEIGHT + 10, 40, 5), (130, 600, 520)],
     *[(5, 1000, 1100), (35, 1000, 1100), (800, 40, 600), (HEIGHT + 1, 3, DEPTH + 9)],
+    *[(64, 256, 1), (71, 300, 45), (300, 71, 140), (HEIGHT + 3, 260, DEPTH + 5)],
     *[(75, 40, 150), (130, 17, 513), (40, 39, 128)],
 ]
 
@@ -66,7 +67,7 @@ def run(function, flags, sizes, a, b, c, strides, scratch):
 def multiply(form, a, b, c):
     """Write op(a) op(b) to c."""
     m, n, k = *c.shape, a.shape[0 if form[0] else 1]
-    size = scratch_size(m, n, k, parts=int(tuple(form) == (1, 0) and n < m))
+    size = scratch_size(m, n, k, parts=int(tuple(form) == (1, 0)))
     space = np.full(size + 32, np.nan, c.dtype)
     start = -space.ctypes.data % 64 // c.itemsize
     scratch, rest = np.split(space[start:], [size])
@@ -287,7 +288,8 @@ CUTS = [  # (form, m, n, k, ldc), on both sides of where a product is cut up in 
     *[((0, 0), m, 20, 66, 20) for m in (3, 4, 31, 32)],
     *[((0, 0), m, 5, 30, 9) for m in (767, 768, 961)],
     *[((0, 1), m, 9, 140, 9) for m in (95, 96)],
-    ((1, 0), 6, 40, 20, 40), ((1, 1), 5, 17, 20, 17), ((0, 1), 2, 70, 130, 70),
+    ((1, 0), 6, 40, 20, 40), ((1, 0), 31, 40, 19, 40), ((1, 1), 5, 17, 20, 17),
+    ((0, 1), 2, 70, 130, 70),
     ((0, 0), 9, 4, 7, 4), ((0, 1), 9, 3, 7, 3), ((1, 0), 9, 1, 5, 1), ((1, 1), 9, 1, 5, 2),
     ((0, 0), 4, 4, 3, 4), ((0, 0), 2, 3, 0, 5),
 ]  # fmt: skip
@@ -336,6 +338,7 @@ def test_how_products_are_cut_up(monkeypatch):
         "multiply_listed_b": told("panel of listed B"), "turn_whole": told("turn"),
         "turn_part": told("turn a part"), "FAR": 1000, "MASKS": True, "DEPTH": 64,
         "HEIGHT": 960, "THIN": 3, "WIDE": 4, "PACKED": 8, "COPY": 18, "LONG": 20, "SWAPPED": 300,
+        "side_size": lambda m, n, k: m >= 30 and n >= 40,
         "packed": lambda k: 64 * (min(k, 64) + 8),
     }  # fmt: skip
     for name in ("_turn", "_turn_exactly", "_multiply", "_by_windows", "_by_packed_windows",

@@ -137,7 +137,7 @@ class Bound:
         if windows_of(call.node) is not None:
             size = words.windows_scratch_size(n, k)
         else:
-            turns = turned_a and not turned_b and n < m
+            turns = turned_a and not turned_b
             parts = language.shares(n, self.threads) if call.by_columns else [n]
             size = max(words.scratch_size(m, p, k, self.threads if turns else 0) for p in parts)
         return int(size) * call.node.dtype.itemsize

@@ -40,12 +40,14 @@ from chainrule.transforms.compile.tiles import (
     THIN,
     WIDE,
     packed_size,
+    turned_size,
 )
 
 njit: Any = numba.njit
 register_jitable: Any = extending.register_jitable
 
 packed = register_jitable(packed_size)
+side_size = register_jitable(turned_size)
 _options = {"nogil": True, "error_model": "numpy"}
 
 
@@ -89,9 +91,13 @@ def _turn_exactly(rows: int, columns: int, x: Any, x_row: int, out: Any, out_row
 @njit(**_options)
 def _multiply(
     m: int, n: int, k: int, a: Any, a_row: int, a_step: int, b: Any, ldb: int, turned: bool,
-    c: Any, ldc: int, scratch: Any,
+    c: Any, ldc: int, scratch: Any, side: Any,
 ) -> None:  # fmt: skip
-    """Compute C of A, with any strides, and B, which is stored transposed if `turned`."""
+    """Compute C of A, with any strides, and B, which is stored transposed if `turned`.
+
+    An A whose columns lie in order is turned at the `side` where that pays: of its rows, powers of
+    two apart, a cache would hold few.
+    """
     width = width_of(a)
     panel = width * (WIDE if m <= THIN else 2)
     far = k * n > FAR
@@ -101,10 +107,15 @@ def _multiply(
         steps, block = 128, max(panel, 4 * width)  # few rows reuse it: pack into the L1 cache
     elif far and not packs:
         steps = 32  # walk along the rows of B
+    turns = not turned and a_row == 1 and side_size(m, n, k) > 0
     for p in range(0, k, steps):
         depth = min(steps, k - p)
         for i in range(0, m, HEIGHT):
-            x = at(a, i * a_row + p * a_step)
+            x, x_row, x_step = at(a, i * a_row + p * a_step), a_row, a_step
+            if turns:
+                x_row, x_step = depth + width, 1
+                _turn(depth, min(HEIGHT, m - i), x, a_step, side, x_row)
+                x = side
             for j in range(0, n, panel):
                 y, y_row = at(b, p * ldb + j), ldb
                 if packs:
@@ -121,7 +132,7 @@ def _multiply(
                                 source = at(b, (p + q) * ldb + s)
                                 copy(rows, columns, source, ldb, target, panel)
                 multiply_panel(
-                    min(HEIGHT, m - i), min(panel, n - j), depth, x, a_row, a_step, y, y_row,
+                    min(HEIGHT, m - i), min(panel, n - j), depth, x, x_row, x_step, y, y_row,
                     at(c, i * ldc + j), ldc, p,
                 )  # fmt: skip
 
@@ -144,13 +155,13 @@ def product(
     far = transpose_a != 0 and not turned and k >= LONG and m * n <= SWAPPED
     swaps = n < m and (2 * n <= width_of(a) or far)
     copies = swaps and (n > 1 or ldc > 1)
-    result, result_row = c, ldc
+    result, result_row, side = c, ldc, at(scratch, packed(k))
     if copies:
-        result, result_row = at(scratch, packed(k)), m
+        result, result_row, side = side, m, at(side, m * n)
     if swaps:
         a_row, a_step = (ldb, 1) if transpose_b else (1, ldb)
         m, n, a, b, ldb, turned = n, m, b, a, lda, transpose_a == 0
-    _multiply(m, n, k, a, a_row, a_step, b, ldb, turned, result, result_row, scratch)
+    _multiply(m, n, k, a, a_row, a_step, b, ldb, turned, result, result_row, scratch, side)
     if copies:
         _turn_exactly(m, n, result, result_row, c, ldc)
 

@@ -24,6 +24,7 @@ FAR = 2**20  # elements of B that no cache close to the core holds
 PACKED = 8  # vectors of B's columns that are packed at a time
 SWAPPED = 2**17  # elements of C up to which it may be computed transposed, to be turned back
 LONG = 128  # terms from which that repays
+TURNED = (64, 256)  # rows and columns of C from which on a transposed A is turned before
 COPY = 18  # multiply-adds of an element that take as long as copying it
 
 
@@ -32,15 +33,21 @@ def packed_size(k: int) -> int:
     return PACKED * LANES * (min(k, DEPTH) + LANES)
 
 
+def turned_size(m: int, n: int, k: int) -> int:
+    """Give the elements of scratch in which a block of a transposed A is turned, if it is."""
+    some = m >= TURNED[0] and n >= TURNED[1]
+    return (min(m, HEIGHT) + LANES) * (min(k, DEPTH) + LANES) if some else 0
+
+
 def scratch_size(m: int, n: int, k: int, parts: int = 0) -> int:
     """Give the elements of scratch that a product needs; they start at a multiple of 64 bytes.
 
-    If A alone is transposed and C has fewer columns than rows, `parts` says into how many parts the
-    rows may be divided.
+    If A alone is transposed, `parts` says into how many parts the rows may be divided.
     """
-    turns = parts > 0 and k >= LONG and m // parts * n <= SWAPPED
-    turned = m * n if 2 * n <= LANES else min(m * n, SWAPPED) if turns else 0
-    return packed_size(k) + turned
+    swaps = parts > 0 and n < m and k >= LONG and m // parts * n <= SWAPPED
+    result = m * n if 2 * n <= LANES else min(m * n, SWAPPED) if swaps else 0
+    turned = max(turned_size(m, n, k), turned_size(n, m, k)) if parts > 0 else 0
+    return packed_size(k) + result + turned
 
 
 def windows_scratch_size(n: int, k: int) -> int:
