@@ -50,13 +50,15 @@ PACKAGES = {
 """What each contestant of `peers.py` needs."""
 VERSIONS = ("numpy", "scipy", "numba", "chainrule", "torch", "jax", "optax", "scikit-learn")
 REASONS = {
-    "tiny": "JAX compiles its epoch, too, and takes 12 µs where it took 31 to 47 on the machine of "
-    "the target. Three times faster would be 4 µs, 98 % of the peak of a core; the products alone "
-    "take about 5 µs, the update of 5,505 parameters by Adam more than 1.",
-    "mnist": "JAX shares its products between both cores as well. The target would take 89 % of "
-    "the peak of both; the update, the sums of the gradient norm and the meetings of the threads "
-    "are what is left beside the products, which run at the peak.",
-    "wide": "Adam moves 230 MB in a step, which both cores wait for.",
+    "tiny": "JAX compiles its epoch, too, and takes 12 to 17 µs where it took 31 to 47 on the "
+    "machine of the target. A third of that is what the products take at the peak of a core; the "
+    "update of 5,505 parameters by Adam takes more than 1.",
+    "tabular": "The best peers share their products between both cores as well. What one core has "
+    "written reaches the other slowly: half of the results of a layer, twice in a step.",
+    "mnist": "JAX shares its products between both cores as well. The target would take the peak "
+    "of both; the update, the meetings of the threads, and what one reads of what the other has "
+    "written are left beside the products.",
+    "wide": "The products of all run near the peak of both cores; Adam moves 230 MB in a step.",
     "lenet": "The products take half of the time and run at 22 to 75 % of the peak, since they are "
     "of 6 and 16 units and of rows of 10 and 28 places; putting gradients back and pooling take "
     "the rest.",
@@ -66,9 +68,9 @@ REASONS = {
     "as long as 32.",
     "gru": "As for the LSTM.",
     "bilstm": "As for the LSTM; PyTorch's compiled layer is as near to the peak.",
-    "predict 1": "The weights are 0.94 MB, which takes 8 µs to read from the second-level cache "
-    "of one core; the call of Python around them takes 5 more, and 10 would be the target.",
-    "predict 100k": "Both run near the peak of both cores: 48 GFLOP in 102 ms are 470 GFLOP/s.",
+    "predict 1": "The weights are 0.94 MB, which takes 8 to 10 µs to read from the second-level "
+    "cache of one core; the call of Python around them takes 7 more.",
+    "predict 100k": "All run near the peak of both cores, 48 GFLOP in 100 to 160 ms.",
     "search": "Of a fit, machine code takes 4 to 5 ms, tracing the net 2, scikit-learn's checks "
     "and validation of the estimator 3; `chainrule.train`, without those, takes four fifths of it.",
 }

@@ -286,7 +286,7 @@ def test_a_matrix_is_turned_in_parts(shape, dtype):
 
 CUTS = [  # (form, m, n, k, ldc), on both sides of where a product is cut up in another way
     *[((0, 0), m, 20, 66, 20) for m in (3, 4, 31, 32)],
-    *[((0, 0), m, 5, 30, 9) for m in (767, 768, 961)],
+    *[((0, 0), m, 5, 8, 9) for m in (767, 768, 961)],
     *[((0, 1), m, 9, 140, 9) for m in (95, 96)],
     ((1, 0), 6, 40, 20, 40), ((1, 0), 31, 40, 19, 40), ((1, 1), 5, 17, 20, 17),
     ((0, 1), 2, 70, 130, 70),
@@ -338,6 +338,7 @@ def test_how_products_are_cut_up(monkeypatch):
         "multiply_listed_b": told("panel of listed B"), "turn_whole": told("turn"),
         "turn_part": told("turn a part"), "FAR": 1000, "MASKS": True, "DEPTH": 64,
         "HEIGHT": 960, "THIN": 3, "WIDE": 4, "PACKED": 8, "COPY": 18, "LONG": 20, "SWAPPED": 300,
+        "MUCH": 41000,
         "side_size": lambda m, n, k: m >= 30 and n >= 40,
         "packed": lambda k: 64 * (min(k, 64) + 8),
     }  # fmt: skip
@@ -350,6 +351,10 @@ def test_how_products_are_cut_up(monkeypatch):
         lines.append(f"{m}x{n}x{k}, transposed {form[0]} {form[1]}")
         lda, ldb = (m if form[0] else k), (k if form[1] else n)
         products.product(*form, m, n, k, "a", lda, "b", ldb, Memory("c"), ldc, "scratch")
+    monkeypatch.setattr(products, "MUCH", 10**6)
+    for m, k, ldb in ((32, 64, 512), (31, 64, 512), (32, 63, 512), (32, 64, 520)):
+        lines.append(f"{m}x9x{k}, rows of B {ldb} apart")
+        products.product(0, 0, m, 9, k, "a", k, "b", ldb, Memory("c"), 9, "scratch")
     monkeypatch.setattr(products, "MASKS", False)
     lines.append("without masks, 4x20x9")
     products.product(0, 0, 4, 20, 9, "a", 9, "b", 20, "c", 20, "scratch")

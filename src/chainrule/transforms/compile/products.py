@@ -35,6 +35,7 @@ from chainrule.transforms.compile.tiles import (
     HEIGHT,
     LONG,
     MASKS,
+    MUCH,
     PACKED,
     SWAPPED,
     THIN,
@@ -101,7 +102,8 @@ def _multiply(
     width = width_of(a)
     panel = width * (WIDE if m <= THIN else 2)
     far = k * n > FAR
-    packs = turned or not MASKS or (far and m >= 32) or m >= 768
+    alike = ldb % (64 * width) == 0 and k >= 64  # rows of B in the same few places of a cache
+    packs = turned or not MASKS or ((m * k * n >= MUCH or alike) and m >= 32) or m >= 768
     steps, block = DEPTH, width * PACKED
     if turned and m < 96:
         steps, block = 128, max(panel, 4 * width)  # few rows reuse it: pack into the L1 cache

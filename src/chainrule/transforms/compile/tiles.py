@@ -21,6 +21,7 @@ LISTED = (10, 8, 5, 4, 3, 2, 1) if BYTES == 64 else SIZES  # if a register holds
 THIN, WIDE = (2, 8) if BYTES == 64 else (3, 4)
 DEPTH, HEIGHT = 512, 960  # steps of k and rows of A between which a panel of B is reused
 FAR = 2**20  # elements of B that no cache close to the core holds
+MUCH = 2**22  # multiply-adds that repay packing B
 PACKED = 8  # vectors of B's columns that are packed at a time
 SWAPPED = 2**17  # elements of C up to which it may be computed transposed, to be turned back
 LONG = 128  # terms from which that repays
