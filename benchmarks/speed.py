@@ -76,7 +76,7 @@ REASONS = {
 }
 """What is in the way where a target is missed; kept true by whoever changes the figures."""
 TOLERANCE = 1e-3  # relative difference of losses, absolute difference of probabilities
-PAUSE = 0.05  # seconds in which the threads of one contestant fall asleep before the next
+PAUSE = 0.4  # seconds between contestants: until then threads of some go on, waiting for work
 ONE = " 1 thread"  # how the name of a contestant with one thread ends
 console = Console(highlight=False)
 

@@ -98,6 +98,21 @@ def plain(form, a, b):
     return (a.T if form[0] else a), (b.T if form[1] else b)
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_a_single_column_is_not_taken_for_a_transposed_matrix(form):
+    """Its rows lie one element apart, too; only a transposed one has scratch to be turned in."""
+
+    def whole(shape, dtype):
+        return (np.zeros(shape, dtype),) * 2
+
+    for m, n in ((100, 300), (300, 100)):
+        a, b = operands(form, m, n, 1, np.float32, whole)
+        c = np.zeros((m, n), np.float32)
+        multiply(form, a, b, c)
+        x, y = plain(form, a, b)
+        np.testing.assert_array_equal(c, x * y)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("form", FORMS)
 def test_equals_numpy_and_writes_nothing_else(form, dtype):

@@ -96,8 +96,8 @@ def _multiply(
 ) -> None:  # fmt: skip
     """Compute C of A, with any strides, and B, which is stored transposed if `turned`.
 
-    An A whose columns lie in order is turned at the `side` where that pays: of its rows, powers of
-    two apart, a cache would hold few.
+    A transposed A is turned at the `side` where that pays: of its rows, powers of two apart, a
+    cache would hold few.
     """
     width = width_of(a)
     panel = width * (WIDE if m <= THIN else 2)
@@ -109,7 +109,7 @@ def _multiply(
         steps, block = 128, max(panel, 4 * width)  # few rows reuse it: pack into the L1 cache
     elif far and not packs:
         steps = 32  # walk along the rows of B
-    turns = not turned and a_row == 1 and side_size(m, n, k) > 0
+    turns = not turned and a_step > 1 and side_size(m, n, k) > 0
     for p in range(0, k, steps):
         depth = min(steps, k - p)
         for i in range(0, m, HEIGHT):
