@@ -110,6 +110,15 @@ def test_inputs_of_another_dtype_or_order_are_converted():
         np.testing.assert_array_equal(found, 2 * x)
 
 
+def test_an_input_that_nothing_reads():
+    f = cr.compile(lambda x, y: x * 2.0, N, N, plain=True)
+    for value in (1.0, 3.0):
+        given = np.full((2, 3), value)
+        np.testing.assert_array_equal(f(given, given), 2 * given)
+    with pytest.raises(ShapeError, match=r"input 1 has shape \(2, 4\)"):
+        f(np.ones((2, 3)), np.ones((2, 4)))
+
+
 @pytest.mark.parametrize("rows", [3, "n"])
 def test_parameters_that_change_count_from_the_next_call(rows):
     layer = cr.nn.Linear(3, 2, seed=0).astype(float)
