@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import median
 
 import click
+import numpy as np
 from architectures import ARCHITECTURES
 from host import cores, installed, processor
 from speed import PACKAGES, VERSIONS, Net, Worker, as_markdown, chosen, write_workload
@@ -36,8 +37,6 @@ CONTESTANTS = ["chainrule", "scikit-learn", "PyTorch", "JAX"]
 
 def needed(net: Net, path: Path) -> dict[str, float]:
     """Give the MB of what a training cannot do without."""
-    import numpy as np
-
     with np.load(path) as found:
         rows = found["x"].nbytes
         weights = sum(v.nbytes for k, v in found.items() if k not in ("x", "y", "name"))
@@ -89,7 +88,8 @@ def main(only: str | None, repeats: int, threads: int, out: Path | None) -> None
         "",
         "Written by `benchmarks/memory.py`, which says what is measured. MB (10⁶ bytes) by which a",
         f"process grows while it trains a net, median of {repeats} processes. In brackets: with",
-        "the gradients among what is needed.",
+        "the gradients among what is needed. Every contestant holds the first weights of a net of",
+        "layers once more, which the benchmark gives it.",
         "",
         f"{date.today().isoformat()}; {processor()}, {cores()} cores; "
         f"Python {platform.python_version()}; {versions}",

@@ -299,9 +299,8 @@ def test_numbers_of_a_step_do_not_widen_float32(tmp_path):
 
 
 def test_steps_of_every_layer_are_those_of_train(tmp_path, monkeypatch):
-    monkeypatch.delenv(
-        "CHAINRULE_COMPILE", raising=False
-    )  # Adam divides by gradients that round to 0
+    # Adam divides by gradients that round to 0: compiled steps round otherwise.
+    monkeypatch.delenv("CHAINRULE_COMPILE", raising=False)
     cases = []
     for row in LAYER_ROWS:
         layer = row.layer()
