@@ -15,6 +15,7 @@ whole:
 (2, True)
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -45,7 +46,7 @@ from chainrule.transforms.compile.executor import NumpyBound, NumpyProgram
 from chainrule.transforms.compile.program import Program
 from chainrule.transforms.compile.report import Profile, plan, profile, work
 from chainrule.transforms.compile.simplify import Node
-from chainrule.transforms.compile.structure import structure
+from chainrule.transforms.compile.structure import same
 from chainrule.transforms.reverse import reverse
 from chainrule.updating import Updater, advance
 
@@ -276,13 +277,7 @@ class StepGraph:
         """
         with sized(model, {}), tracing():
             again, _ = self._loss(model, loss, penalty)
-        graphs = ancestors([self.loss]), ancestors([again])
-        same = structure(graphs[0]) == structure(graphs[1]) and all(
-            x.value is y.value or np.array_equal(x.value, y.value, equal_nan=x.dtype.kind == "f")
-            for x, y in zip(*graphs, strict=True)
-            if x.op is None and x.value is not None and y.value is not None
-        )
-        if not same:
+        if not same(ancestors([self.loss]), ancestors([again])):
             raise GraphError(
                 "the model computes something else each time it is called, so that a trace of it "
                 "cannot stand for all steps: draw random numbers with ops.uniform(key, shape) and "
@@ -518,7 +513,7 @@ class Step:
     @property
     def _steps_at_once(self) -> int:
         """Steps whose sparse rows are written out together."""
-        width = sum(int(np.prod(x.shape[1:], dtype=int)) for x in self.graph.rows.inputs)
+        width = sum(math.prod(x.shape[1:]) for x in self.graph.rows.inputs)
         return max(int(_WRITTEN_OUT / max(self.batch_size * width, 1)), 1)
 
     def load(self, updater: Updater, averages: Sequence[Array] | None = None) -> None:
@@ -548,6 +543,6 @@ def _split(unit: Unit, array: Array) -> Iterator[tuple[Tensor, Array]]:
     """Give the parameters of a unit, and their parts of an array for all of it."""
     flat, start = array.reshape(-1), 0
     for p in unit.members:
-        size = int(np.prod(p.shape, dtype=int))
+        size = math.prod(p.shape)
         yield p, flat[start : start + size].reshape(p.shape)
         start += size

@@ -4,6 +4,7 @@
 (2, 3)
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,13 +28,13 @@ def empty(count: int, dtype: Any) -> Array:
 
 def room(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """Make an array without contents that begins at a cache line."""
-    count = int(np.prod(shape, dtype=np.int64))
+    count = math.prod(shape)
     return empty(count * dtype.itemsize, dtype)[:count].reshape(shape)
 
 
 def bytes_of(shape: Sequence[int], dtype: np.dtype[Any]) -> int:
     """Give the bytes of an array."""
-    return int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    return math.prod(shape) * dtype.itemsize
 
 
 def lifetimes(text: Text) -> dict[int, tuple[int, int]]:
