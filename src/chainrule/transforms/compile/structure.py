@@ -76,20 +76,19 @@ def structure(
     values: dict[int, int] = {}
 
     def plain(value: Any) -> Any:
-        if isinstance(value, bool) or value is None:
-            return value
-        if isinstance(value, Constant):
-            return "constant", int(value)
-        if isinstance(value, int):
+        kind = type(value)
+        if kind is Size or kind is int:
             if value < 2:
                 return int(value)
             known = values.setdefault(int(value), len(values))
-            kind = bisect_right((WIDE, LARGE), value)
-            return "size", known, kind, value.name if isinstance(value, Size) else ""
-        if isinstance(value, Dim):
+            name = value.name if kind is Size else ""
+            return "size", known, bisect_right((WIDE, LARGE), value), name
+        if kind is Dim:
             return "dim", value.names, plain(value.factor)
-        if isinstance(value, tuple | list):
+        if kind is tuple or kind is list:
             return tuple([plain(item) for item in value])
+        if kind is Constant:
+            return "constant", int(value)
         if hasattr(value, "graph"):  # the steps of a recurrence
             return keys(value.graph.nodes)
         return str(value) if isinstance(value, np.dtype) else value
