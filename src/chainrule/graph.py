@@ -443,7 +443,7 @@ def _record(op: Op, inputs: tuple[Value, ...], attrs: Attrs) -> Tensor:
     node.grad = None
     node.changed = 0
     values = [x.value for x in nodes]
-    if any(v is None for v in values) or (state.tracing is not None and _named(attrs)):
+    if any([v is None for v in values]) or (state.tracing is not None and _named(attrs)):
         node.value = None
         node.shape, node.dtype = op.infer(*nodes, **attrs)
         node.weak = all([x.weak for x in nodes])
@@ -474,7 +474,7 @@ def _record(op: Op, inputs: tuple[Value, ...], attrs: Attrs) -> Tensor:
 
 def _named(attrs: Attrs) -> bool:
     """Whether a dimension in the attributes has a name, so that there is nothing to run yet."""
-    return any(
+    return bool(attrs) and any(
         isinstance(n, Dim)
         for value in attrs.values()
         for n in (value if isinstance(value, tuple) else (value,))
