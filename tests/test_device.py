@@ -272,7 +272,7 @@ def test_a_training_goes_on_without_jax(tmp_path, monkeypatch):
 )
 def test_without_jax_it_is_said_how_to_install_it(monkeypatch, use):
     monkeypatch.setitem(sys.modules, "jax", None)
-    with pytest.raises(ImportError, match=r'jax is needed to .*pip install "chainrule\[gpu\]"'):
+    with pytest.raises(ImportError, match=r'jax is needed to .*pip install "chainrule\[jax\]"'):
         use()
 
 

@@ -38,7 +38,7 @@ _KEPT = 64
 
 def import_jax() -> Any:
     """Import JAX, or say how it is installed."""
-    return need("jax", extra="gpu", why="to run on a GPU")
+    return need("jax", extra="jax", why="to run on a GPU")
 
 
 @contextmanager
