@@ -111,6 +111,7 @@ def _modules():
     jax.enable_x64 = jax.default_matmul_precision = _setting
     jax.devices = lambda: [SimpleNamespace(platform="cpu", device_kind="stand-in")]
     jax.device_put = np.array
+    jax.device_get = list
     jax.ShapeDtypeStruct = lambda shape, dtype: SimpleNamespace(shape=shape, dtype=dtype)
     jax.linear_transpose = _linear_transpose
     jax.jit = lambda f, donate_argnums=(): lambda *given: f(*map(_frozen, given))

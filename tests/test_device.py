@@ -15,13 +15,17 @@ from sklearn.base import clone
 import chainrule as cr
 from chainrule import Spec, functional, nn, ops, optim, train, training_step
 from chainrule.errors import ConfigError, ShapeError
-from chainrule.graph import OPS, placeholder, tracing, value_of
+from chainrule.graph import OPS, constant, placeholder, tracing, value_of
+from chainrule.ops.helpers import in_steps, scanned
+from chainrule.ops.source import Call, helper_name, source_of
 from chainrule.predicting import Prediction, predict
-from chainrule.transforms.device import JaxFunction, JaxProgram
+from chainrule.scan import scan
+from chainrule.transforms.device import JaxFunction, JaxProgram, _steps
 from chainrule.tree import flatten
 from standin import jax_or_stand_in
-from tables import ACTIVATION_ROWS, LAYER_ROWS, LOSS_ROWS, loss_of
+from tables import ACTIVATION_ROWS, LAYER_ROWS, LOSS_ROWS, OP_ROWS, loss_of
 from test_compile_random import CASES, agree, prepared
+from test_ops import text_of
 from test_scripts import op_cases, traced
 
 RNG = np.random.default_rng(0)
@@ -67,6 +71,28 @@ def _as(x, dtype):
     return x.astype(dtype) if isinstance(x, np.ndarray) and x.dtype == float else x
 
 
+@pytest.mark.parametrize(
+    "row", [r for r in OP_ROWS if OPS[r.name].in_jax and r.name != "scan"], ids=str
+)
+def test_what_jax_is_told_of_an_op(row):
+    jax, nodes = sys.modules.get("jax") or importlib.import_module("jax"), map(constant, row.inputs)
+    inputs = {f"x{i}": x for i, x in enumerate(row.inputs)}
+    *known, _ = zip(*[(x.shape, x.dtype, x.weak, x) for x in nodes], strict=True)
+    source = source_of(OPS[row.name], jax=True)
+    names = {helper_name(f): f for f in source.helpers} | {"np": jax.numpy, "jax": jax}
+    with jax.enable_x64(True):
+        found = eval(source(Call(tuple(inputs), *known, row.attrs, text_of)), names, inputs)
+        close(np.asarray(found), OPS[row.name].run(*row.inputs, **row.attrs), 1e-12)
+
+
+def test_jax_is_told_of_steps():
+    jax = importlib.import_module("jax")
+    for reverse in (False, True):
+        given = lambda s, x, w: s * w + x, np.ones(3), [np.arange(12.0).reshape(4, 3)], [0.5]
+        with jax.enable_x64(True):
+            close(np.asarray(scanned(jax, *given, reverse)), in_steps(*given, reverse), 1e-12)
+
+
 @pytest.mark.parametrize("row", ACTIVATION_ROWS, ids=lambda row: row.name)
 def test_every_activation_and_its_slope(row):
     f = functional.ACTIVATIONS[row.name]
@@ -89,6 +115,16 @@ def test_every_layer_when_predicting(row):
     found = cr.compile(layer, *row.inputs, by="jax")(*row.inputs)
     with cr.no_grad():
         close(found, layer(*row.inputs), 1e-11)
+
+
+@pytest.mark.parametrize("length", [0, 1, 4])
+def test_recurrences_of_every_length_and_their_gradients(length):
+    def total(start, x):
+        return ops.sum(ops.tanh(scan(lambda s, x, c: s * c + x, start, [x], [2.0])))
+
+    start, x = np.ones((3, 2)), np.arange(6.0 * length).reshape(length, 3, 2) / 9
+    f = cr.value_and_grad(total, argnums=(0, 1))
+    close(cr.compile(f, start, x, by="jax")(start, x), f(start, x), 1e-12)
 
 
 @settings(max_examples=60)
@@ -256,6 +292,17 @@ def test_a_training_goes_on_without_jax(tmp_path, monkeypatch):
     _, expected = trained("dense", "numpy", optimizer=optim.Adam(0.01))
     for key, value in expected.items():
         np.testing.assert_allclose(found[key], value, rtol=1e-5, atol=1e-5, err_msg=key)
+
+
+def test_a_second_training_of_the_same_form_compiles_nothing():
+    _steps.cache_clear()
+    trained("dense", "jax")
+    known = _steps.cache_info().misses
+    assert known == 2  # whole batches, and a short one
+    trained("dense", "jax", seed=1, epochs=2, schedule="cosine")
+    assert _steps.cache_info().misses == known
+    trained("dense", "jax", batch_size=10)
+    assert _steps.cache_info().misses == known + 1
 
 
 # Whether JAX is there.

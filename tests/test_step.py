@@ -165,6 +165,29 @@ def test_groups_have_their_own_settings(kind):
 
 
 @KINDS
+def test_state_that_is_loaded_counts_in_the_next_run(kind):
+    def step_of(model):
+        updater = Updater(model.parameters(), optim.SGD(0.1, momentum=0.9))
+        graph = StepGraph(model, losses.mse, updater, Rows((X,), Y), flat=kind is NumpyProgram)
+        step = Step(graph, 25, kind)
+        step.load(updater)
+        step.order(None)
+        step.numbers[:] = [[t + 1, 1, 0] for t in range(step.count)]
+        return step
+
+    model, fresh = net(), Updater(net().parameters(), optim.SGD(0.1, momentum=0.9))
+    step = step_of(model)
+    assert step.run(0, 1) == 1
+    twin = step_of(model)  # the momentum of the first step is lost
+    step.load(fresh)
+    assert step.run(1, 2) == twin.run(1, 2) == 2
+    found, expected = ([step.memory[x] for x in step.graph.updates] for step in (step, twin))
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+    assert step.losses[1] == pytest.approx(twin.losses[1], rel=1e-12)
+
+
+@KINDS
 def test_frozen_parameters_stay(kind):
     model = net()
     model[0].freeze()

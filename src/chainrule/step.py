@@ -531,6 +531,8 @@ class Step:
             block.state = {}
         for view, average in zip(self.averages, averages or (), strict=False):
             view[...] = average
+        for x, memory in self.memory.items():
+            self._set(x, memory)  # a device has to be told
 
     def store(self, updater: Updater) -> None:
         """Give the optimizer's state back."""

@@ -256,10 +256,18 @@ def _cut_windows(x: Any, size: Sizes, stride: Sizes, dilation: Sizes) -> Any:
     return x[_window_index(x.shape[x.ndim - len(size) :], size, stride, dilation)]
 
 
-def _add_windows(y: Any, shape: Sizes, size: Sizes, stride: Sizes, dilation: Sizes) -> Any:
+def _add_windows(zeros: Any, y: Any, size: Sizes, stride: Sizes, dilation: Sizes) -> Any:
     """Lay windows back to where they were cut, and add them up."""
-    zeros: Any = np.zeros((*y.shape[: y.ndim - 2 * len(size)], *shape), y.dtype)
-    return zeros.at[_window_index(shape, size, stride, dilation)].add(y)
+    spatial = zeros.shape[zeros.ndim - len(size) :]
+    return zeros.at[_window_index(spatial, size, stride, dilation)].add(y)
+
+
+def _fold_in_jax(call: Call) -> str:
+    a, shape = call.attrs, call.shapes[0]
+    whole = call.text((*shape[: len(shape) - 2 * len(a["size"])], *a["shape"]))
+    words = [call.text(a[name]) for name in ("size", "stride", "dilation")]
+    zeros = f"np.zeros({whole}, {call.text(call.dtypes[0])})"
+    return f"add_windows({', '.join([zeros, *call.inputs, *words])})"
 
 
 def _window_places_in_jax(call: Call) -> str:
@@ -270,7 +278,7 @@ def _window_places_in_jax(call: Call) -> str:
 
 
 in_jax(windows_op, "cut_windows({0}, {size}, {stride}, {dilation})", _cut_windows)
-in_jax(fold_op, "add_windows({0}, {shape}, {size}, {stride}, {dilation})", _add_windows)
+in_jax(fold_op, _fold_in_jax, _add_windows)
 in_jax(window_places, _window_places_in_jax, _cut_windows)
 
 

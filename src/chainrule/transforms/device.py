@@ -235,8 +235,8 @@ class JaxBound:
         memory = [self._taken(x) for x in program.changing]
         end, _, memory, outputs = _steps(program.source, form)(start, stop, memory, outputs, inputs)
         self._held |= {x.birth: new for x, new in zip(program.changing, memory, strict=True)}
-        changed = zip([*program.changing, *program.outputs], [*memory, *outputs], strict=True)
-        for x, new in changed:
+        results = self.jax.device_get([*memory, *outputs])
+        for x, new in zip([*program.changing, *program.outputs], results, strict=True):
             self.arrays[x.birth][...] = new
         return int(end)
 
