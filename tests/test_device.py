@@ -36,10 +36,12 @@ FOUND = ["stand-in", *["jax"] * (importlib.util.find_spec("jax") is not None)]
 
 
 @pytest.fixture(autouse=True, params=FOUND)
-def _found(request, monkeypatch):
-    monkeypatch.delenv("CHAINRULE_COMPILE", raising=False)
-    with jax_or_stand_in(always=request.param == "stand-in"):
-        yield
+def _found(request):
+    """Let JAX be there, and put it away after what a test has done to the modules was undone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("CHAINRULE_COMPILE", raising=False)
+        with jax_or_stand_in(always=request.param == "stand-in"):
+            yield
 
 
 def close(found, expected, tolerance):
