@@ -6,6 +6,7 @@ JAX itself rounds and promotes is then left out.
 
 import importlib.util
 import sys
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -36,12 +37,18 @@ FOUND = ["stand-in", *["jax"] * (importlib.util.find_spec("jax") is not None)]
 
 
 @pytest.fixture(autouse=True, params=FOUND)
-def _found(request):
-    """Let JAX be there, and put it away after what a test has done to the modules was undone."""
+def _found(request, monkeypatch):
+    monkeypatch.delenv("CHAINRULE_COMPILE", raising=False)
+    with jax_or_stand_in(always=request.param == "stand-in"):
+        yield
+
+
+@contextmanager
+def without_jax():
+    """Let JAX be missing; unlike `monkeypatch`, this ends before the stand-in is put away."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("CHAINRULE_COMPILE", raising=False)
-        with jax_or_stand_in(always=request.param == "stand-in"):
-            yield
+        patch.setitem(sys.modules, "jax", None)
+        yield
 
 
 def close(found, expected, tolerance):
@@ -77,7 +84,7 @@ def _as(x, dtype):
     "row", [r for r in OP_ROWS if OPS[r.name].in_jax and r.name != "scan"], ids=str
 )
 def test_what_jax_is_told_of_an_op(row):
-    jax, nodes = sys.modules.get("jax") or importlib.import_module("jax"), map(constant, row.inputs)
+    jax, nodes = importlib.import_module("jax"), map(constant, row.inputs)
     inputs = {f"x{i}": x for i, x in enumerate(row.inputs)}
     *known, _ = zip(*[(x.shape, x.dtype, x.weak, x) for x in nodes], strict=True)
     source = source_of(OPS[row.name], jax=True)
@@ -283,12 +290,11 @@ def test_a_training_goes_on_to_the_same_bits(tmp_path):
         assert found[key].tobytes() == value.tobytes(), key
 
 
-def test_a_training_goes_on_without_jax(tmp_path, monkeypatch):
+def test_a_training_goes_on_without_jax(tmp_path):
     plan = {"optimizer": optim.Adam(0.01), "checkpoint": tmp_path, "every": 1}
     trained("dense", "jax", **plan | {"epochs": 2})
-    monkeypatch.setitem(sys.modules, "jax", None)
     said = "steps that ran by JAX, which compile='auto' does not do"
-    with pytest.warns(UserWarning, match=said):
+    with without_jax(), pytest.warns(UserWarning, match=said):
         history, found = trained("dense", "auto", **plan)
     assert len(history) == 3
     _, expected = trained("dense", "numpy", optimizer=optim.Adam(0.01))
@@ -319,9 +325,9 @@ def test_a_second_training_of_the_same_form_compiles_nothing():
         lambda: cr.MLPRegressor(compile="jax", max_iter=1).fit(X, Y),
     ],
 )
-def test_without_jax_it_is_said_how_to_install_it(monkeypatch, use):
-    monkeypatch.setitem(sys.modules, "jax", None)
-    with pytest.raises(ImportError, match=r'jax is needed to .*pip install "chainrule\[jax\]"'):
+def test_without_jax_it_is_said_how_to_install_it(use):
+    said = r'jax is needed to .*pip install "chainrule\[jax\]"'
+    with without_jax(), pytest.raises(ImportError, match=said):
         use()
 
 
@@ -335,13 +341,14 @@ class Watch:
         self.names.append(name)
 
 
-def test_by_default_nobody_looks_for_jax(monkeypatch):
-    for name in [name for name in sys.modules if name.split(".")[0] == "jax"]:
-        monkeypatch.delitem(sys.modules, name)
+def test_by_default_nobody_looks_for_jax():
     watch = Watch()
-    monkeypatch.setattr(sys, "meta_path", [watch, *sys.meta_path])
-    train(nn.mlp([3, 4, 2], seed=0), "mse", X, Y, epochs=1, validation=0.2)
-    cr.NetRegressor(nn.mlp([3, 4, 2], seed=0), epochs=1).fit(X, Y).predict(X)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in sys.modules if name.split(".")[0] == "jax"]:
+            patch.delitem(sys.modules, name)
+        patch.setattr(sys, "meta_path", [watch, *sys.meta_path])
+        train(nn.mlp([3, 4, 2], seed=0), "mse", X, Y, epochs=1, validation=0.2)
+        cr.NetRegressor(nn.mlp([3, 4, 2], seed=0), epochs=1).fit(X, Y).predict(X)
     assert not any(name.split(".")[0] == "jax" for name in watch.names)
 
 
@@ -405,13 +412,13 @@ def test_estimators_train_and_predict_by_jax():
 
 
 @UNFINISHED
-def test_a_model_that_jax_has_trained_predicts_without_it(monkeypatch):
+def test_a_model_that_jax_has_trained_predicts_without_it():
     net = cr.MLPRegressor(hidden_layer_sizes=(5,), max_iter=3, random_state=0, compile="jax").fit(
         X, Y
     )
     found = net.predict(X)
-    monkeypatch.setitem(sys.modules, "jax", None)
-    np.testing.assert_allclose(net.predict(X), found, rtol=1e-5, atol=1e-6)
+    with without_jax():
+        np.testing.assert_allclose(net.predict(X), found, rtol=1e-5, atol=1e-6)
 
 
 @UNFINISHED
