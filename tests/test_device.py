@@ -136,6 +136,16 @@ def test_recurrences_of_every_length_and_their_gradients(length):
     close(cr.compile(f, start, x, by="jax")(start, x), f(start, x), 1e-12)
 
 
+def test_an_array_that_a_step_has_in_it_keeps_its_digits():
+    table = np.array([1 / 3, 2 / 3])
+    start, x = np.ones((3, 2)), np.linspace(0, 1, 24).reshape(4, 3, 2)
+
+    def f(start, x):
+        return scan(lambda s, x: ops.tanh(s * table + x), start, [x])
+
+    close(cr.compile(f, start, x, by="jax")(start, x), f(start, x), 1e-14)
+
+
 @settings(max_examples=60)
 @given(CASES)
 def test_random_expressions(case):

@@ -295,8 +295,8 @@ class JaxFunction:
     def __call__(self, *arrays: Any) -> Any:
         """Compute the outputs for arrays of the traced shapes."""
         given, _ = given_values(self.graph, arrays)
-        function = _compiled(self.source, tuple([x.dtype for x in self._ends]))
         with _exactly(self.jax):
+            function = _compiled(self.source, tuple([x.dtype for x in self._ends]))
             taken = [given.get(x.birth, self._on_device(x)) for x in self._arguments]
             found = [np.array(y) for y in function(*taken)]
         for x, new in zip(self.graph.updates, found[len(self.outputs) :], strict=True):
