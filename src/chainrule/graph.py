@@ -70,7 +70,10 @@ class Op:
     """How ONNX says the op: a fact of `chainrule.ops.opset`."""
 
     in_numpy: Any = None
-    """How a script says the op: a `chainrule.ops.source.Written`, None where that follows."""
+    """How a script says the op: a `chainrule.ops.source.Source`, None where that follows."""
+
+    in_jax: Any = None
+    """How JAX is told the op: a `chainrule.ops.source.Source`, None where NumPy's source serves."""
 
     def __init__(self, name: str, run: Callable[..., Any], infer: Callable[..., Any]) -> None:
         if name in OPS:

@@ -18,7 +18,7 @@ whole:
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -42,11 +42,11 @@ from chainrule.penalties import Penalized
 from chainrule.places import check_places
 from chainrule.transforms.compile.arena import room
 from chainrule.transforms.compile.bound import Bound
-from chainrule.transforms.compile.executor import NumpyBound, NumpyProgram
+from chainrule.transforms.compile.executor import NumpyProgram
 from chainrule.transforms.compile.program import Program
 from chainrule.transforms.compile.report import Profile, plan, profile, work
-from chainrule.transforms.compile.simplify import Node
 from chainrule.transforms.compile.structure import same
+from chainrule.transforms.device import JaxProgram
 from chainrule.transforms.reverse import reverse
 from chainrule.updating import Updater, advance
 
@@ -55,6 +55,8 @@ _WRITTEN_OUT = 250_000
 
 _MANY = 100_000
 """Elements of a gradient from which on its rows are summed first: threads share them."""
+
+Kind: TypeAlias = type[Program] | type[NumpyProgram] | type[JaxProgram]
 
 NUMBERS = ("t", "factor", "keep")
 """What a step is told: its number, a factor for the rate, and how much averages keep."""
@@ -284,7 +286,7 @@ class StepGraph:
                 "a Buffer as the key, or train with compile=False"
             )
 
-    def program(self, kind: type[Program] | type[NumpyProgram]) -> Program | NumpyProgram:
+    def program(self, kind: Kind) -> Any:
         """Write the program of the step."""
         inputs = [*self.data, self.target, self.index, *self.numbers]
         inputs += [] if self.weight is None else [self.weight]
@@ -351,7 +353,7 @@ class Step:
         self,
         graph: StepGraph,
         batch_size: int,
-        kind: type[Program] | type[NumpyProgram] = Program,
+        kind: Kind = Program,
         threads: int = 1,
     ) -> None:
         self.graph = graph
@@ -365,9 +367,7 @@ class Step:
         rest = n - (self.count - 1) * batch_size
         self.short = self.count - 1 if rest != batch_size else -1
         sizes = {"rows": n, "batch": batch_size}
-        self.bound: Bound | NumpyBound = self.program.bind(
-            sizes, sizes | {"batch": rest}, threads=threads
-        )
+        self.bound = self.program.bind(sizes, sizes | {"batch": rest}, threads=threads)
         self.numbers = np.zeros((self.count, len(graph.numbers)))
         self.losses = np.zeros(self.count, graph.loss.dtype)
         self.norms = np.zeros(self.count)
@@ -380,18 +380,17 @@ class Step:
     @property
     def source(self) -> str:
         """The program as Python that a person can read."""
-        return self.program.source
+        return str(self.program.source)
 
     def plan(self) -> str:
         """Give a table of the statements: shapes, operations, bytes, and the memory they share."""
-        if isinstance(self.bound, NumpyBound):
-            return self.bound.plan()
-        return plan(self.bound)
+        return plan(self.bound) if isinstance(self.bound, Bound) else str(self.bound.plan())
 
     def profile(self, seconds: float = 0.5) -> Profile:
         """Measure how long each statement of a step takes; nothing is learned from it."""
-        if isinstance(self.bound, NumpyBound):
-            raise ConfigError('steps run by NumPy have no profile: ask with compile="numba"')
+        if not isinstance(self.bound, Bound):
+            how = "JAX" if isinstance(self.program, JaxProgram) else "NumPy"
+            raise ConfigError(f'steps run by {how} have no profile: ask with compile="numba"')
         if not self.numbers.any():
             self.numbers[:] = 1
         if self._order is None:
@@ -402,8 +401,8 @@ class Step:
 
     @property
     def operations(self) -> float:
-        """How many operations a step takes; 0 where NumPy runs it."""
-        return 0.0 if isinstance(self.bound, NumpyBound) else work(self.bound)
+        """How many operations a step takes; 0 where NumPy or JAX runs it."""
+        return work(self.bound) if isinstance(self.bound, Bound) else 0.0
 
     def _set_data(self) -> None:
         graph = self.graph
@@ -447,7 +446,7 @@ class Step:
     def _set(self, x: Tensor, array: Array) -> None:
         self.bound.set(self.program.leaves[x.birth], array)
 
-    def _stream(self, node: Node, array: Array, elements: int) -> None:
+    def _stream(self, node: Any, array: Array, elements: int) -> None:
         self.bound.set(node, array)
         self.bound.move(node, elements)
 
@@ -505,7 +504,7 @@ class Step:
         if self.sparse:
             stop = min(stop, start + self._steps_at_once)
             self._write_out(start, stop)
-        end = self.bound.run(start, stop, self.short, threads)
+        end: int = self.bound.run(start, stop, self.short, threads)
         self.failed = end < stop
         self._renew()
         return end
@@ -527,6 +526,8 @@ class Step:
             block.state = {}
         for view, average in zip(self.averages, averages or (), strict=False):
             view[...] = average
+        for x, memory in self.memory.items():
+            self._set(x, memory)  # a device has to be told
 
     def store(self, updater: Updater) -> None:
         """Give the optimizer's state back."""

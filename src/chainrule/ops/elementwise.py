@@ -35,7 +35,7 @@ from chainrule.ops.notation import (
 )
 from chainrule.ops.notation import sign as between
 from chainrule.ops.opset import Use, in_float32, in_onnx
-from chainrule.ops.source import Call, call_in_numpy, in_numpy
+from chainrule.ops.source import Call, call_in_numpy, in_jax, in_numpy
 
 
 def _sigmoid(x: Any) -> Any:
@@ -301,6 +301,7 @@ call_in_numpy(sigmoid, helpers.sigmoid)
 call_in_numpy(silu, helpers.silu)
 call_in_numpy(softplus, helpers.softplus)
 call_in_numpy(ndtr, helpers.ndtr)
+in_jax(ndtr, f"jax.lax.erfc({{0}} * {-math.sqrt(0.5)}) / 2")
 
 
 # In ONNX.
