@@ -371,6 +371,12 @@ def test_the_environment_may_ask_for_it(monkeypatch):
     assert all(found[key].tobytes() == weights[key].tobytes() for key in weights)
 
 
+def test_settings_of_jax_are_as_before():
+    config = importlib.import_module("jax").config
+    trained("dense", "jax", epochs=1)
+    assert (config.jax_enable_x64, config.jax_default_matmul_precision) == (False, None)
+
+
 # Predictions.
 
 
