@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
+import pytest
 
 from chainrule.graph import OPS
 from chainrule.transforms import device
@@ -55,10 +56,27 @@ class _At:
         return _frozen(result)
 
 
-@contextmanager
-def _setting(value):
-    with np.errstate(all="ignore"):
-        yield
+def _setting(config, name):
+    @contextmanager
+    def changed(value):
+        with pytest.MonkeyPatch.context() as patch, np.errstate(all="ignore"):
+            patch.setattr(config, name, value)
+            yield
+
+    return changed
+
+
+def _jit(config):
+    """Give the function as it is, which asks for the settings that digits depend on."""
+
+    def jit(f, donate_argnums=()):
+        def called(*given):
+            assert (config.jax_enable_x64, config.jax_default_matmul_precision) == (True, "highest")
+            return f(*map(_frozen, given))
+
+        return called
+
+    return jit
 
 
 def _while_loop(goes_on, once, state):
@@ -108,13 +126,15 @@ def _modules():
     jax, numpy = ModuleType("jax"), _Numpy("jax.numpy")
     jax.__spec__ = ModuleSpec("jax", None)
     jax.numpy = numpy
-    jax.enable_x64 = jax.default_matmul_precision = _setting
+    config = jax.config = SimpleNamespace(jax_enable_x64=False, jax_default_matmul_precision=None)
+    jax.enable_x64 = _setting(config, "jax_enable_x64")
+    jax.default_matmul_precision = _setting(config, "jax_default_matmul_precision")
     jax.devices = lambda: [SimpleNamespace(platform="cpu", device_kind="stand-in")]
     jax.device_put = np.array
     jax.device_get = list
     jax.ShapeDtypeStruct = lambda shape, dtype: SimpleNamespace(shape=shape, dtype=dtype)
     jax.linear_transpose = _linear_transpose
-    jax.jit = lambda f, donate_argnums=(): lambda *given: f(*map(_frozen, given))
+    jax.jit = _jit(config)
     jax.lax = SimpleNamespace(
         conv_general_dilated=_convolved,
         dynamic_slice_in_dim=lambda x, start, size: x[start : start + size],

@@ -177,6 +177,25 @@ def test_what_is_mixed_gets_the_dtype_that_numpy_gives_it(f):
     close(cr.compile(f, i, x, by="jax")(i, x), f(i, x), 1e-12)
 
 
+class Scaled(nn.Module):
+    NAME = "scale" + "_of_the_output" * 9
+
+    def __init__(self):
+        self.inner = nn.Linear(3, 2, seed=0)
+        setattr(self, self.NAME, nn.Parameter(np.ones(2, np.float32)))
+
+    def forward(self, x):
+        return self.inner(x) * getattr(self, self.NAME)
+
+
+def test_names_may_be_long():
+    step = training_step(Scaled(), "mse", X, Y, compile="jax", optimizer=optim.SGD(0.1))
+    assert f"def step(\n    {Scaled.NAME},\n" in step.source
+    step.order(None)
+    step.numbers[:, :2] = 1
+    assert step.run(0, 2) == 2
+
+
 def test_random_numbers_are_the_same_bits():
     f = cr.compile(lambda key: ops.uniform(key, (500,)), np.array(7), by="jax")
     assert f(12345).tobytes() == ops.uniform(12345, (500,)).tobytes()
@@ -369,6 +388,12 @@ def test_the_environment_may_ask_for_it(monkeypatch):
     expected, weights = trained("dense", "jax")
     assert history["loss"] == expected["loss"]
     assert all(found[key].tobytes() == weights[key].tobytes() for key in weights)
+
+
+def test_settings_of_jax_are_as_before():
+    config = importlib.import_module("jax").config
+    trained("dense", "jax", epochs=1)
+    assert (config.jax_enable_x64, config.jax_default_matmul_precision) == (False, None)
 
 
 # Predictions.

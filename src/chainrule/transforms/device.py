@@ -32,6 +32,7 @@ from chainrule.transforms.python.function import Writer
 from chainrule.transforms.run import Graph, given_values
 from chainrule.tree import flatten, rebuild
 
+_WIDTH = 96
 _KEPT = 64
 """How many functions are kept, for graphs of which the text is the same."""
 
@@ -64,12 +65,21 @@ def written(arguments: Sequence[Tensor], ends: Sequence[Tensor], names: Mapping[
     own = {x.birth: writer.fresh(names.get(x.birth, "array")) for x in arguments}
     inside = {birth: name for birth, name in names.items() if birth not in own}
     lines = writer.function(arguments, own, ends, nodes=inside)
-    head = textwrap.fill(f"def step({', '.join(own.values())}):", 96, subsequent_indent=" " * 9)
-    parts = finished(writer, [[head, *[text.wrapped(f"    {line}") for line in lines]]])
+    body = [text.wrapped(f"    {line}") for line in lines]
+    parts = finished(writer, [[*_head(list(own.values())), *body]])
     arrays = [text.array_statement(name, x) for name, (_, x) in parts.arrays.items()]
     top = "\n".join(["import jax", "import jax.numpy as np", *parts.modules])
     blocks = ["\n\n".join([top, *arrays]), parts.functions]
     return Text("\n\n\n".join(blocks) + "\n", list(own.values()))
+
+
+def _head(names: Sequence[str]) -> list[str]:
+    """Write the first lines of the function."""
+    whole = f"def step({', '.join(names)}):"
+    if len(whole) <= _WIDTH:
+        return [whole]
+    lines = textwrap.wrap(", ".join(names), _WIDTH - 4, break_long_words=False)
+    return ["def step(", *[f"    {line}" for line in lines], "):"]
 
 
 def _function(source: str) -> Callable[..., tuple[Any, ...]]:
