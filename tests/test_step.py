@@ -14,6 +14,7 @@ from chainrule.step import Step, StepGraph
 from chainrule.transforms.compile.executor import NumpyProgram
 from chainrule.transforms.compile.program import Program
 from chainrule.updating import Updater
+from programs import PlainProgram
 from tables import LAYER_ROWS, OPTIMIZER_ROWS
 
 RNG = np.random.default_rng(0)
@@ -25,13 +26,6 @@ Y = RNG.normal(size=(50, 2))
 def _as_asked(monkeypatch):
     """Let the tests choose how a step runs, whatever the environment says."""
     monkeypatch.delenv("CHAINRULE_COMPILE", raising=False)
-
-
-class PlainProgram(Program):
-    """A program whose source runs as it stands, without a compiler."""
-
-    def bind(self, *args, **kwargs):
-        return super().bind(*args, **kwargs, plain=True)
 
 
 def eager(model, loss, x, y, **plan):
