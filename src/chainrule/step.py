@@ -23,7 +23,7 @@ import numpy as np
 
 from chainrule import ops
 from chainrule.data import Rows
-from chainrule.dims import Size, product
+from chainrule.dims import Size
 from chainrule.errors import ConfigError, GraphError
 from chainrule.graph import (
     Array,
@@ -37,23 +37,21 @@ from chainrule.graph import (
 )  # fmt: skip
 from chainrule.losses import Loss
 from chainrule.nn.module import Module
+from chainrule.observing import Observer, Watched, squares_of, watch
 from chainrule.penalties import Penalized
 from chainrule.places import check_places
 from chainrule.transforms.compile.arena import room
+from chainrule.transforms.compile.beside import Beside
 from chainrule.transforms.compile.bound import Bound
 from chainrule.transforms.compile.executor import NumpyBound, NumpyProgram
 from chainrule.transforms.compile.program import Program
 from chainrule.transforms.compile.report import Profile, plan, profile, work
-from chainrule.transforms.compile.simplify import Node
 from chainrule.transforms.compile.structure import structure
 from chainrule.transforms.reverse import reverse
 from chainrule.updating import Updater, advance
 
 _WRITTEN_OUT = 250_000
 """Numbers of sparse rows that are written out at a time."""
-
-_MANY = 100_000
-"""Elements of a gradient from which on its rows are summed first: threads share them."""
 
 NUMBERS = ("t", "factor", "keep")
 """What a step is told: its number, a factor for the rate, and how much averages keep."""
@@ -80,7 +78,8 @@ class StepGraph:
     parameters, buffers, optimizer state and averages to their new values. With `flat` the
     parameters of a block are updated as one array, which saves calls where each op is one. With
     `accumulate` a step takes one batch of several, adds its gradient to a sum, and updates in the
-    last of them; the losses of the batches add up to that of all.
+    last of them; the losses of the batches add up to that of all. Statistics are traced of the
+    layers of the model that is `seen`.
     """
 
     def __init__(
@@ -96,6 +95,7 @@ class StepGraph:
         accumulate: bool = False,
         average: bool = False,
         flat: bool = False,
+        seen: Module | None = None,
     ) -> None:
         self.parameters = updater.parameters
         self.rows = rows
@@ -132,6 +132,8 @@ class StepGraph:
                 self._update(updater, unit, scale)
                 if average:
                     self._average(unit)
+            nothing: tuple[Beside, list[Watched]] = (Beside((), {}), [])
+            self.beside, self.watched = watch(self, seen) if seen else nothing
 
     def _named(self, node: Tensor, name: str) -> Tensor:
         self.names[node.birth] = name
@@ -289,15 +291,20 @@ class StepGraph:
                 "a Buffer as the key, or train with compile=False"
             )
 
-    def program(self, kind: type[Program] | type[NumpyProgram]) -> Program | NumpyProgram:
-        """Write the program of the step."""
+    def program(
+        self, kind: type[Program] | type[NumpyProgram], *, beside: bool = False
+    ) -> Program | NumpyProgram:
+        """Write the program of the step, or that of a step that is looked at."""
         inputs = [*self.data, self.target, self.index, *self.numbers]
         inputs += [] if self.weight is None else [self.weight]
         inputs += self.parameters if self.flat else []
         checks = [self.loss, self.norm]
         ends = checks if self.term is None else [*checks, self.term]
         streams = [self.index, *self.numbers, *ends]
-        return kind(inputs, ends, self.updates, streams=streams, checks=checks, names=self.names)
+        also = self.beside if beside else Beside((), {})
+        streams += also.outputs
+        return kind(inputs, ends, self.updates, streams=streams, checks=checks, names=self.names,
+                    beside=also)  # fmt: skip
 
 
 @contextmanager
@@ -328,13 +335,7 @@ def _unless(empty: Value, value: Any, otherwise: float) -> Any:
 
 def _norm(gradients: Sequence[Tensor]) -> Tensor:
     with scope("gradient norm"):
-        squares = []
-        for g in gradients:
-            double = ops.cast(g, dtype=np.dtype(np.float64))
-            square = ops.mul(double, double)
-            if product(g.shape) > _MANY and g.ndim > 1:
-                square = ops.sum(square, axis=tuple(range(1, g.ndim)))
-            squares.append(ops.sum(square))
+        squares = [squares_of(g) for g in gradients]
         return ops.sqrt(sum(squares[1:], start=squares[0]))  # type: ignore[no-any-return]
 
 
@@ -350,6 +351,9 @@ class Step:
     Parameters, buffers and averages lie in that memory: their tensors are views of it, which every
     run changes. `numbers` has a row for each step of an epoch, to be filled before it runs;
     `losses`, `norms`, `penalties` and `counts` say what a step gave and how many rows it took.
+
+    An `observer` gets the statistics of every k-th step, which is then a program of its own, and
+    `squares` has those of the parameters.
     """
 
     def __init__(
@@ -358,9 +362,12 @@ class Step:
         batch_size: int,
         kind: type[Program] | type[NumpyProgram] = Program,
         threads: int = 1,
+        observer: Observer | None = None,
     ) -> None:
         self.graph = graph
-        self.program = graph.program(kind)
+        self.observer = observer
+        every = observer.every if observer else 0
+        self.program = graph.program(kind, beside=every == 1)
         self.threads = threads
         self.failed = False
         self._order: Array | None = None
@@ -370,15 +377,18 @@ class Step:
         rest = n - (self.count - 1) * batch_size
         self.short = self.count - 1 if rest != batch_size else -1
         sizes = {"rows": n, "batch": batch_size}
-        self.bound: Bound | NumpyBound = self.program.bind(
-            sizes, sizes | {"batch": rest}, threads=threads
-        )
+        programs = [self.program, *([graph.program(kind, beside=True)] if every > 1 else [])]
+        bounds = [x.bind(sizes, sizes | {"batch": rest}, threads=threads) for x in programs]
+        self.bound: Bound | NumpyBound = bounds[0]
+        self._looking = bounds[-1]
+        self._each = list(zip(programs, bounds, strict=True))
         self.numbers = np.zeros((self.count, len(graph.numbers)))
         self.losses = np.zeros(self.count, graph.loss.dtype)
         self.norms = np.zeros(self.count)
         self.penalties = None if graph.term is None else np.zeros(self.count, graph.term.dtype)
         self.counts = np.full(self.count, batch_size)
         self.counts[-1] = rest
+        self.squares = np.zeros((self.count, len(graph.beside.outputs)))
         self._set_data()
         self._set_memory()
 
@@ -389,9 +399,8 @@ class Step:
 
     def plan(self) -> str:
         """Give a table of the statements: shapes, operations, bytes, and the memory they share."""
-        if isinstance(self.bound, NumpyBound):
-            return self.bound.plan()
-        return plan(self.bound)
+        tables = [x.plan() if isinstance(x, NumpyBound) else plan(x) for _, x in self._each]
+        return "\n\nIn the steps that are looked at:\n".join(tables)
 
     def profile(self, seconds: float = 0.5) -> Profile:
         """Measure how long each statement of a step takes; nothing is learned from it."""
@@ -416,11 +425,15 @@ class Step:
         if not self.sparse:
             self._set_rows(graph.rows)
         for k, x in enumerate(graph.numbers):
-            self._stream(self.program.leaves[x.birth], self.numbers[:, k], len(graph.numbers))
-        given = (self.losses, self.norms, self.penalties)
-        for end, array in zip(self.program.outputs, given, strict=False):
-            assert array is not None
-            self._stream(end, array, 1)
+            self._stream(x, self.numbers[:, k], len(graph.numbers))
+        given = [x for x in (self.losses, self.norms, self.penalties) if x is not None]
+        width = self.squares.shape[1]
+        for program, bound in self._each:
+            ends, seen = program.outputs[: len(given)], program.outputs[len(given) :]
+            columns = [*zip(ends, given, strict=True), *zip(seen, self.squares.T, strict=False)]
+            for k, (end, array) in enumerate(columns):
+                bound.set(end, array)
+                bound.move(end, 1 if k < len(given) else width)
 
     def _set_rows(self, rows: Rows) -> None:
         """Let the program pick its batches from these rows."""
@@ -447,14 +460,22 @@ class Step:
                     part[...] = p.value
                     self.views[p] = part
                     self._set(p, part)
+        for layer in self.graph.watched:
+            assert self.observer is not None
+            sums = self.observer.sums_of(layer)
+            for leaf, part in zip(layer.leaves, (sums[:-1], sums[-1:].reshape(())), strict=True):
+                self._set(leaf, part)
         self._renew()
 
     def _set(self, x: Tensor, array: Array) -> None:
-        self.bound.set(self.program.leaves[x.birth], array)
+        for program, bound in self._each:
+            if x.birth in program.leaves:
+                bound.set(program.leaves[x.birth], array)
 
-    def _stream(self, node: Node, array: Array, elements: int) -> None:
-        self.bound.set(node, array)
-        self.bound.move(node, elements)
+    def _stream(self, x: Tensor, array: Array, elements: int) -> None:
+        self._set(x, array)
+        for program, bound in self._each:
+            bound.move(program.leaves[x.birth], elements)
 
     @property
     def averages(self) -> list[Array]:
@@ -486,7 +507,7 @@ class Step:
         self.numbers[-1, 4] = 1.0
 
     def _index(self, rows: Array) -> None:
-        self._stream(self.program.leaves[self.graph.index.birth], rows, self.batch_size)
+        self._stream(self.graph.index, rows, self.batch_size)
 
     def _write_out(self, start: int, stop: int) -> None:
         """Make the rows of some steps dense, and let the program take them in their order."""
@@ -510,10 +531,26 @@ class Step:
         if self.sparse:
             stop = min(stop, start + self._steps_at_once)
             self._write_out(start, stop)
-        end = self.bound.run(start, stop, self.short, threads)
+        end = start
+        for last, bound in self._turns(start, stop):
+            end = bound.run(end, last, self.short, threads)
+            if end < last:
+                break
         self.failed = end < stop
         self._renew()
         return end
+
+    def _turns(self, start: int, stop: int) -> Iterator[tuple[int, Bound | NumpyBound]]:
+        """Give the steps that one program runs one after the other, by their end, and which."""
+        if self.observer is None or self.bound is self._looking:
+            yield stop, self.bound
+            return
+        due = self.observer.due(self.numbers[start:stop, 0])
+        ends = [*(start + 1 + np.flatnonzero(due[1:] != due[:-1])).tolist(), stop]
+        looking = bool(due[0])
+        for end in ends:
+            yield end, self._looking if looking else self.bound
+            looking = not looking
 
     @property
     def _steps_at_once(self) -> int:

@@ -86,7 +86,8 @@ def _made(training: "Training", kind: type[Program] | type[NumpyProgram], *, che
         graph.check_indices()
         with training_mode(training.model):
             graph.check_repeats(training.model, training.loss, training.penalty)
-    return Step(graph, training.batch_size, kind, usable_threads(training.plan.threads))
+    threads = usable_threads(training.plan.threads)
+    return Step(graph, training.batch_size, kind, threads, training.observer)
 
 
 def traced(training: "Training", flat: bool) -> StepGraph:
@@ -103,6 +104,7 @@ def traced(training: "Training", flat: bool) -> StepGraph:
             accumulate=training.plan.accumulate > 1,
             average=training.average.beta is not None,
             flat=flat,
+            seen=training.observer.model if training.observer else None,
         )
 
 
