@@ -348,6 +348,42 @@ def test_a_largest_slope_that_is_not_known_takes_no_unit_for_saturated(way):
     assert each.slopes["1"].tolist() == [0, np.inf]
 
 
+class Odd(nn.Module):
+    def __init__(self):
+        self.linear, self.prelu = nn.Linear(3, 2, seed=0), nn.PReLU()
+        self.first, self.second = nn.Parameter(np.zeros(2)), nn.Parameter(np.zeros(2))
+        self.unused, self.scalar = nn.Parameter(np.ones(4)), nn.Parameter(2.0)
+
+    def forward(self, x):
+        return self.prelu(self.linear(x)) + self.first + self.second
+
+
+@IN_EVERY_WAY
+def test_numbers_that_a_program_computes_once_or_knows(way):
+    """Equal gradients, parameters of one number, a gradient that is known, and one of 0."""
+    model = Odd().astype(float)
+    plan = {"optimizer": optim.Adam(0.1), "epochs": 3, "accumulate": 2}
+    penalty = [lambda rows: ops.mul(model.scalar, 3.0)]
+    found = fit(way, model, **plan, penalty=penalty)[0].statistics
+    model = Odd().astype(float)
+    expected = fit("as written", model, **plan, penalty=penalty)[0].statistics
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a.squares, b.squares, rtol=1e-9)
+        assert a.gradient_norm["first"] == a.gradient_norm["second"] > 0
+        assert a.gradient_norm["scalar"] == pytest.approx(3)
+        assert (a.gradient_norm["unused"], a.update_norm["unused"]) == (0, 0)
+        assert a.weight_norm["unused"] == 2
+
+
+@IN_EVERY_WAY
+def test_a_penalty_that_is_the_square_of_a_norm(way):
+    model = nn.Linear(3, 2, seed=0).astype(float)
+    history, _ = fit(way, model, batch_size=None, penalty=penalties.L2(1.0))
+    for row, each in zip(history, history.statistics, strict=True):
+        assert each.weight_norm["weight"] ** 2 == pytest.approx(row["penalty"])
+        assert row["penalty"] > 0
+
+
 def test_widths_that_change_begin_anew():
     """Such a model runs as written; a layer is then as wide as it was last."""
 

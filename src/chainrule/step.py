@@ -427,13 +427,20 @@ class Step:
         for k, x in enumerate(graph.numbers):
             self._stream(x, self.numbers[:, k], len(graph.numbers))
         given = [x for x in (self.losses, self.norms, self.penalties) if x is not None]
-        width = self.squares.shape[1]
+        self._copies: list[tuple[Array, Array]] = []
         for program, bound in self._each:
-            ends, seen = program.outputs[: len(given)], program.outputs[len(given) :]
-            columns = [*zip(ends, given, strict=True), *zip(seen, self.squares.T, strict=False)]
-            for k, (end, array) in enumerate(columns):
-                bound.set(end, array)
-                bound.move(end, 1 if k < len(given) else width)
+            written: dict[int, Array] = {}
+            columns = [*given, *self.squares.T]
+            for end, array in zip(program.outputs, columns, strict=False):
+                memory = end if isinstance(bound, NumpyBound) else bound.text.canonical(end)
+                known = written.setdefault(memory.order, array)
+                if known is not array:  # computed once for two outputs, and written once
+                    self._copies.append((array, known))
+                elif end.number is not None:
+                    array[:] = end.number
+                else:
+                    bound.set(end, array)
+                    bound.move(end, array.strides[0] // array.itemsize)
 
     def _set_rows(self, rows: Rows) -> None:
         """Let the program pick its batches from these rows."""
@@ -536,6 +543,8 @@ class Step:
             end = bound.run(end, last, self.short, threads)
             if end < last:
                 break
+        for column, written in self._copies:
+            column[start:end] = written[start:end]
         self.failed = end < stop
         self._renew()
         return end

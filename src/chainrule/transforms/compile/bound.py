@@ -283,7 +283,7 @@ class Bound:
         if node.order not in self.text.places:
             self.arrays[node.order] = array
             return
-        whole = array.flags.c_contiguous or not node.shape
+        whole = array.flags.c_contiguous or math.prod(self._shape(node)) == 1
         if array.dtype != node.dtype or not whole:
             raise ShapeError(f"compiled code got {array.dtype} memory for {node.dtype}")
         shape = array.shape[::-1] if node.order in self.program.written.turned else array.shape
