@@ -248,6 +248,9 @@ def test_the_program_of_a_step_that_is_not_looked_at_is_the_same_text(activation
     assert "In the steps that are looked at:\n" in tenth.plan()
     assert tenth.plan().endswith(every.plan())
     assert alone.operations == tenth.operations < every.operations
+    arenas = [bound.arena for _, bound in tenth._each]
+    assert arenas[0] is arenas[1]
+    assert len(arenas[0]) == len(every.bound.arena)
 
 
 # ---------------------------------------------------------------- dead and saturated units
@@ -460,6 +463,15 @@ def test_the_order_in_which_chunks_of_steps_come_does_not_matter():
 # ---------------------------------------------------------------- checkpoints
 
 
+class Stop(Callback):
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_end(self, event):
+        if event.step == self.step:
+            raise ValueError("stop")
+
+
 @pytest.mark.parametrize(
     "compiled", [False, "numpy", pytest.param("numba", marks=pytest.mark.slow)]
 )
@@ -469,15 +481,11 @@ def test_a_training_that_goes_on_has_the_same_statistics(tmp_path, compiled, eve
         plan = {"epochs": epochs, "seed": 0, "batch_size": 8, "compile": compiled}
         return train(rich_net(), "mse", X, Y, **plan, statistics=every, **more)
 
-    class Stop(Callback):
-        def on_step_end(self, event):
-            if event.step == 6:
-                raise ValueError("stop")
-
     whole = run(4).statistics
     kept = {"checkpoint": tmp_path / "c", "every": "1 step"}
-    with pytest.raises(ValueError, match="stop"):
-        run(4, **kept, callbacks=[Stop()])
+    for step in (3, 6, 8, 14, 16):
+        with pytest.raises(ValueError, match="stop"):
+            run(4, **kept, callbacks=[Stop(step)])
     found = run(4, **kept).statistics
     assert str(found) == str(whole)
     for a, b in zip(found, whole, strict=True):

@@ -15,20 +15,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from chainrule import ops
-from chainrule.dims import product, unit_axis
+from chainrule.dims import unit_axis
 from chainrule.errors import FAULTS, FormatError
-from chainrule.graph import Array, Tensor, placeholder, scope
+from chainrule.graph import Array, Tensor, constant, placeholder, scope, tracing
 from chainrule.nn.module import Module
 from chainrule.slopes import calls_in, largest_slope, totals
 from chainrule.statistics import EpochStatistics, Norms, Statistics
 from chainrule.tally import Steps
 from chainrule.transforms.compile.beside import Beside
+from chainrule.tree import flatten
+from chainrule.updating import squares_of
 
 if TYPE_CHECKING:
     from chainrule.step import StepGraph
-
-_MANY = 100_000
-"""Elements of a matrix from which on its rows are summed first: threads share them."""
 
 
 class Watched(NamedTuple):
@@ -43,15 +42,6 @@ class Watched(NamedTuple):
     def units(self) -> int:
         """Number of units: those along one axis of a row."""
         return self.row[unit_axis(1 + len(self.row)) - 1]
-
-
-def squares_of(x: Any) -> Any:
-    """Give the sum of squares, in float64."""
-    double = ops.cast(x, dtype=np.dtype(np.float64))
-    square = ops.mul(double, double)
-    if product(x.shape) > _MANY and x.ndim > 1:
-        square = ops.sum(square, axis=tuple(range(1, x.ndim)))
-    return ops.sum(square)
 
 
 def watch(graph: "StepGraph", model: Module) -> tuple[Beside, list[Watched]]:
@@ -137,6 +127,15 @@ class Observer:
                 sums = self.sums_of(Watched(call.name, call.owner, call.y.shape[1:]))
                 sums[:-1] += found[0]
                 sums[-1] += found[1]
+
+    def find(self, inputs: Sequence[Array]) -> None:
+        """Find the activations that a row goes through, before a step is looked at."""
+        evaluated = self.model.evaluating()
+        with tracing():
+            output = evaluated(*map(constant, inputs))
+        for call in calls_in([x for x in flatten(output) if isinstance(x, Tensor)], evaluated):
+            if call.name in self.sums:
+                self._watched[call.name] = Watched(call.name, call.owner, call.y.shape[1:])
 
     def measured(self, gradients: Sequence[Array], before: Sequence[Array]) -> Array:
         """Give the sums of squares of a step, after which the weights are those of now."""

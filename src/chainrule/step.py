@@ -37,7 +37,7 @@ from chainrule.graph import (
 )  # fmt: skip
 from chainrule.losses import Loss
 from chainrule.nn.module import Module
-from chainrule.observing import Observer, Watched, squares_of, watch
+from chainrule.observing import Observer, Watched, watch
 from chainrule.penalties import Penalized
 from chainrule.places import check_places
 from chainrule.transforms.compile.arena import room
@@ -48,7 +48,7 @@ from chainrule.transforms.compile.program import Program
 from chainrule.transforms.compile.report import Profile, plan, profile, work
 from chainrule.transforms.compile.structure import structure
 from chainrule.transforms.reverse import reverse
-from chainrule.updating import Updater, advance
+from chainrule.updating import Updater, advance, norm_of, scale_of
 
 _WRITTEN_OUT = 250_000
 """Numbers of sparse rows that are written out at a time."""
@@ -123,8 +123,8 @@ class StepGraph:
                     unit._replace(gradient=ops.clip(unit.gradient, -clip_value, clip_value))
                     for unit in self.units
                 ]
-            self.norm = _norm([unit.gradient for unit in self.units])
-            scale = None if clip_norm is None else _scale(self.norm, clip_norm)
+            self.norm = norm_of([unit.gradient for unit in self.units])
+            scale = None if clip_norm is None else scale_of(self.norm, clip_norm)
             self.updates = dict(buffers) | sums
             self._named(self.loss, "loss")
             self._named(self.norm, "gradient_norm")
@@ -333,18 +333,6 @@ def _unless(empty: Value, value: Any, otherwise: float) -> Any:
     return ops.where(empty, np.asarray(otherwise, value.dtype), value)
 
 
-def _norm(gradients: Sequence[Tensor]) -> Tensor:
-    with scope("gradient norm"):
-        squares = [squares_of(g) for g in gradients]
-        return ops.sqrt(sum(squares[1:], start=squares[0]))  # type: ignore[no-any-return]
-
-
-def _scale(norm: Tensor, limit: float) -> Tensor:
-    """Factor that makes the gradients at most `limit` long together."""
-    with scope("clip norm"):
-        return ops.where(ops.less(limit, norm), ops.div(limit, norm), 1.0)  # type: ignore[no-any-return]
-
-
 class Step:
     """The steps of an epoch as a program, with the memory that they change.
 
@@ -377,11 +365,16 @@ class Step:
         rest = n - (self.count - 1) * batch_size
         self.short = self.count - 1 if rest != batch_size else -1
         sizes = {"rows": n, "batch": batch_size}
-        programs = [self.program, *([graph.program(kind, beside=True)] if every > 1 else [])]
-        bounds = [x.bind(sizes, sizes | {"batch": rest}, threads=threads) for x in programs]
-        self.bound: Bound | NumpyBound = bounds[0]
-        self._looking = bounds[-1]
-        self._each = list(zip(programs, bounds, strict=True))
+        short, looking = sizes | {"batch": rest}, self.program
+        if every > 1:
+            looking = graph.program(kind, beside=True)
+        self._looking = looking.bind(sizes, short, threads=threads)
+        self._each = [(looking, self._looking)]
+        if every > 1:
+            arena = self._looking.arena
+            bound = self.program.bind(sizes, short, threads=threads, arena=arena)
+            self._each.insert(0, (self.program, bound))
+        self.bound: Bound | NumpyBound = self._each[0][1]
         self.numbers = np.zeros((self.count, len(graph.numbers)))
         self.losses = np.zeros(self.count, graph.loss.dtype)
         self.norms = np.zeros(self.count)

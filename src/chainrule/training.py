@@ -199,6 +199,8 @@ class Training:
         self.first_epoch = self.epochs_done + 1
         if not self.history.reason:
             self.compiled = make_step(self)
+            if self.compiled is None and self.observer is not None and self.observer.steps:
+                self.observer.find([x[:1] for x in self.rows.inputs])  # for those of a checkpoint
             if self.compiled is not None:
                 self.compiled.load(self.updater, self.average.mean)
                 work = self.compiled.operations

@@ -94,14 +94,20 @@ class NumpyProgram:
         return total
 
     def bind(
-        self, sizes: Mapping[str, int], short: Mapping[str, int] | None = None, threads: int = 1
+        self,
+        sizes: Mapping[str, int],
+        short: Mapping[str, int] | None = None,
+        threads: int = 1,
+        arena: Array | None = None,
     ) -> "NumpyBound":
         """Prepare for named dimensions of these sizes; `short` are those of a last step."""
         return NumpyBound(self, dict(sizes), dict(short or sizes))
 
 
 class NumpyBound:
-    """A program of NumPy calls with its arrays."""
+    """A program of NumPy calls with its arrays, for which there is no arena."""
+
+    arena: Array | None = None
 
     def __init__(self, program: NumpyProgram, sizes: dict[str, int], short: dict[str, int]) -> None:
         self.program = program

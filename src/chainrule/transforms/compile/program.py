@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from chainrule.errors import GraphError
-from chainrule.graph import Tensor, ancestors
+from chainrule.graph import Array, Tensor, ancestors
 from chainrule.ops.loops import Product, Steps
 from chainrule.transforms.compile.beside import Beside, add_beside
 from chainrule.transforms.compile.bound import MACHINE, Bound
@@ -114,13 +114,16 @@ class Program:
         *,
         plain: bool = False,
         inner: bool = False,
+        arena: Array | None = None,
     ) -> "Bound":
         """Make the memory for named dimensions of these sizes, and the machine code.
 
         `short` are the sizes of a last step that differs. With `plain` the source runs as it
-        stands, uncompiled. An `inner` program is called by another and not from Python.
+        stands, uncompiled. An `inner` program is called by another and not from Python. The `arena`
+        of another program serves, if the two never run at the same time.
         """
-        return Bound(self, self.text, dict(sizes), dict(short or sizes), threads, plain, inner)
+        short = dict(short or sizes)
+        return Bound(self, self.text, dict(sizes), short, threads, plain, inner, arena)
 
 
 _KEPT = 64
