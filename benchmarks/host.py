@@ -2,6 +2,8 @@
 
 import os
 import platform
+from collections.abc import Iterable
+from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -27,3 +29,12 @@ def processor() -> str:
 def cores() -> int:
     """Count the cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def told(packages: Iterable[str]) -> str:
+    """Say the day, the machine, and the versions of packages."""
+    versions = ", ".join(f"{name} {installed(name)}" for name in packages if installed(name))
+    return (
+        f"{date.today().isoformat()}; {processor()}, {cores()} cores; "
+        f"Python {platform.python_version()}; {versions}"
+    )

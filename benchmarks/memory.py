@@ -8,16 +8,14 @@ it was before the rows were read; needed are the weights, the two averages of Ad
 the rows, and the results of all layers for one batch. Linux alone says how high it rose.
 """
 
-import platform
 import tempfile
-from datetime import date
 from pathlib import Path
 from statistics import median
 
 import click
 import numpy as np
 from architectures import ARCHITECTURES
-from host import cores, installed, processor
+from host import cores, installed, told
 from speed import PACKAGES, VERSIONS, Net, Worker, as_markdown, chosen, write_workload
 
 NETS = {
@@ -82,7 +80,6 @@ def main(only: str | None, repeats: int, threads: int, out: Path | None) -> None
             table.append([name, f"{net.batch:,}", f"{least:.0f}", f"{whole:.0f}", *cells, ratio])
             parts.append(f"* {name}: " + ", ".join(f"{k} {v:.1f}" for k, v in found.items()))
             print(dict(zip(table[0], table[-1], strict=True)), flush=True)
-    versions = ", ".join(f"{name} {installed(name)}" for name in VERSIONS if installed(name))
     text = [
         "# Memory",
         "",
@@ -91,8 +88,7 @@ def main(only: str | None, repeats: int, threads: int, out: Path | None) -> None
         "the gradients among what is needed. Every contestant holds the first weights of a net of",
         "layers once more, which the benchmark gives it.",
         "",
-        f"{date.today().isoformat()}; {processor()}, {cores()} cores; "
-        f"Python {platform.python_version()}; {versions}",
+        told(VERSIONS),
         "",
         *as_markdown(table),
         "",

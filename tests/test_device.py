@@ -19,6 +19,7 @@ from chainrule.errors import ConfigError, ShapeError
 from chainrule.graph import OPS, constant, placeholder, tracing, value_of
 from chainrule.ops.helpers import in_steps, scanned
 from chainrule.ops.source import Call, helper_name, source_of
+from chainrule.penalties import L2
 from chainrule.predicting import Prediction, predict
 from chainrule.scan import scan
 from chainrule.transforms.device import JaxFunction, JaxProgram, _steps
@@ -308,6 +309,21 @@ def test_nets_learn_the_same_in_float32(name):
     for key, value in weights.items():
         assert others[key].dtype == value.dtype
         np.testing.assert_allclose(others[key], value, rtol=1e-5, atol=1e-5, err_msg=key)
+
+
+def test_layers_are_watched_as_by_numpy():
+    found = {}
+    for way in ("numpy", "jax"):
+        net = nn.mlp([3, 8, 2], "relu", dropout=0.2, seed=0)
+        plan = {"epochs": 3, "batch_size": 8, "seed": 0, "penalty": L2(0.1), "statistics": True}
+        found[way] = train(net, "mse", X, Y, compile=way, **plan).statistics
+    for by_jax, by_numpy in zip(*(found[way] for way in ("jax", "numpy")), strict=True):
+        np.testing.assert_allclose(by_jax.squares, by_numpy.squares, rtol=1e-4)
+        assert (by_jax.steps, by_jax.rows) == (by_numpy.steps, by_numpy.rows)
+        for name, slopes in by_numpy.slopes.items():
+            np.testing.assert_allclose(by_jax.slopes[name], slopes, rtol=1e-4)
+    with pytest.raises(ConfigError, match="statistics=2: by JAX"):
+        train(net, "mse", X, Y, compile="jax", statistics=2)
 
 
 def test_a_training_goes_on_to_the_same_bits(tmp_path):

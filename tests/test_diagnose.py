@@ -99,6 +99,10 @@ def test_a_slope_keeps_units_alive(activation):
     assert dead_units(with_bias(activation, -10.0), X)[0].share == 0.0
 
 
+def test_an_activation_that_mixes_units_has_no_dead_ones():
+    assert dead_units(with_bias("softmax", 0.0), X) == []
+
+
 def test_channels_of_images_and_shared_activations():
     relu = nn.Activation("relu")
     dense = nn.Linear(8, 3, seed=0)
@@ -106,6 +110,7 @@ def test_channels_of_images_and_shared_activations():
     net.load_state_dict(net.state_dict() | {"0.bias": np.array([-100.0, 0.0])})
     first, second = dead_units(net, np.random.default_rng(0).normal(size=(50, 1, 4, 4)))
     assert (first.units, first.dead.tolist()) == (2, [0])
+    assert (first.name, second.name) == ("1", "1:2")
     assert second.units == 3
 
 

@@ -15,6 +15,7 @@ from chainrule.transforms.compile.executor import NumpyProgram
 from chainrule.transforms.compile.program import Program
 from chainrule.transforms.device import JaxProgram
 from chainrule.updating import Updater
+from programs import PlainProgram
 from standin import jax_or_stand_in
 from tables import LAYER_ROWS, OPTIMIZER_ROWS
 
@@ -29,13 +30,6 @@ def _as_asked(monkeypatch):
     monkeypatch.delenv("CHAINRULE_COMPILE", raising=False)
     with jax_or_stand_in():
         yield
-
-
-class PlainProgram(Program):
-    """A program whose source runs as it stands, without a compiler."""
-
-    def bind(self, *args, **kwargs):
-        return super().bind(*args, **kwargs, plain=True)
 
 
 def eager(model, loss, x, y, **plan):

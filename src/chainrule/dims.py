@@ -135,6 +135,11 @@ def axis_of(name: str, shapes: Iterable[Shape]) -> tuple[int, int] | None:
     return next(places, None)
 
 
+def unit_axis(ndim: int) -> int:
+    """Give the axis of the units: axis 1 of (rows, channels, height, width), else the last."""
+    return 1 if ndim == 4 else ndim - 1
+
+
 def resolve(value: Any, sizes: Mapping[str, int]) -> Any:
     """Replace every named dimension in an attribute by its size."""
     if isinstance(value, Dim):

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chainrule.errors import ConfigError
+from chainrule.statistics import EpochStatistics, Norms
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,17 @@ class TrainStart:
 
 @dataclass(frozen=True)
 class StepEnd:
-    """One batch was learned; the gradient norm is that before clipping."""
+    """One batch was learned; the gradient norm is that before clipping.
+
+    `statistics` are those of each parameter, in steps that were looked at (`Plan.statistics`).
+    """
 
     step: int
     epoch: int
     loss: float
     gradient_norm: float
     learning_rate: float
+    statistics: Norms | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,7 @@ class EpochEnd:
     row: Mapping[str, float]
     is_best: bool
     model: Any
+    statistics: EpochStatistics | None = None
 
 
 @dataclass(frozen=True)

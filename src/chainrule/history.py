@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, overload
 
 from chainrule.errors import ConfigError, need
+from chainrule.statistics import Statistics
 
 Row = dict[str, float]
 
@@ -23,6 +24,7 @@ class History:
     """What training went through: rows of numbers, why it stopped, and the best epoch.
 
     `obstacle` says what kept the step from being compiled, so that it ran as written, or by NumPy.
+    `statistics` are those of the layers, if they were asked for (`Plan.statistics`).
     """
 
     def __init__(self, rows: list[Row] | None = None) -> None:
@@ -30,6 +32,7 @@ class History:
         self.reason = ""
         self.best_epoch: int | None = None
         self.obstacle = ""
+        self.statistics: Statistics | None = None
 
     def append(self, row: Mapping[str, float]) -> None:
         """Add the row of an epoch."""

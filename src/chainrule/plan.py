@@ -62,6 +62,9 @@ class Plan:
       `chainrule.SWA()` the mean of late epochs.
     * `score` is a function of predictions and targets for the validation rows, which are looked
       at after every `validate_every` epochs and after the last.
+    * `statistics` looks at each layer in every step (True), or in every k-th (a number k): norms of
+      gradient, weights and update, and units that are dead or saturated. They are in
+      `history.statistics`, and cost nothing in the other steps (docs/training.md).
     * `compile` says how the step runs: "numba" (or True) as machine code, "numpy" as a list of
       NumPy calls, "jax" on the device that JAX has, such as a GPU, False as written; "auto" takes
       machine code where that pays. It uses at most `threads` threads, by default one per core,
@@ -92,6 +95,7 @@ class Plan:
     every: int | str | None = None
     callbacks: Sequence[Any] = ()
     progress: bool = False
+    statistics: bool | int = False
     compile: bool | str = "auto"
     threads: int | None = None
 
@@ -106,6 +110,9 @@ class Plan:
                 continue
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
                 raise ConfigError(f"{name}={value!r}: expected a whole number of at least 1")
+        if not isinstance(self.statistics, bool | int | np.integer) or self.statistics < 0:
+            expected = "expected True, False, or a number k for every k-th step"
+            raise ConfigError(f"statistics={self.statistics!r}: {expected}")
         for name in ("clip_norm", "clip_value"):
             value = getattr(self, name)
             if value is not None and not (isinstance(value, int | float | np.number) and value > 0):

@@ -2,8 +2,8 @@
 
 That is: weights and buffers (the counters of dropout among them), the state of the optimizer, the
 averaged weights, the best and the last good ones, the seed of the order of the rows, the place in
-the epoch with what its steps gave, the history, the patience left, the factor of the rate, and how
-the steps are run.
+the epoch with what its steps gave, the history and its statistics, the patience left, the factor of
+the rate, and how the steps are run.
 
 >>> described({"penalty": None, "rate": 0.1, "clip": abs})
 "{'penalty': None, 'rate': 0.1, 'clip': a function abs}"
@@ -62,6 +62,9 @@ def state_of(training: "Training", ended: str = "") -> State:
         "runs": training.runs,
         "predicts": training.predicts,
     }
+    if training.observer is not None and history.statistics is not None:
+        seen = training.observer.state(history.statistics)
+        config["statistics"], arrays["statistics"] = seen
     return config, arrays
 
 
@@ -114,6 +117,9 @@ def _restore(training: "Training", config: dict[str, Any], arrays: dict[str, Arr
     training.runs = _one_of(entry(config, "runs", str), ("numba", "numpy", "jax", "as written"))
     training.predicts = _one_of(entry(config, "predicts", str), ("", "numba", "jax", "as written"))
     training.tally.restore(_epoch(training, arrays))
+    if training.observer is not None and "statistics" in config:
+        listed = items(config, "statistics", list)
+        training.history.statistics = training.observer.restore(listed, arrays)
     return entry(config, "ended", str)
 
 

@@ -24,7 +24,7 @@ import numpy as np
 
 from chainrule import ops
 from chainrule.data import Rows
-from chainrule.dims import Size, product
+from chainrule.dims import Size
 from chainrule.errors import ConfigError, GraphError
 from chainrule.graph import (
     Array,
@@ -38,9 +38,11 @@ from chainrule.graph import (
 )  # fmt: skip
 from chainrule.losses import Loss
 from chainrule.nn.module import Module
+from chainrule.observing import Observer, Watched, watch
 from chainrule.penalties import Penalized
 from chainrule.places import check_places
 from chainrule.transforms.compile.arena import room
+from chainrule.transforms.compile.beside import Beside
 from chainrule.transforms.compile.bound import Bound
 from chainrule.transforms.compile.executor import NumpyProgram
 from chainrule.transforms.compile.program import Program
@@ -48,13 +50,10 @@ from chainrule.transforms.compile.report import Profile, plan, profile, work
 from chainrule.transforms.compile.structure import same
 from chainrule.transforms.device import JaxProgram
 from chainrule.transforms.reverse import reverse
-from chainrule.updating import Updater, advance
+from chainrule.updating import Updater, advance, norm_of, scale_of
 
 _WRITTEN_OUT = 250_000
 """Numbers of sparse rows that are written out at a time."""
-
-_MANY = 100_000
-"""Elements of a gradient from which on its rows are summed first: threads share them."""
 
 Kind: TypeAlias = type[Program] | type[NumpyProgram] | type[JaxProgram]
 
@@ -83,7 +82,8 @@ class StepGraph:
     parameters, buffers, optimizer state and averages to their new values. With `flat` the
     parameters of a block are updated as one array, which saves calls where each op is one. With
     `accumulate` a step takes one batch of several, adds its gradient to a sum, and updates in the
-    last of them; the losses of the batches add up to that of all.
+    last of them; the losses of the batches add up to that of all. Statistics are traced of the
+    layers of the model that is `seen`.
     """
 
     def __init__(
@@ -99,6 +99,7 @@ class StepGraph:
         accumulate: bool = False,
         average: bool = False,
         flat: bool = False,
+        seen: Module | None = None,
     ) -> None:
         self.parameters = updater.parameters
         self.rows = rows
@@ -126,8 +127,8 @@ class StepGraph:
                     unit._replace(gradient=ops.clip(unit.gradient, -clip_value, clip_value))
                     for unit in self.units
                 ]
-            self.norm = _norm([unit.gradient for unit in self.units])
-            scale = None if clip_norm is None else _scale(self.norm, clip_norm)
+            self.norm = norm_of([unit.gradient for unit in self.units])
+            scale = None if clip_norm is None else scale_of(self.norm, clip_norm)
             self.updates = dict(buffers) | sums
             self._named(self.loss, "loss")
             self._named(self.norm, "gradient_norm")
@@ -135,6 +136,8 @@ class StepGraph:
                 self._update(updater, unit, scale)
                 if average:
                     self._average(unit)
+            nothing: tuple[Beside, list[Watched]] = (Beside((), {}), [])
+            self.beside, self.watched = watch(self, seen) if seen else nothing
 
     def _named(self, node: Tensor, name: str) -> Tensor:
         self.names[node.birth] = name
@@ -286,15 +289,18 @@ class StepGraph:
                 "a Buffer as the key, or train with compile=False"
             )
 
-    def program(self, kind: Kind) -> Any:
-        """Write the program of the step."""
+    def program(self, kind: Kind, *, beside: bool = False) -> Any:
+        """Write the program of the step, or that of a step that is looked at."""
         inputs = [*self.data, self.target, self.index, *self.numbers]
         inputs += [] if self.weight is None else [self.weight]
         inputs += self.parameters if self.flat else []
         checks = [self.loss, self.norm]
         ends = checks if self.term is None else [*checks, self.term]
         streams = [self.index, *self.numbers, *ends]
-        return kind(inputs, ends, self.updates, streams=streams, checks=checks, names=self.names)
+        also = self.beside if beside else Beside((), {})
+        streams += also.outputs
+        return kind(inputs, ends, self.updates, streams=streams, checks=checks, names=self.names,
+                    beside=also)  # fmt: skip
 
 
 @contextmanager
@@ -323,30 +329,15 @@ def _unless(empty: Value, value: Any, otherwise: float) -> Any:
     return ops.where(empty, np.asarray(otherwise, value.dtype), value)
 
 
-def _norm(gradients: Sequence[Tensor]) -> Tensor:
-    with scope("gradient norm"):
-        squares = []
-        for g in gradients:
-            double = ops.cast(g, dtype=np.dtype(np.float64))
-            square = ops.mul(double, double)
-            if product(g.shape) > _MANY and g.ndim > 1:
-                square = ops.sum(square, axis=tuple(range(1, g.ndim)))
-            squares.append(ops.sum(square))
-        return ops.sqrt(sum(squares[1:], start=squares[0]))  # type: ignore[no-any-return]
-
-
-def _scale(norm: Tensor, limit: float) -> Tensor:
-    """Factor that makes the gradients at most `limit` long together."""
-    with scope("clip norm"):
-        return ops.where(ops.less(limit, norm), ops.div(limit, norm), 1.0)  # type: ignore[no-any-return]
-
-
 class Step:
     """The steps of an epoch as a program, with the memory that they change.
 
     Parameters, buffers and averages lie in that memory: their tensors are views of it, which every
     run changes. `numbers` has a row for each step of an epoch, to be filled before it runs;
     `losses`, `norms`, `penalties` and `counts` say what a step gave and how many rows it took.
+
+    An `observer` gets the statistics of every k-th step, which is then a program of its own, and
+    `squares` has those of the parameters.
     """
 
     def __init__(
@@ -355,9 +346,12 @@ class Step:
         batch_size: int,
         kind: Kind = Program,
         threads: int = 1,
+        observer: Observer | None = None,
     ) -> None:
         self.graph = graph
-        self.program = graph.program(kind)
+        self.observer = observer
+        every = observer.every if observer else 0
+        self.program = graph.program(kind, beside=every == 1)
         self.threads = threads
         self.failed = False
         self._order: Array | None = None
@@ -367,13 +361,23 @@ class Step:
         rest = n - (self.count - 1) * batch_size
         self.short = self.count - 1 if rest != batch_size else -1
         sizes = {"rows": n, "batch": batch_size}
-        self.bound = self.program.bind(sizes, sizes | {"batch": rest}, threads=threads)
+        short, looking = sizes | {"batch": rest}, self.program
+        if every > 1:
+            looking = graph.program(kind, beside=True)
+        self._looking = looking.bind(sizes, short, threads=threads)
+        self._each = [(looking, self._looking)]
+        if every > 1:
+            arena = self._looking.arena
+            bound = self.program.bind(sizes, short, threads=threads, arena=arena)
+            self._each.insert(0, (self.program, bound))
+        self.bound = self._each[0][1]
         self.numbers = np.zeros((self.count, len(graph.numbers)))
         self.losses = np.zeros(self.count, graph.loss.dtype)
         self.norms = np.zeros(self.count)
         self.penalties = None if graph.term is None else np.zeros(self.count, graph.term.dtype)
         self.counts = np.full(self.count, batch_size)
         self.counts[-1] = rest
+        self.squares = np.zeros((self.count, len(graph.beside.outputs)))
         self._set_data()
         self._set_memory()
 
@@ -384,7 +388,8 @@ class Step:
 
     def plan(self) -> str:
         """Give a table of the statements: shapes, operations, bytes, and the memory they share."""
-        return plan(self.bound) if isinstance(self.bound, Bound) else str(self.bound.plan())
+        tables = [plan(x) if isinstance(x, Bound) else x.plan() for _, x in self._each]
+        return "\n\nIn the steps that are looked at:\n".join(tables)
 
     def profile(self, seconds: float = 0.5) -> Profile:
         """Measure how long each statement of a step takes; nothing is learned from it."""
@@ -410,11 +415,22 @@ class Step:
         if not self.sparse:
             self._set_rows(graph.rows)
         for k, x in enumerate(graph.numbers):
-            self._stream(self.program.leaves[x.birth], self.numbers[:, k], len(graph.numbers))
-        given = (self.losses, self.norms, self.penalties)
-        for end, array in zip(self.program.outputs, given, strict=False):
-            assert array is not None
-            self._stream(end, array, 1)
+            self._stream(x, self.numbers[:, k], len(graph.numbers))
+        given = [x for x in (self.losses, self.norms, self.penalties) if x is not None]
+        self._copies: list[tuple[Array, Array]] = []
+        for program, bound in self._each:
+            written: dict[int, Array] = {}
+            columns = [*given, *self.squares.T]
+            for end, array in zip(program.outputs, columns, strict=False):
+                place, number = bound.output(end)
+                known = written.setdefault(place, array)
+                if known is not array:  # computed once for two outputs, and written once
+                    self._copies.append((array, known))
+                elif number is not None:
+                    array[:] = number
+                else:
+                    bound.set(end, array)
+                    bound.move(end, array.strides[0] // array.itemsize)
 
     def _set_rows(self, rows: Rows) -> None:
         """Let the program pick its batches from these rows."""
@@ -441,14 +457,26 @@ class Step:
                     part[...] = p.value
                     self.views[p] = part
                     self._set(p, part)
+        self._set_sums()
         self._renew()
 
-    def _set(self, x: Tensor, array: Array) -> None:
-        self.bound.set(self.program.leaves[x.birth], array)
+    def _set_sums(self) -> None:
+        """Let what is seen of units be added up where the observer has it."""
+        for layer in self.graph.watched:
+            assert self.observer is not None
+            sums = self.observer.sums_of(layer)
+            for leaf, part in zip(layer.leaves, (sums[:-1], sums[-1:].reshape(())), strict=True):
+                self._set(leaf, part)
 
-    def _stream(self, node: Any, array: Array, elements: int) -> None:
-        self.bound.set(node, array)
-        self.bound.move(node, elements)
+    def _set(self, x: Tensor, array: Array) -> None:
+        for program, bound in self._each:
+            if x.birth in program.leaves:
+                bound.set(program.leaves[x.birth], array)
+
+    def _stream(self, x: Tensor, array: Array, elements: int) -> None:
+        self._set(x, array)
+        for program, bound in self._each:
+            bound.move(program.leaves[x.birth], elements)
 
     @property
     def averages(self) -> list[Array]:
@@ -480,7 +508,7 @@ class Step:
         self.numbers[-1, 4] = 1.0
 
     def _index(self, rows: Array) -> None:
-        self._stream(self.program.leaves[self.graph.index.birth], rows, self.batch_size)
+        self._stream(self.graph.index, rows, self.batch_size)
 
     def _write_out(self, start: int, stop: int) -> None:
         """Make the rows of some steps dense, and let the program take them in their order."""
@@ -504,10 +532,29 @@ class Step:
         if self.sparse:
             stop = min(stop, start + self._steps_at_once)
             self._write_out(start, stop)
-        end: int = self.bound.run(start, stop, self.short, threads)
+        self._set_sums()  # a device has to be told when an epoch begins
+        end = start
+        for last, bound in self._turns(start, stop):
+            end = bound.run(end, last, self.short, threads)
+            if end < last:
+                break
+        for column, written in self._copies:
+            column[start:end] = written[start:end]
         self.failed = end < stop
         self._renew()
         return end
+
+    def _turns(self, start: int, stop: int) -> Iterator[tuple[int, Any]]:
+        """Give the steps that one program runs one after the other, by their end, and which."""
+        if self.observer is None or self.bound is self._looking:
+            yield stop, self.bound
+            return
+        due = self.observer.due(self.numbers[start:stop, 0])
+        ends = [*(start + 1 + np.flatnonzero(due[1:] != due[:-1])).tolist(), stop]
+        looking = bool(due[0])
+        for end in ends:
+            yield end, self._looking if looking else self.bound
+            looking = not looking
 
     @property
     def _steps_at_once(self) -> int:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from chainrule.errors import expect, has
+from chainrule.errors import ConfigError, expect, has
 from chainrule.nn.module import Module
 from chainrule.plan import compiling
 from chainrule.step import Kind, Step, StepGraph
@@ -49,6 +49,9 @@ def make_step(training: "Training") -> Step | None:
         kinds = [Program]
     elif wanted == "jax":
         import_jax()
+        if training.observer is not None and training.observer.every > 1:
+            every = training.observer.every
+            raise ConfigError(f"statistics={every}: by JAX they are of every step, statistics=True")
         kinds = [JaxProgram]
     elif wanted == "auto" and has("numba"):
         kinds = [NumpyProgram, Program]
@@ -93,7 +96,8 @@ def _made(training: "Training", kind: Kind, *, check: bool) -> Step:
         graph.check_indices()
         with training_mode(training.model):
             graph.check_repeats(training.model, training.loss, training.penalty)
-    return Step(graph, training.batch_size, kind, usable_threads(training.plan.threads))
+    threads = usable_threads(training.plan.threads)
+    return Step(graph, training.batch_size, kind, threads, training.observer)
 
 
 def traced(training: "Training", flat: bool) -> StepGraph:
@@ -110,6 +114,7 @@ def traced(training: "Training", flat: bool) -> StepGraph:
             accumulate=training.plan.accumulate > 1,
             average=training.average.beta is not None,
             flat=flat,
+            seen=training.observer.model if training.observer else None,
         )
 
 

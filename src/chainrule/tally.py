@@ -14,7 +14,10 @@ from chainrule.graph import Array
 
 
 class Steps(NamedTuple):
-    """Some steps that were done: the number of the first, and what each gave."""
+    """Some steps that were done: the number of the first, and what each gave.
+
+    `squares` are those of its statistics, if it was looked at.
+    """
 
     first: int
     losses: Any
@@ -22,6 +25,7 @@ class Steps(NamedTuple):
     rates: Any
     counts: Any
     penalties: Any = None
+    squares: Any = None
 
 
 class Tally:

@@ -31,6 +31,7 @@ from chainrule.history import History
 from chainrule.interruption import TERMINATED, Interruption
 from chainrule.losses import Loss
 from chainrule.nn.module import Module
+from chainrule.observing import Observer
 from chainrule.optim import Updater, clip_by_norm, clip_by_value, global_norm
 from chainrule.pace import Pace
 from chainrule.penalties import Penalized
@@ -39,6 +40,7 @@ from chainrule.predicting import Prediction
 from chainrule.progress import Progress
 from chainrule.resuming import restore, state_of
 from chainrule.schedules import Schedule, get_schedule
+from chainrule.statistics import EpochStatistics, Statistics
 from chainrule.step import Step
 from chainrule.stepping import make_step, training_mode
 from chainrule.tally import Steps, Tally
@@ -140,6 +142,10 @@ class Training:
         self.history = History()
         trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.parameters = list(trained.values())
+        self.observer: Observer | None = None
+        if plan.statistics:
+            self.observer = Observer(self.given, trained, int(plan.statistics))
+            self.history.statistics = Statistics()
         self.penalty = None if plan.penalty is None else Penalized(plan.penalty, trained)
         thresholds = self.penalty.thresholds if self.penalty else {}
         self.updater = updater or Updater(
@@ -196,6 +202,8 @@ class Training:
         self.first_epoch = self.epochs_done + 1
         if not self.history.reason:
             self.compiled = make_step(self)
+            if self.compiled is None and self.observer is not None and self.observer.steps:
+                self.observer.find([x[:1] for x in self.rows.inputs])  # for those of a checkpoint
             if self.compiled is not None:
                 self.compiled.load(self.updater, self.average.mean)
                 work = self.compiled.operations
@@ -242,6 +250,8 @@ class Training:
             if self.good is not candidate:  # the loss of these weights was finite
                 self.good, self._spare = candidate, self.good if epoch > self.first_epoch else None
             self.tally.add(done)
+            if self.observer is not None:
+                self.observer.add(done)
             self.seconds = time.perf_counter() - started
             if self.tally.done < self.steps_per_epoch:
                 self._keep_if_due()
@@ -256,7 +266,7 @@ class Training:
             row |= self._validate(epoch, partial)
             row |= self.tally.rates() | {"seconds": time.perf_counter() - started}
             self.history.append(row)
-            ended = self._judge(epoch, row)
+            ended = self._judge(epoch, row, self._statistics(epoch))
         self.tally.clear()
         self.seconds, self.epochs_done = 0.0, epoch
         if not partial:
@@ -269,6 +279,13 @@ class Training:
         if self.interruption.asked:
             ended = ended if ended and not partial else "interrupted"
         self.history.reason = ended
+
+    def _statistics(self, epoch: int) -> EpochStatistics | None:
+        """Put the statistics of an epoch into the history."""
+        found = self.observer.epoch(epoch) if self.observer is not None else None
+        if found is not None and self.history.statistics is not None:
+            self.history.statistics.epochs.append(found)
+        return found
 
     def _keep(self, ended: str = "") -> None:
         """Write a checkpoint."""
@@ -340,7 +357,8 @@ class Training:
             one = slice(start, stop)
             terms = None if terms is None else terms[one]
             return Steps(first + start + 1, step.losses[one], step.norms[one],
-                         lr * step.numbers[one, 1], step.counts[one], terms)  # fmt: skip
+                         lr * step.numbers[one, 1], step.counts[one], terms,
+                         step.squares[one])  # fmt: skip
         begins = np.arange(start, stop) * several
         last = np.minimum(begins + several, self.batches) - 1
         batches = slice(int(begins[0]), int(last[-1]) + 1)
@@ -350,7 +368,8 @@ class Training:
 
         terms = None if terms is None else total(terms)
         return Steps(first + start + 1, total(step.losses), step.norms[last],
-                     lr * step.numbers[last, 1], total(step.counts), terms)  # fmt: skip
+                     lr * step.numbers[last, 1], total(step.counts), terms,
+                     step.squares[last])  # fmt: skip
 
     def _tell_program(self, step: Step, start: int, stop: int, first: int, epoch: int) -> None:
         """Give the program the number of the update of each batch, and its factors."""
@@ -380,6 +399,7 @@ class Training:
     def _step(self, group: list[Any], epoch: int) -> Steps:
         """Learn one batch, or several that make one update."""
         rate = self.plan.optimizer.lr * self._factor(epoch)
+        seen = self.observer is not None and self.observer.due(self.updater.t + 1)
         sizes = [len(t) if w is None else float(np.sum(w, dtype=float)) for _, t, w in group]
         total = sum(sizes)
         gradients: list[Array] = []
@@ -398,15 +418,21 @@ class Training:
                 if not np.isfinite(value):
                     self._restore(self.good)
                     raise diverged(loss, self.updater.t + 1, epoch, rate, value)
+                if self.observer is not None and seen:
+                    self.observer.look(loss)
                 found = self._gradients(loss)
                 gradients = list(map(np.add, gradients, found)) if gradients else found
-            gradients, norm = self._clip(gradients)
+            limited, norm = self._clip(gradients)
         if not np.isfinite(norm):
-            raise diverged(None, self.updater.t + 1, epoch, rate, norm, self.model, gradients)
-        self.updater.step(gradients, self._factor(epoch))
+            raise diverged(None, self.updater.t + 1, epoch, rate, norm, self.model, limited)
+        before = [p.value for p in self.parameters]
+        self.updater.step(limited, self._factor(epoch))
         self.average.step(self.updater.t)
         count = sum(len(target) for _, target, _ in group)
-        return Steps(self.updater.t, [value], [norm], [rate], [count], [term])
+        squares = None
+        if self.observer is not None and seen:
+            squares = [self.observer.measured(self._limited(gradients), before)]
+        return Steps(self.updater.t, [value], [norm], [rate], [count], [term], squares)
 
     def _gradients(self, loss: Any) -> list[Array]:
         found = reverse([loss], [np.ones((), loss.dtype)], self.parameters)
@@ -419,9 +445,12 @@ class Training:
         t = self.updater.t if self.plan.schedule_by == "step" else epoch - 1
         return self.schedule(t) * self.rate_factor
 
+    def _limited(self, gradients: list[Array]) -> list[Array]:
+        limit = self.plan.clip_value
+        return gradients if limit is None else clip_by_value(gradients, limit)
+
     def _clip(self, gradients: list[Array]) -> tuple[list[Array], float]:
-        if self.plan.clip_value is not None:
-            gradients = clip_by_value(gradients, self.plan.clip_value)
+        gradients = self._limited(gradients)
         if self.plan.clip_norm is not None:
             return clip_by_norm(gradients, self.plan.clip_norm)
         return gradients, global_norm(gradients)
@@ -453,7 +482,7 @@ class Training:
             self.predicts = self.prediction.by
         return self.prediction(inputs)
 
-    def _judge(self, epoch: int, row: dict[str, float]) -> str:
+    def _judge(self, epoch: int, row: dict[str, float], statistics: EpochStatistics | None) -> str:
         """Keep the best weights, tell the callbacks, and say why to stop, if so."""
         stop = False
         watched = self.watch is not None and (
@@ -465,7 +494,7 @@ class Training:
                 self.best = self._weights()
                 self.history.best_epoch = epoch
         is_best = self.watch is not None and self.watch.best_epoch == epoch
-        self._tell(EpochEnd(epoch, row, is_best, self.given))
+        self._tell(EpochEnd(epoch, row, is_best, self.given, statistics))
         if stop and self.watch is not None:
             return self.watch.ended or self._lower_rate()
         return ""
@@ -529,7 +558,9 @@ class Training:
             for i, (loss, norm, rate) in enumerate(
                 zip(done.losses, done.norms, done.rates, strict=True)
             ):
-                self._tell(StepEnd(done.first + i, epoch, float(loss), float(norm), float(rate)))
+                seen = self.observer.seen(done, i) if self.observer is not None else None
+                numbers = float(loss), float(norm), float(rate)
+                self._tell(StepEnd(done.first + i, epoch, *numbers, seen))
 
     def _tell(self, event: Event) -> None:
         hook = {

@@ -9,19 +9,24 @@
 tensor([0.], requires_grad=True)
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from chainrule import ops
+from chainrule.dims import product
 from chainrule.errors import ConfigError
-from chainrule.graph import Array, Tensor, Value
+from chainrule.graph import Array, Tensor, Value, scope
 from chainrule.penalties import soft_threshold
 
 if TYPE_CHECKING:
     from chainrule.optim import Optimizer
+
+
+_MANY = 100_000
+"""Elements of a matrix from which on its rows are summed first: threads share them."""
 
 
 def clip_by_norm(gradients: list[Array], limit: float) -> tuple[list[Array], float]:
@@ -53,6 +58,28 @@ def global_norm(gradients: list[Array]) -> float:
     with np.errstate(over="ignore"):
         doubles = (np.asarray(g, np.float64) for g in gradients)
         return float(np.sqrt(sum(float(np.vdot(g, g)) for g in doubles)))
+
+
+def squares_of(x: Value) -> Any:
+    """Give the sum of squares, in float64."""
+    double = ops.cast(x, dtype=np.dtype(np.float64))
+    square = ops.mul(double, double)
+    if product(x.shape) > _MANY and x.ndim > 1:
+        square = ops.sum(square, axis=tuple(range(1, x.ndim)))
+    return ops.sum(square)
+
+
+def norm_of(gradients: Sequence[Tensor]) -> Tensor:
+    """Give what `global_norm` computes, in a trace."""
+    with scope("gradient norm"):
+        squares = [squares_of(g) for g in gradients]
+        return ops.sqrt(sum(squares[1:], start=squares[0]))  # type: ignore[no-any-return]
+
+
+def scale_of(norm: Tensor, limit: float) -> Tensor:
+    """Give the factor that makes the gradients at most `limit` long together, in a trace."""
+    with scope("clip norm"):
+        return ops.where(ops.less(limit, norm), ops.div(limit, norm), 1.0)  # type: ignore[no-any-return]
 
 
 @dataclass

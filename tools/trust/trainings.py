@@ -116,6 +116,7 @@ def _plan(rng: np.random.Generator, n: int, machine: bool) -> dict[str, Any]:
         "validate_every": int(rng.choice([1, 1, 2])),
         "plateau": maybe(0.2, cr.ReduceOnPlateau(0.5)),
         "compile": False if compiled == "off" else str(compiled),
+        "statistics": int(rng.choice([0, 1, 3])),
     }
 
 
@@ -207,6 +208,7 @@ def _digest(training: Training) -> dict[str, str]:
         "rate": str(training.rate_factor),
         "patience": str(watch and watch.state()),
         "history": _history(history),
+        "statistics": _seen(training),
         "reason": f"{history.reason}, best {history.best_epoch}, {training.runs}",
     }
 
@@ -217,6 +219,14 @@ def _sum(arrays: Any) -> str:
         x = np.asarray(x)
         found.update(f"{x.dtype} {x.shape}".encode() + x.tobytes())
     return found.hexdigest()
+
+
+def _seen(training: Training) -> str:
+    observer, statistics = training.observer, training.history.statistics
+    if observer is None or statistics is None:
+        return ""
+    listed, numbers = observer.state(statistics)
+    return f"{listed} {_sum([numbers])}"
 
 
 def _history(history: cr.History) -> str:

@@ -12,11 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from chainrule.graph import Array, Scope, Tensor, ancestors, constant, tracing
-from chainrule.nn.layers import Activation, PReLU
-from chainrule.nn.module import Module, Parameter
+from chainrule.graph import Array, Tensor, constant, tracing
+from chainrule.nn.module import Module
+from chainrule.slopes import calls_in, slopes_of
 from chainrule.transforms.explain.flow import silent_units
-from chainrule.transforms.reverse import reverse
 from chainrule.tree import flatten
 
 
@@ -46,31 +45,11 @@ def dead_units(model: Module, *inputs: Any) -> list[LayerUnits]:
     evaluated = model.evaluating()
     with tracing():
         output = evaluated(*(constant(np.asarray(x)) for x in inputs))
-        nodes = ancestors([x for x in flatten(output) if isinstance(x, Tensor)])
-    calls: dict[Scope, list[Tensor]] = {}
-    for node in nodes:
-        if node.scope is not None and isinstance(node.scope.owner, Activation | PReLU):
-            calls.setdefault(node.scope, []).append(node)
-    names = {id(module): name for name, module in evaluated.named_modules()}
     found = []
-    for known, inside in calls.items():
-        slopes = _slopes(inside)
-        if slopes is None:
-            continue
-        dead, count = silent_units(slopes)
-        owner: Any = known.owner
-        kind = f"{type(owner).__name__}({owner.extra_repr()})"
-        found.append(LayerUnits(names[id(owner)], kind, count, dead))
+    for call in calls_in([x for x in flatten(output) if isinstance(x, Tensor)], evaluated):
+        slopes = slopes_of(call)
+        if slopes is not None:
+            dead, count = silent_units(np.asarray(slopes))
+            kind = f"{type(call.owner).__name__}({call.owner.extra_repr()})"
+            found.append(LayerUnits(call.name, kind, count, dead))
     return found
-
-
-def _slopes(inside: list[Tensor]) -> Array | None:
-    """Give the slope of the last node of a call by what comes from outside, if there is one."""
-    own = {x.birth for x in inside}
-    last = inside[-1]
-    before = [x for node in inside for x in node.inputs if x.birth not in own]
-    outside = [x for x in before if x.shape == last.shape and not isinstance(x, Parameter)]
-    if not outside or last.dtype.kind != "f":
-        return None
-    (slope,) = reverse([last], [np.ones(last.shape, last.dtype)], outside[:1])
-    return None if slope is None else np.asarray(slope)

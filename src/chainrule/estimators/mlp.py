@@ -48,6 +48,8 @@ class MLPClassifier(ForClasses, BaseMLP):
     * `penalty`: one of `chainrule.penalties`, or a mapping from layers ("0", "2", ... in `module_`)
       to them, besides alpha; `average`: a number such as 0.99, or `chainrule.SWA()`;
     * `optimizer`, `schedule`, `clip_norm`, `weight_decay` (decoupled for Adam), `callbacks`;
+    * `statistics`: True, or k for every k-th step, puts those of each layer into
+      `history_.statistics`;
     * `compile`: "numba", "numpy", "jax" for a GPU, False, or "auto" for machine code where one fit
       repays it; a search of many short fits is several times faster with "numba";
     * `fit(..., validation_data=(X, y))` fills `history_` and serves `early_stopping`;
@@ -106,6 +108,7 @@ class MLPClassifier(ForClasses, BaseMLP):
         penalty: Any = None,
         average: Any = None,
         callbacks: Any = None,
+        statistics: bool | int = False,
         compile: Any = "auto",  # noqa: A002 (the word of `chainrule.train`)
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -144,6 +147,7 @@ class MLPClassifier(ForClasses, BaseMLP):
         self.penalty = penalty
         self.average = average
         self.callbacks = callbacks
+        self.statistics = statistics
         self.compile = compile
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -239,6 +243,7 @@ class MLPRegressor(ForNumbers, BaseMLP):
         penalty: Any = None,
         average: Any = None,
         callbacks: Any = None,
+        statistics: bool | int = False,
         compile: Any = "auto",  # noqa: A002 (the word of `chainrule.train`)
     ) -> None:
         self.loss = loss
@@ -275,6 +280,7 @@ class MLPRegressor(ForNumbers, BaseMLP):
         self.penalty = penalty
         self.average = average
         self.callbacks = callbacks
+        self.statistics = statistics
         self.compile = compile
 
     @_fit_context(prefer_skip_nested_validation=True)

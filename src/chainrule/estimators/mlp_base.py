@@ -103,6 +103,7 @@ class BaseMLP(OfRows, Saved, BaseEstimator):  # type: ignore[misc]
         "penalty": [Penalty, dict, list, callable, None],
         "average": [Interval(Real, 0, 1, closed="neither"), SWA, None],
         "callbacks": [list, tuple, None],
+        "statistics": ["boolean", Interval(Integral, 0, None, closed="left")],
         "compile": ["boolean", StrOptions({"auto", "numba", "numpy", "jax"})],
     }
 
@@ -218,8 +219,12 @@ class BaseMLP(OfRows, Saved, BaseEstimator):  # type: ignore[misc]
         given = self._penalties()
         check_penalty(given)
         penalty = None if given is None else Penalized(given, dict(self.module_.named_parameters()))
-        if self.average is not None or (penalty and penalty.thresholds):
-            what = "average" if self.average is not None else "an L1 penalty with exact zeros"
+        missing = {
+            "average": self.average is not None,
+            "statistics": self.statistics,
+            "an L1 penalty with exact zeros": penalty and penalty.thresholds,
+        }
+        for what in (name for name, asked in missing.items() if asked):
             raise ConfigError(f"solver='lbfgs' has no {what}: use solver='adam' or 'sgd'")
         result = minimize(
             self.module_,
@@ -315,6 +320,7 @@ class BaseMLP(OfRows, Saved, BaseEstimator):  # type: ignore[misc]
             checkpoint=kept,
             callbacks=self.callbacks or (),
             progress=bool(self.verbose),
+            statistics=self.statistics,
             compile=self.compile,
         )
 

@@ -122,6 +122,7 @@ class _Net(OfRows, Saved, BaseEstimator):  # type: ignore[misc]
             checkpoint=kept,
             callbacks=self.callbacks or (),
             progress=bool(self.verbose),
+            statistics=self.statistics,
             compile=self.compile,
         )
 
@@ -196,6 +197,7 @@ class NetClassifier(ForClasses, _Net):
         label_smoothing: float = 0.0,
         initialize: bool = True,
         callbacks: Any = None,
+        statistics: bool | int = False,
         verbose: Any = False,
         random_state: Any = None,
         compile: Any = "auto",  # noqa: A002 (the word of `chainrule.train`)
@@ -217,6 +219,7 @@ class NetClassifier(ForClasses, _Net):
         self.label_smoothing = label_smoothing
         self.initialize = initialize
         self.callbacks = callbacks
+        self.statistics = statistics
         self.verbose = verbose
         self.random_state = random_state
         self.compile = compile
@@ -267,6 +270,7 @@ class NetRegressor(ForNumbers, _Net):
         validation_fraction: float | None = None,
         initialize: bool = True,
         callbacks: Any = None,
+        statistics: bool | int = False,
         verbose: Any = False,
         random_state: Any = None,
         compile: Any = "auto",  # noqa: A002 (the word of `chainrule.train`)
@@ -286,6 +290,7 @@ class NetRegressor(ForNumbers, _Net):
         self.validation_fraction = validation_fraction
         self.initialize = initialize
         self.callbacks = callbacks
+        self.statistics = statistics
         self.verbose = verbose
         self.random_state = random_state
         self.compile = compile

@@ -33,7 +33,7 @@ from chainrule.save import ModelFile, write_model
 from chainrule.schedules import SCHEDULES
 from chainrule.stopping import EarlyStopping
 
-_NOT_SAVED = ("callbacks", "verbose")  # they belong to a training, not to a model
+_NOT_SAVED = ("callbacks", "statistics", "verbose")  # they belong to a training, not to a model
 
 
 class Saved:

@@ -26,6 +26,7 @@ import numpy as np
 from chainrule.dims import product, resolve
 from chainrule.errors import need
 from chainrule.graph import Array, Tensor, ancestors
+from chainrule.transforms.compile.beside import Beside
 from chainrule.transforms.compile.language import module_of
 from chainrule.transforms.python import finished, text
 from chainrule.transforms.python.function import Writer
@@ -171,11 +172,14 @@ class JaxProgram:
         streams: Sequence[Tensor] = (),
         checks: Sequence[Tensor] = (),
         names: Mapping[int, str] | None = None,
+        beside: Beside | None = None,
     ) -> None:
-        names, updates = dict(names or {}), dict(updates or {})
-        results = list({x.birth: x for x in (*outputs, *checks)}.values())
+        also = beside or Beside((), {})
+        names, updates = dict(names or {}), dict(updates or {}) | also.updates
+        self.outputs, self.changing = [*outputs, *also.outputs], list(updates)
+        self.results = list({x.birth: x for x in self.outputs}.values())
+        results = list({x.birth: x for x in (*self.results, *checks)}.values())
         ends = [*results, *updates.values()]
-        self.outputs, self.changing = list(outputs), list(updates)
         self.given = [x for x in _arguments(inputs, ends) if x not in updates]
         self.leaves = {x.birth: x for x in (*self.changing, *self.given)}
         self.streams = {x.birth for x in streams}
@@ -217,6 +221,10 @@ class JaxBound:
         """Say how many elements of an input or output of many steps one step takes."""
         self.moves[leaf.birth] = elements
 
+    def output(self, end: Tensor) -> tuple[int, Any]:
+        """Say which result an output is; none is known before."""
+        return end.birth, None
+
     def plan(self) -> str:
         """Say where steps run, and what lies there."""
         device = self.jax.devices()[0]
@@ -239,14 +247,14 @@ class JaxBound:
     def _run(self, start: int, stop: int, which: int) -> int:
         program = self.program
         given = tuple(how for x in program.given for how in [self._way(x, which)])
-        form = Form(len(program.changing), given, len(program.outputs), program.checks)
+        form = Form(len(program.changing), given, len(program.results), program.checks)
         inputs = [self._on_device(x) for x in program.given]
-        outputs = [np.array(self.arrays[x.birth]) for x in program.outputs]
+        outputs = [np.array(self.arrays[x.birth]) for x in program.results]
         memory = [self._taken(x) for x in program.changing]
         end, _, memory, outputs = _steps(program.source, form)(start, stop, memory, outputs, inputs)
         self._held |= {x.birth: new for x, new in zip(program.changing, memory, strict=True)}
         results = self.jax.device_get([*memory, *outputs])
-        for x, new in zip([*program.changing, *program.outputs], results, strict=True):
+        for x, new in zip([*program.changing, *program.results], results, strict=True):
             self.arrays[x.birth][...] = new
         return int(end)
 

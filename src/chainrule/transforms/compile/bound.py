@@ -43,6 +43,7 @@ class Bound:
         threads: int,
         plain: bool,
         inner: bool = False,
+        arena: Array | None = None,
     ) -> None:
         self.program, self.text = program, text
         self._machine: Any = None if plain else importlib.import_module(MACHINE)
@@ -53,7 +54,7 @@ class Bound:
         self._inner: dict[tuple[int, int], InnerBound] = {}
         self._places: dict[int, dict[str, int]] = {}
         self.arrays: dict[int, Array] = {}
-        self._allocate()
+        self._allocate(arena)
         self._fill()
         if not (inner and self._machine):  # another program takes an inner one by its address
             source = text.source
@@ -99,8 +100,11 @@ class Bound:
         shape = self._shape(node)
         return (self.threads, *shape[1:]) if node.order in self.text.brief else shape
 
-    def _allocate(self) -> None:
-        """Lay out the arena: each piece lives from its first use to its last."""
+    def _allocate(self, arena: Array | None) -> None:
+        """Lay out the arena: each piece lives from its first use to its last.
+
+        That of a program that never runs at the same time serves, too, if it is large enough.
+        """
         spans = lifetimes(self.text)
         pieces = {
             node.order: (node, spans[node.order], bytes_of(self._room(node), node.dtype))
@@ -108,7 +112,8 @@ class Bound:
             if node.op is not None and node.order in spans and not self._is_own(node)
         }
         offsets, self.arena_bytes = layout({k: (span, n) for k, (_, span, n) in pieces.items()})
-        self.arena = empty(self.arena_bytes, np.uint8)
+        fits = arena is not None and len(arena) >= self.arena_bytes
+        self.arena = arena if arena is not None and fits else empty(self.arena_bytes, np.uint8)
         self.arena[:] = 0  # now, so that the first step need not wait for pages of memory
         for order, (node, _, _) in pieces.items():
             shape = self._room(node)
@@ -283,7 +288,7 @@ class Bound:
         if node.order not in self.text.places:
             self.arrays[node.order] = array
             return
-        whole = array.flags.c_contiguous or not node.shape
+        whole = array.flags.c_contiguous or math.prod(self._shape(node)) == 1
         if array.dtype != node.dtype or not whole:
             raise ShapeError(f"compiled code got {array.dtype} memory for {node.dtype}")
         shape = array.shape[::-1] if node.order in self.program.written.turned else array.shape
@@ -307,6 +312,10 @@ class Bound:
                 for m, n in zip(shape, node.shape, strict=True)
             )
         )
+
+    def output(self, end: Node) -> tuple[int, Any]:
+        """Say in which memory an output lies, and what it is if that is known."""
+        return self.text.canonical(end).order, end.number
 
     def result(self, i: int) -> Array:
         """Give a copy of an output."""

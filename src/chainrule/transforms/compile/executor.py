@@ -21,6 +21,7 @@ import numpy as np
 from chainrule.dims import resolve
 from chainrule.graph import Array, Tensor
 from chainrule.ops.loops import Map, Product, Steps
+from chainrule.transforms.compile.beside import Beside
 from chainrule.transforms.compile.program import Ends
 from chainrule.transforms.compile.simplify import Node, above, simplify
 
@@ -47,16 +48,25 @@ class NumpyProgram:
         streams: Sequence[Tensor] = (),
         checks: Sequence[Tensor] = (),
         names: Mapping[int, str] | None = None,
+        beside: Beside | None = None,
     ) -> None:
+        also = beside or Beside((), {})
         ends = Ends(tuple(inputs), tuple(outputs), dict(updates or {}), tuple(streams),
-                    tuple(checks))  # fmt: skip
-        self.nodes, roots = simplify(ends.every, ends.leaves, parts=False)
-        self.outputs, self.checks, self.news, leaves = ends.parts(roots)
-        self.olds = leaves[: len(ends.updates)]
-        self.leaves = {x.birth: node for x, node in zip(ends.leaves, leaves, strict=True)}
+                    tuple(checks), beside=also)  # fmt: skip
+        nodes, roots = simplify(ends.every, ends.all_leaves, parts=False, beside=also.ends)
+        self.outputs, self.checks, self.news, leaves = ends.parts(roots[: len(ends.every)])
+        self.late, news, new_leaves = also.parts(roots[len(ends.every) :])
+        self.olds = [*leaves[: len(ends.updates)], *new_leaves]
+        self.news = [*self.news, *news]
+        self.leaves = {
+            x.birth: node for x, node in zip(ends.all_leaves, [*leaves, *new_leaves], strict=True)
+        }
         births = {x.birth for x in streams}
         self.moving = [node for birth, node in self.leaves.items() if birth in births]
         self.given = [x.birth in births for x in outputs]
+        self.first = above([*self.outputs, *self.checks])
+        self.nodes = _in_turn(nodes, self.first, above(roots[: len(ends.every)]))
+        self.outputs = [*self.outputs, *self.late]
 
     def seconds(self, sizes: Mapping[str, int]) -> float:
         """Estimate how long a step takes: calls, multiplications and elements.
@@ -84,20 +94,26 @@ class NumpyProgram:
         return total
 
     def bind(
-        self, sizes: Mapping[str, int], short: Mapping[str, int] | None = None, threads: int = 1
+        self,
+        sizes: Mapping[str, int],
+        short: Mapping[str, int] | None = None,
+        threads: int = 1,
+        arena: Array | None = None,
     ) -> "NumpyBound":
         """Prepare for named dimensions of these sizes; `short` are those of a last step."""
         return NumpyBound(self, dict(sizes), dict(short or sizes))
 
 
 class NumpyBound:
-    """A program of NumPy calls with its arrays."""
+    """A program of NumPy calls with its arrays, for which there is no arena."""
+
+    arena: Array | None = None
 
     def __init__(self, program: NumpyProgram, sizes: dict[str, int], short: dict[str, int]) -> None:
         self.program = program
         self.arrays: dict[int, Array] = {}
         self.moves: dict[int, int] = {}
-        first = above([*program.outputs, *program.checks])
+        first = program.first
         ends = {x.order for x in [*program.outputs, *program.checks, *program.news]}
         ops = [node for node in program.nodes if node.op is not None]
         self.parts = [
@@ -125,6 +141,10 @@ class NumpyBound:
         """Say how many elements of an input or output of many steps one step takes."""
         self.moves[node.order] = elements
 
+    def output(self, end: Node) -> tuple[int, Any]:
+        """Say which result an output is, and what it is if that is known."""
+        return end.order, end.number
+
     def result(self, i: int) -> Any:
         """Give a copy of an output of the last step."""
         return np.array(self.slots[self.program.outputs[i].order])[()]
@@ -143,12 +163,14 @@ class NumpyBound:
                 self._feed(step, self.rows[which])
                 forward, update = self.parts[which]
                 _execute(forward, slots)
-                for node, given in zip(program.outputs, program.given, strict=True):
+                for node, given in zip(program.outputs, program.given, strict=False):
                     if given:
                         self.arrays[node.order][step] = slots[node.order]
                 if not all(np.isfinite(slots[node.order]) for node in program.checks):
                     return step
                 _execute(update, slots)
+                for node in program.late:
+                    self.arrays[node.order][step] = slots[node.order]
                 values = [slots[node.order] for node in program.news]
                 for node, value in zip(program.olds, values, strict=True):
                     self.arrays[node.order][...] = value
@@ -163,6 +185,21 @@ class NumpyBound:
             else:
                 begin = step * self.moves[node.order] // int(np.prod(shape[1:], dtype=int))
                 self.slots[node.order] = array[begin : begin + shape[0]]
+
+
+def _in_turn(nodes: Sequence[Node], first: set[int], rest: set[int]) -> list[Node]:
+    """Let what is not of the `rest` follow what it reads, which is then dropped as early.
+
+    What of it reads no new values becomes a part of `first`, which is computed before them.
+    """
+    place: dict[int, int] = {}
+    for node in nodes:
+        place[node.order] = node.order
+        reads = [x.order for x in node.inputs if x.op is not None]
+        if node.op is not None and node.order not in rest and first.issuperset(reads):
+            first.add(node.order)
+            place[node.order] = max((place[order] for order in reads), default=0)
+    return sorted(nodes, key=lambda node: (place[node.order], node.order))
 
 
 def _instructions(

@@ -21,13 +21,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from chainrule.errors import GraphError
-from chainrule.graph import Tensor, ancestors
+from chainrule.graph import Array, Tensor, ancestors
 from chainrule.ops.loops import Product, Steps
+from chainrule.transforms.compile.beside import Beside, add_beside
 from chainrule.transforms.compile.bound import MACHINE, Bound
 from chainrule.transforms.compile.calls import Inner
 from chainrule.transforms.compile.frame import base, type_name
 from chainrule.transforms.compile.schedule import Schedule
-from chainrule.transforms.compile.simplify import Node, simplify
+from chainrule.transforms.compile.simplify import Node, reachable, simplify
 from chainrule.transforms.compile.source import Text
 from chainrule.transforms.compile.structure import structure
 
@@ -41,7 +42,8 @@ class Program:
     and their new values, written in place after everything else. Of `streams`, inputs or outputs,
     every step takes or gives the next piece. `checks` are numbers that end the run before the
     updates of a step where they are not finite. `names` are names of tensors, by
-    their birth, for the source. Leaves of `turn` may be kept transposed.
+    their birth, for the source. Leaves of `turn` may be kept transposed. What is computed `beside`
+    the rest changes nothing of it (`beside.add_beside`).
 
     A graph that differs from an earlier one in its sizes alone takes its source over.
     """
@@ -56,10 +58,11 @@ class Program:
         checks: Sequence[Tensor] = (),
         names: Mapping[int, str] | None = None,
         turn: Sequence[Tensor] = (),
+        beside: Beside | None = None,
     ) -> None:
         ends = Ends(tuple(inputs), tuple(outputs), dict(updates or {}), tuple(streams),
-                    tuple(checks), tuple(turn))  # fmt: skip
-        tensors = ancestors(ends.every)
+                    tuple(checks), tuple(turn), beside or Beside((), {}))  # fmt: skip
+        tensors = ancestors([*ends.every, *ends.beside.ends])
         key, sizes = structure(tensors, names)
         place = {x.birth: i for i, x in enumerate(tensors)}
         key = (key, ends.described(place))
@@ -73,7 +76,7 @@ class Program:
             old: new for old, new in zip(known.sizes, sizes, strict=True) if old != new
         }
         self.leaf_of = {order: tensors[i] for order, i in known.leaf_places.items()}
-        self.leaves = {x.birth: node for x, node in zip(ends.leaves, known.leaves, strict=True)}
+        self.leaves = {x.birth: node for x, node in zip(ends.all_leaves, known.leaves, strict=True)}
         if known.text.has_foreign:  # its attributes are those of this graph
             del _written[key]
 
@@ -84,7 +87,7 @@ class Program:
 
     @property
     def outputs(self) -> list[Node]:
-        """Nodes of the outputs."""
+        """Nodes of the outputs, those beside the last."""
         return self.written.outputs
 
     @property
@@ -111,13 +114,16 @@ class Program:
         *,
         plain: bool = False,
         inner: bool = False,
+        arena: Array | None = None,
     ) -> "Bound":
         """Make the memory for named dimensions of these sizes, and the machine code.
 
         `short` are the sizes of a last step that differs. With `plain` the source runs as it
-        stands, uncompiled. An `inner` program is called by another and not from Python.
+        stands, uncompiled. An `inner` program is called by another and not from Python. The `arena`
+        of another program serves, if the two never run at the same time.
         """
-        return Bound(self, self.text, dict(sizes), dict(short or sizes), threads, plain, inner)
+        short = dict(short or sizes)
+        return Bound(self, self.text, dict(sizes), short, threads, plain, inner, arena)
 
 
 _KEPT = 64
@@ -135,11 +141,17 @@ class Ends(NamedTuple):
     streams: tuple[Tensor, ...]
     checks: tuple[Tensor, ...]
     turn: tuple[Tensor, ...] = ()
+    beside: Beside = Beside((), {})
 
     @property
     def leaves(self) -> list[Tensor]:
         """What is set from outside: what is updated, and the inputs."""
         return [*self.updates, *self.inputs]
+
+    @property
+    def all_leaves(self) -> list[Tensor]:
+        """What is set from outside, and at the end what is updated beside."""
+        return [*self.leaves, *self.beside.updates]
 
     @property
     def every(self) -> list[Tensor]:
@@ -155,8 +167,9 @@ class Ends(NamedTuple):
 
     def described(self, place: dict[int, int]) -> tuple[Any, ...]:
         """Say which tensors the ends are, by their places."""
-        counts = len(self.outputs), len(self.checks), len(self.updates)
-        each = (self.every, self.streams, self.turn)
+        beside = len(self.beside.outputs), len(self.beside.updates)
+        counts = len(self.outputs), len(self.checks), len(self.updates), *beside
+        each = ([*self.every, *self.beside.ends], self.streams, self.turn)
         return counts, *[tuple(place[x.birth] for x in ends) for ends in each]
 
 
@@ -171,7 +184,8 @@ class Written:
         self, ends: Ends, tensors: Sequence[Tensor], names: Mapping[int, str], sizes: list[int]
     ) -> None:
         self.sizes = sizes
-        nodes, roots = simplify(ends.every, ends.leaves, names=names)
+        nodes, roots = simplify(ends.every, ends.all_leaves, names=names, beside=ends.beside.ends)
+        roots, beside = roots[: len(ends.every)], roots[len(ends.every) :]
         self.outputs, self.checks, news, self.leaves = ends.parts(roots)
         olds = self.leaves[: len(ends.updates)]
         changed = {x.order for x in olds}
@@ -180,15 +194,20 @@ class Written:
         if any(base(x).order in changed for x in self.outputs):
             raise GraphError("an output is a leaf that is updated, which compiled code cannot do")
         _check_kinds(nodes)
-        self.updated = changed
         self.schedule = Schedule(
-            nodes, [*self.outputs, *self.checks], list(zip(olds, news, strict=True))
+            reachable(roots), [*self.outputs, *self.checks], list(zip(olds, news, strict=True))
         )
+        also, new, leaves = ends.beside.parts(beside)
+        if beside:
+            pairs = list(zip(leaves, new, strict=True))
+            self.outputs = [*self.outputs, *add_beside(self.schedule, also, pairs)]
+            self.leaves = [*self.leaves, *leaves]
+        self.updated = {leaf.order for leaf, _ in self.schedule.updates}
         births = {x.birth for x in ends.streams}
         self._moving = {
             base(node).order
-            for x, node in zip([*ends.leaves, *ends.outputs], [*self.leaves, *self.outputs],
-                               strict=True)
+            for x, node in zip([*ends.all_leaves, *ends.outputs, *ends.beside.outputs],
+                               [*self.leaves, *self.outputs], strict=True)
             if x.birth in births
         }  # fmt: skip
         may_turn = {x.birth for x in ends.turn}

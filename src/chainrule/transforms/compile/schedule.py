@@ -7,7 +7,7 @@ one inner loop each: a phase may read the reductions of the phases before it.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -151,12 +151,18 @@ class Schedule:
     """The steps in their order, and which nodes lie in memory.
 
     `updates` are pairs of a leaf and the node of its new value; their steps come last, after all
-    that computes `outputs`: `updates_from` is the first of them.
+    that computes `outputs`: `updates_from` is the first of them. Nodes that are `given` lie in
+    memory already.
     """
 
     def __init__(
-        self, nodes: Sequence[Node], outputs: Sequence[Node], updates: Sequence[tuple[Node, Node]]
+        self,
+        nodes: Sequence[Node],
+        outputs: Sequence[Node],
+        updates: Sequence[tuple[Node, Node]],
+        given: Container[int] = (),
     ) -> None:
+        self.given = given
         self.nodes = _that_are_read(nodes, [*outputs, *(new for _, new in updates)])
         self.outputs = outputs
         self.updates = updates
@@ -200,6 +206,9 @@ class Schedule:
         for node in self.nodes:
             if node.number is None and (node.op is None or isinstance(node.loop, Reduce)):
                 kept.add(node.order)
+            if node.order in self.given:
+                kept.add(node.order)
+                continue
             if is_single(node):
                 kept.add(node.order)
                 if not isinstance(node.loop, Scatter | Scatters):
@@ -209,7 +218,7 @@ class Schedule:
         return {node.order for node in self.nodes if node.order in kept and not _renames(node)}
 
     def _place(self, node: Node, least: int) -> None:
-        if node.op is None or node.order not in self.stored:
+        if node.op is None or node.order not in self.stored or node.order in self.given:
             return
         if is_single(node):
             self.where[node.order] = len(self.steps)

@@ -74,16 +74,20 @@ def simplify(
     *,
     parts: bool | Callable[[Op], bool] = True,
     names: Mapping[int, str] | None = None,
+    beside: Sequence[Tensor] = (),
 ) -> tuple[list[Node], list[Node]]:
     """Give the nodes that the outputs depend on, inputs before readers, and those of the outputs.
 
     `changing` are leaves whose value is not the same in every run, whatever they hold now. Without
     `parts` no op is taken apart; it may be a function that says which ones are. `names` are names
-    of tensors, by their birth.
+    of tensors, by their birth. What only the last outputs, those `beside`, depend on comes after
+    all else, whose nodes are the same without.
     """
     work = _Simplifier({x.birth for x in changing}, parts)
     work.readers = {x.birth: 1 for x in outputs}
     work.walk(ancestors(outputs))
+    work.walk(ancestors(beside))
+    outputs = [*outputs, *beside]
     for birth, name in (names or {}).items():
         if birth in work.found:
             work.found[birth].name = name

@@ -5,6 +5,7 @@ from itertools import groupby
 
 import numpy as np
 
+from chainrule.dims import unit_axis
 from chainrule.graph import Array, Tensor
 from chainrule.transforms.explain.blocks import Flow, Stage, Words
 from chainrule.transforms.explain.view import View
@@ -139,6 +140,6 @@ def silent_units(x: Array) -> tuple[Array, int]:
     >>> silent_units(np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]))
     (array([0, 2]), 3)
     """
-    axis = 1 if x.ndim == 4 else x.ndim - 1
+    axis = unit_axis(x.ndim)
     others = tuple(a for a in range(x.ndim) if a != axis)
     return np.flatnonzero(np.all(x == 0, axis=others)), x.shape[axis]
