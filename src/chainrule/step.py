@@ -15,7 +15,7 @@ whole:
 (2, True)
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -39,7 +39,7 @@ from chainrule.losses import Loss
 from chainrule.nn.module import Module
 from chainrule.penalties import Penalized
 from chainrule.places import check_places
-from chainrule.transforms.compile.arena import room
+from chainrule.transforms.compile.arena import zeros
 from chainrule.transforms.compile.bound import Bound
 from chainrule.transforms.compile.executor import NumpyBound, NumpyProgram
 from chainrule.transforms.compile.program import Program
@@ -435,11 +435,11 @@ class Step:
         self.memory: dict[Tensor, Array] = {}
         self.views: dict[Tensor, Array] = {}
         for x in self.graph.updates:
-            memory = room(tuple(int(n) for n in x.shape), x.dtype)
-            memory[...] = 0 if x.value is None else x.value
+            memory = zeros(tuple(int(n) for n in x.shape), x.dtype)
             self.memory[x] = memory
             self._set(x, memory)
             if x.value is not None:
+                memory[...] = x.value
                 self.views[x] = memory
         if self.graph.flat:
             for unit in self.graph.units:
@@ -515,6 +515,10 @@ class Step:
         self._renew()
         return end
 
+    def before_update(self, call: Callable[[], None], step: int) -> None:
+        """Call a function in one step, of which loss and norm are finite, before it updates."""
+        self.bound.before_update(call, step)
+
     @property
     def _steps_at_once(self) -> int:
         """Steps whose sparse rows are written out together."""
@@ -523,25 +527,39 @@ class Step:
 
     def load(self, updater: Updater, averages: Sequence[Array] | None = None) -> None:
         """Take averages over, and the optimizer's state, which lets its own arrays go."""
-        for x, b, name, place in self.graph.state:
+        for b, name, parts in self._state():
             block = updater.blocks[b]
-            whole = block.state[name]
-            own = place in (None, -1)
-            self.memory[x][...] = whole if own else block.piece(whole, int(place or 0))
-        for block in updater.blocks:
-            block.state = {}
+            whole = block.state.pop(name)
+            for x, place in parts:
+                own = place in (None, -1)
+                self.memory[x][...] = whole if own else block.piece(whole, int(place or 0))
         for view, average in zip(self.averages, averages or (), strict=False):
             view[...] = average
 
-    def store(self, updater: Updater) -> None:
-        """Give the optimizer's state back."""
-        parts: dict[tuple[int, str], list[Array]] = {}
-        for x, b, name, _ in self.graph.state:
-            parts.setdefault((b, name), []).append(self.memory[x])
-        for (b, name), arrays in parts.items():
+    def close(self, updater: Updater) -> None:
+        """Give the optimizer's state back, piece by piece in place of the step's own memory."""
+        self.bound.before_update(lambda: None, -1)  # it may refer to what holds the memory
+        del self.bound
+        self.store(updater, last=True)
+
+    def store(self, updater: Updater, *, last: bool = False) -> None:
+        """Give a copy of the optimizer's state; after the `last` one there is no more to run."""
+        for b, name, parts in self._state():
+            arrays = [self.memory[x] for x, _ in parts]
             alone = arrays[0].ndim == 0
             joined = np.array(arrays[0]) if alone else np.concatenate([x.ravel() for x in arrays])
             updater.blocks[b].state[name] = joined
+            if last:
+                del arrays
+                for x, _ in parts:
+                    del self.memory[x]
+
+    def _state(self) -> list[tuple[int, str, list[tuple[Tensor, int | None]]]]:
+        """List the optimizer's state: its block and name, and the tensors it is made of."""
+        parts: dict[tuple[int, str], list[tuple[Tensor, int | None]]] = {}
+        for x, b, name, place in self.graph.state:
+            parts.setdefault((b, name), []).append((x, place))
+        return [(b, name, tensors) for (b, name), tensors in parts.items()]
 
 
 def _split(unit: Unit, array: Array) -> Iterator[tuple[Tensor, Array]]:

@@ -22,7 +22,7 @@ from chainrule.transforms.compile.calls import Call, Foreign, Inner, Places, Pro
 from chainrule.transforms.compile.frame import base
 from chainrule.transforms.compile.schedule import windows_of
 from chainrule.transforms.compile.simplify import Node
-from chainrule.transforms.compile.source import HEAD, Text
+from chainrule.transforms.compile.source import ASIDE, HEAD, Text
 from chainrule.transforms.compile.structure import evaluate
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class Bound:
         self.sizes, self.short = sizes, short
         self._kept: list[Any] = []
         self._error: BaseException | None = None
+        self._aside: Any = None
         self._inner: dict[tuple[int, int], InnerBound] = {}
         self._places: dict[int, dict[str, int]] = {}
         self.arrays: dict[int, Array] = {}
@@ -80,6 +81,12 @@ class Bound:
                 other.result()
         self._raise()
         return end
+
+    def before_update(self, call: Callable[[], None], step: int) -> None:
+        """Call a function in a step whose checks are finite, before its update; -1 is none."""
+        self._aside = self._for_program(call) if step >= 0 else None
+        self.meeting[ASIDE] = step
+        self.meeting[ASIDE + 1] = _address(self._aside) if step >= 0 else 0
 
     def _raise(self) -> None:
         """Pass on what an op that runs through Python has raised."""
@@ -118,8 +125,9 @@ class Bound:
         self.scratch_bytes = -(-scratch // ALIGN) * ALIGN
         self.scratch = empty(self.scratch_bytes * self.threads, np.uint8)
         self.numbers = np.array(self.text.numbers, np.float64)
-        self.meeting = empty(4 * ALIGN, np.int64)
+        self.meeting = empty(5 * ALIGN, np.int64)
         self.meeting[:] = 0
+        self.meeting[ASIDE] = -1
         self.clocks = np.zeros(len(self.text.calls) + 1, np.int64)
 
     def _is_own(self, node: Node) -> bool:
@@ -260,16 +268,24 @@ class Bound:
             return memory.reshape(self._shape(x))
 
         def call() -> None:
+            with np.errstate(all="ignore"):
+                values = [x.number if x.number is not None else array(x) for x in node.inputs]
+                array(node)[...] = op.run(*values, **resolve_attrs(node.attrs, self.sizes))
+
+        made = self._for_program(call)
+        self._kept.append(made)
+        return _address(made)
+
+    def _for_program(self, call: Callable[[], None]) -> Any:
+        """Make a function that compiled code can call; what it raises comes after the run."""
+
+        def called() -> None:
             try:
-                with np.errstate(all="ignore"):
-                    values = [x.number if x.number is not None else array(x) for x in node.inputs]
-                    array(node)[...] = op.run(*values, **resolve_attrs(node.attrs, self.sizes))
-            except BaseException as error:  # compiled code cannot pass it on
+                call()
+            except BaseException as error:
                 self._error = error
 
-        made = ctypes.CFUNCTYPE(None)(call)
-        self._kept.append(made)
-        return ctypes.cast(made, ctypes.c_void_p).value or 0
+        return ctypes.CFUNCTYPE(None)(called)
 
     def set(self, node: Node, array: Array) -> None:
         """Let a leaf or an output lie in this array, which is kept alive."""
@@ -365,6 +381,11 @@ class InnerBound:
         if isinstance(what, int):
             return int(self.turned[what].ctypes.data)
         return self.code if what == "code" else int(self.tables[what == "rest"].ctypes.data)
+
+
+def _address(made: Any) -> int:
+    """Give where a function of `ctypes` begins; a cast would let it refer to itself for ever."""
+    return ctypes.c_void_p.from_buffer(made).value or 0
 
 
 def _elements(bound: Bound, shape: Sequence[Any], sizes: Mapping[str, int]) -> int:

@@ -97,6 +97,7 @@ class NumpyBound:
         self.program = program
         self.arrays: dict[int, Array] = {}
         self.moves: dict[int, int] = {}
+        self.aside: tuple[Callable[[], None], int] = (lambda: None, -1)
         first = above([*program.outputs, *program.checks])
         ends = {x.order for x in [*program.outputs, *program.checks, *program.news]}
         ops = [node for node in program.nodes if node.op is not None]
@@ -125,6 +126,10 @@ class NumpyBound:
         """Say how many elements of an input or output of many steps one step takes."""
         self.moves[node.order] = elements
 
+    def before_update(self, call: Callable[[], None], step: int) -> None:
+        """Call a function in a step whose checks are finite, before its update; -1 is none."""
+        self.aside = (call, step)
+
     def result(self, i: int) -> Any:
         """Give a copy of an output of the last step."""
         return np.array(self.slots[self.program.outputs[i].order])[()]
@@ -148,6 +153,8 @@ class NumpyBound:
                         self.arrays[node.order][step] = slots[node.order]
                 if not all(np.isfinite(slots[node.order]) for node in program.checks):
                     return step
+                if step == self.aside[1]:
+                    self.aside[0]()
                 _execute(update, slots)
                 values = [slots[node.order] for node in program.news]
                 for node, value in zip(program.olds, values, strict=True):

@@ -49,6 +49,9 @@ from chainrule.transforms.compile.structure import LARGE, WIDE, Times, product_o
 HEAD = 5
 """Entries of the table before the memory: numbers, meeting point, scratch and its bytes, clocks."""
 
+ASIDE = 32
+"""Place behind the meeting point: before the update of which step to call Python, and where."""
+
 _RESERVED = {
     *language.WORDS, "clocks", "first", "last", "meeting", "numbers", "one", "range", "row",
     "scratch", "short", "start", "step", "stop", "table", "thread", "threads",
@@ -240,7 +243,7 @@ class Text:
         i = 0
         for run in self.runs:
             if i == self.check_at:
-                steps += [*self._check(), "flush_to_zero(True)"]
+                steps += [*self._check(), *self._before_update(), "flush_to_zero(True)"]
             if run[0].meets:
                 steps += _MEET
             self._by_turns = len(run) > 1
@@ -292,7 +295,7 @@ class Text:
             ]
         if self.numbers:
             lines.append("numbers = float64s(table[0])")
-        if self._meets:
+        if self._meets or self.checks:
             lines.append("meeting = int64s(table[1])")
         kinds = sorted({type_name(c.node.dtype) for c in self.calls if _is_product(c)})
         lines += [f"scratch_{kind} = {kind}s(table[2] + thread * table[3])" for kind in kinds]
@@ -337,6 +340,14 @@ class Text:
         asked = " and ".join(f"is_finite({self._place(x)}[0])" for x in self.checks)
         meet = _MEET if self._meets else []
         return [*meet, f"if not ({asked}):", "    return step"]
+
+    def _before_update(self) -> list[str]:
+        """Call a function of Python in one step, if it is asked for."""
+        if not self.checks:
+            return []
+        call = ["if thread == 0:", f"    call_python(meeting[{ASIDE + 1}])"]
+        meet = _MEET if self._meets else []
+        return [f"if step == meeting[{ASIDE}]:", *["    " + line for line in [*call, *meet]]]
 
     def _statement(self, call: Call, shared: dict[str, None]) -> list[str]:
         if _is_product(call):
