@@ -192,8 +192,9 @@ def recurrence():
         (recurrence, (3, 1), np.float32),
     ],
 )
-def test_machine_code_with_one_and_two_threads(make, shape, dtype):
+def test_machine_code_with_one_and_two_threads(make, shape, dtype, monkeypatch):
     pytest.importorskip("numba")
+    monkeypatch.setattr("chainrule.transforms.compile.calls.BLOCK", 5)
     inputs = X.astype(dtype).reshape(-1, *shape)
     rows = Rows((inputs,), Y.astype(dtype))
     found = []

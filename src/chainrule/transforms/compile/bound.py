@@ -18,7 +18,7 @@ from chainrule.graph import Array
 from chainrule.ops.loops import Product
 from chainrule.transforms.compile import language
 from chainrule.transforms.compile.arena import ALIGN, bytes_of, empty, layout, lifetimes, room
-from chainrule.transforms.compile.calls import Call, Foreign, Inner, Places, Products
+from chainrule.transforms.compile.calls import Block, Call, Foreign, Inner, Places, Products
 from chainrule.transforms.compile.frame import base
 from chainrule.transforms.compile.schedule import windows_of
 from chainrule.transforms.compile.simplify import Node
@@ -104,7 +104,11 @@ class Bound:
     def _room(self, node: Node) -> tuple[int, ...]:
         """Give the shape of the memory of a node: what is brief needs one turn for each thread."""
         shape = self._shape(node)
-        return (self.threads, *shape[1:]) if node.order in self.text.brief else shape
+        if node.order not in self.text.brief:
+            return shape
+        rows = self.text.blocks.get(node.order)
+        turn = 1 if rows is None else self._value(Block(rows), self.sizes)
+        return (self.threads * turn, *shape[1:])
 
     def _allocate(self) -> None:
         """Lay out the arena: each piece lives from its first use to its last."""
@@ -167,7 +171,7 @@ class Bound:
             self.table[self._first + k] = self._value(n, self.sizes)
             self.table[self._first + len(text.sizes) + k] = self.table[self._first + k]
         self._dims = [(k, n) for k, n in enumerate(text.sizes) if not isinstance(n, int)]
-        fixed = Foreign | Products | Places
+        fixed = Block | Foreign | Products | Places
         self._dims = [(k, n) for k, n in self._dims if not isinstance(n, fixed)]
         self.reshape(self.short)
         for node in text.memory:
@@ -223,6 +227,8 @@ class Bound:
         if isinstance(n, Inner):
             inner = self.inner(n, sizes)
             return inner.address(n.what)
+        if isinstance(n, Block):
+            return n.count(self.number(n.rows, self.sizes))
         if isinstance(n, Products):
             machine = self._machine
             return 0 if machine is None else int(machine.product_address(n.dtype, n.of_windows))

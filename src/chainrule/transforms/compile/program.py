@@ -26,6 +26,7 @@ from chainrule.ops.loops import Product, Steps
 from chainrule.transforms.compile.bound import MACHINE, Bound
 from chainrule.transforms.compile.calls import Inner
 from chainrule.transforms.compile.frame import base, type_name
+from chainrule.transforms.compile.rewrite import rewritten
 from chainrule.transforms.compile.schedule import Schedule
 from chainrule.transforms.compile.simplify import Node, simplify
 from chainrule.transforms.compile.source import Text
@@ -172,6 +173,7 @@ class Written:
     ) -> None:
         self.sizes = sizes
         nodes, roots = simplify(ends.every, ends.leaves, names=names)
+        nodes = rewritten(nodes, roots)
         self.outputs, self.checks, news, self.leaves = ends.parts(roots)
         olds = self.leaves[: len(ends.updates)]
         changed = {x.order for x in olds}

@@ -22,6 +22,7 @@ import numpy as np
 from chainrule.ops.loops import Product, Steps
 from chainrule.transforms.compile.bound import Bound
 from chainrule.transforms.compile.calls import Call, comment
+from chainrule.transforms.compile.structure import Pieces
 
 WORTH_SHARING = 4e6
 """Operations of a step from which on a second thread can pay."""
@@ -54,7 +55,8 @@ def _statement(call: Call, bound: Bound, sizes: Mapping[str, int]) -> Statement:
     }
     size = sum(math.prod([number(n) for n in x.shape]) * x.dtype.itemsize for x in touched.values())
     if call.kernel is None and isinstance(node.loop, Product):
-        shape = [number(n) for n in node.shape]
+        stack = [n.whole if isinstance(n, Pieces) else n for n in node.shape[:-2]]
+        shape = [number(n) for n in (*stack, *node.shape[-2:])]
         inner = number(node.inputs[0].shape[-2 if node.attrs.get("transpose_a") else -1])
         operations = 2.0 * math.prod(shape) * inner
         return Statement("product", comment(call), _times([*shape, inner]), operations, size, True)

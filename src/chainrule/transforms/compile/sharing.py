@@ -25,7 +25,8 @@ def sharing(schedule: Schedule) -> dict[int, Node]:
                 if i >= schedule.updates_from and _may_overwrite(leaf, root, step, last_use, i):
                     shares[node.order] = leaf
                 continue
-            for x, _ in root.frame.loads:
+            loaded = {base(x).order: base(x) for x, _ in root.frame.loads}
+            for x in sorted(loaded.values(), key=lambda x: x.order):  # what has lain there longest
                 if x.op is None or x.order in fixed or x.order in taken or x.order not in last_use:
                     continue
                 if node.order not in fixed and _may_overwrite(x, root, step, last_use, i):
@@ -37,17 +38,15 @@ def sharing(schedule: Schedule) -> dict[int, Node]:
 
 def _may_overwrite(x: Node, root: Root, group: Group, last_use: dict[int, int], step: int) -> bool:
     """Whether a root may be stored over x: same form, and nobody reads x elsewhere or later."""
-    if base(x) is not x or last_use.get(x.order, step) != step or x.dtype != root.node.dtype:
-        return False
-    if not same_shape(squeezed(x.shape), squeezed(root.node.shape)):
+    if last_use.get(x.order, step) != step or x.dtype != root.node.dtype:
         return False
     phase = {id(r): p for p, (_, roots) in enumerate(group.phases) for r in roots}
-    home = [i for i in root.home if i != "0"]
+    form, home = squeezed(root.node.shape), [i for i in root.home if i != "0"]
     for other in group.roots:
         for y, at in other.frame.loads:
-            if base(y) is x and (
-                y is not x or [i for i in at if i != "0"] != home
-                or phase[id(other)] > phase[id(root)]
+            if base(y) is x and not (
+                same_shape(squeezed(y.shape), form) and [i for i in at if i != "0"] == home
+                and phase[id(other)] <= phase[id(root)]
             ):  # fmt: skip
                 return False
     return True

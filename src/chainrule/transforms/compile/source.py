@@ -13,6 +13,7 @@ from chainrule.dims import Constant, Dim, Size
 from chainrule.ops.loops import Along, Product, Scatter, Steps
 from chainrule.transforms.compile import language
 from chainrule.transforms.compile.calls import (
+    Block,
     Call,
     Foreign,
     Inner,
@@ -21,6 +22,7 @@ from chainrule.transforms.compile.calls import (
     brief,
     comment,
     goes_alone,
+    joined,
     runs,
     set_meetings,
     set_owners,
@@ -44,7 +46,14 @@ from chainrule.transforms.compile.schedule import (
 )
 from chainrule.transforms.compile.sharing import sharing
 from chainrule.transforms.compile.simplify import Node, Scatters, same_shape
-from chainrule.transforms.compile.structure import LARGE, WIDE, Times, product_of
+from chainrule.transforms.compile.structure import (
+    LARGE,
+    WIDE,
+    Pieces,
+    at_least,
+    name_of,
+    product_of,
+)
 
 HEAD = 5
 """Entries of the table before the memory: numbers, meeting point, scratch and its bytes, clocks."""
@@ -53,8 +62,9 @@ ASIDE = 32
 """Place behind the meeting point: before the update of which step to call Python, and where."""
 
 _RESERVED = {
-    *language.WORDS, "clocks", "first", "last", "meeting", "numbers", "one", "range", "row",
-    "scratch", "short", "start", "step", "stop", "table", "thread", "threads",
+    *language.WORDS, "begin", "clocks", "end", "first", "last", "meeting", "min", "numbers",
+    "one", "range", "row", "scratch", "short", "start", "step", "stop", "table", "thread",
+    "threads",
 }  # fmt: skip
 
 
@@ -89,13 +99,17 @@ class Text:
         self._size_names: list[str] = []
         self._known_sizes: dict[str, str] = {}
         self._taken: set[str] = set(_RESERVED)
-        self._by_turns = False
+        self._by_turns: tuple[str, str] | None = None
         self.calls, self.check_at = self._calls()
+        ends = [*schedule.outputs, *checks, *(leaf for leaf, _ in schedule.updates)]
+        kept = streams | {self.canonical(x).order for x in ends}
+        if schedule.updates:
+            self.calls = joined(self.calls, kept)
         set_owners(self.calls)
         set_meetings(self.calls, self.check_at)
         self.runs = runs(self.calls, self.check_at)
-        ends = [*schedule.outputs, *checks, *(leaf for leaf, _ in schedule.updates)]
-        self.brief = brief(self.runs, streams | {self.canonical(x).order for x in ends})
+        self.brief = brief(self.runs, kept)
+        self.blocks = {k: x.share for x in self.calls if x.joins for k in x.writes}
         names: dict[str, str] = {}
         for call in self.calls:
             if call.kernel is not None:
@@ -174,7 +188,7 @@ class Text:
         if len(node.shape) != 2 or node.attrs.get("transpose_a") or not isinstance(m, Dim):
             return False
         own = node.attrs.get("transpose_b") and any(b is leaf for leaf, _ in self.schedule.updates)
-        return _at_least(n, LARGE) or bool(own and _at_least(b.shape[1], WIDE))
+        return at_least(n, LARGE) or bool(own and at_least(b.shape[1], WIDE))
 
     def _of_kernel(self, node: Node, kernel: Kernel) -> Call:
         return Call(
@@ -213,7 +227,7 @@ class Text:
             isinstance(n, int) and not isinstance(n, Size) and n in (0, 1)
         ):
             return str(int(n))
-        key = _name_of(n)
+        key = name_of(n)
         if key in self._known_sizes:
             return self._known_sizes[key]
         name = self._fresh(key or "n")
@@ -246,7 +260,9 @@ class Text:
                 steps += [*self._check(), *self._before_update(), "flush_to_zero(True)"]
             if run[0].meets:
                 steps += _MEET
-            self._by_turns = len(run) > 1
+            blocks = run[0].joins
+            if len(run) > 1:
+                self._by_turns = ("begin", "end") if blocks else ("one", "one + 1")
             body: list[str] = []
             for call in run:
                 body.append(f"# {comment(call)}")
@@ -255,10 +271,16 @@ class Text:
                     body.append(f"tick(clocks, {i}, {len(self.calls)})")
                 i += 1
             if self._by_turns:
-                self._by_turns = False
+                self._by_turns = None
                 first, last = self._part(run[0].share, 1, shared)
-                steps.append(f"for one in range({first}, {last}):")
-                body = ["    " + line for line in [*self._brief_places(run), *body]]
+                if blocks:
+                    block = self._block(run[0].share)
+                    steps.append(f"for begin in range({first}, {last}, {block}):")
+                    body = [f"end = min(begin + {block}, {last})", *self._brief_places(run), *body]
+                else:
+                    steps.append(f"for one in range({first}, {last}):")
+                    body = [*self._brief_places(run), *body]
+                body = ["    " + line for line in body]
             steps += body
         if self.check_at < len(self.calls):
             steps.append("flush_to_zero(False)")
@@ -282,8 +304,20 @@ class Text:
             if node.order in mine:
                 name, kind = self._memory_names[node.order], type_name(node.dtype)
                 size = f"{self._size(product_of(node.shape[1:]))} * {node.dtype.itemsize}"
-                lines.append(f"{name} = {kind}s(table[{HEAD + k}] + (thread - one) * {size})")
+                turns = "thread - one"
+                if node.order in self.blocks:
+                    turns = f"thread * {self._block(self.blocks[node.order])} - begin"
+                lines.append(f"{name} = {kind}s(table[{HEAD + k}] + ({turns}) * {size})")
         return lines
+
+    def _block(self, rows: Any) -> str:
+        """Name of the number of rows of a block."""
+        key = f"block of {self._size(rows)}"
+        if key not in self._known_sizes:
+            self._known_sizes[key] = self._fresh("block")
+            self.sizes.append(Block(rows))
+            self._size_names.append(self._known_sizes[key])
+        return self._known_sizes[key]
 
     def _head(self) -> list[str]:
         """Unpack what is the same in every step."""
@@ -297,7 +331,7 @@ class Text:
             lines.append("numbers = float64s(table[0])")
         if self._meets or self.checks:
             lines.append("meeting = int64s(table[1])")
-        kinds = sorted({type_name(c.node.dtype) for c in self.calls if _is_product(c)})
+        kinds = sorted({type_name(c.node.dtype) for c in self.calls if c.is_product})
         lines += [f"scratch_{kind} = {kind}s(table[2] + thread * table[3])" for kind in kinds]
         for k, node in enumerate(self.memory):
             if node.order not in self.moving and node.order not in self.brief:
@@ -350,7 +384,7 @@ class Text:
         return [f"if step == meeting[{ASIDE}]:", *["    " + line for line in [*call, *meet]]]
 
     def _statement(self, call: Call, shared: dict[str, None]) -> list[str]:
-        if _is_product(call):
+        if call.is_product:
             return self._product(call, shared)
         if isinstance(call.node.loop, Steps) and call.kernel is None:
             return self._steps(call.node)
@@ -433,7 +467,8 @@ class Text:
         """Source of the first and the last of what a thread does of n, or a turn of a loop."""
         if self._by_turns:
             times = "" if isinstance(stride, int) and stride == 1 else f" * {self._size(stride)}"
-            return [f"one{times}", f"(one + 1){times}" if times else "one + 1"]
+            first, last = self._by_turns
+            return [first + times, f"({last}){times}" if times and " " in last else last + times]
         name = self._size(n)
         if name.isdigit():
             return [f"share({name}, thread, threads)", f"share({name}, thread + 1, threads)"]
@@ -453,11 +488,18 @@ class Text:
             listed.append(self._fresh(f"{windows.op.name if windows.op else ''}_{what}"))
             self.sizes.append(Places(windows, b, what))
             self._size_names.append(listed[-1])
-        left, out = self._of_stack(a, node), self._of_stack(node, node)
-        begin = f"at({self._place(x)}, one * {listed.pop()})"
+        out, step, times = self._of_stack(node, node), listed.pop(), "1, 0, 0"
+        if isinstance(node.shape[0], Pieces):
+            each, size = node.shape[0].each, self._size(product_of(a.shape[-2:]))
+            left = f"at({self._place(a)}, one * {each} * {size})"
+            begin = f"at({self._place(x)}, one * {each} * {step})"
+            rest = f"{self._size(node.shape[0].whole)} - one * {each}"
+            times = f"min({each}, {rest}), {size}, {step}"
+        else:
+            left, begin = self._of_stack(a, node), f"at({self._place(x)}, one * {step})"
         how = f"{self._address(kind, of_windows=True)}, {turned}, {m}, {n}, {k}"
         line = f"windows_product({how}, {left}, {k}, {begin}, {', '.join(listed)}, {out}, {n}, "
-        return self._for_each(node, [f"{line}scratch_{kind})"], shared)
+        return self._for_each(node, [f"{line}{times}, scratch_{kind})"], shared)
 
     def _of_stack(self, x: Node, whole: Node) -> str:
         """Source of where one of a stack of matrices begins."""
@@ -532,19 +574,3 @@ class Text:
 _MEET = ["if threads > 1:", "    meet(meeting, threads)"]
 _MEET_SHORT = ["if threads > 1 and 0 <= short - step <= 1:", "    meet(meeting, threads)"]
 """Before and after the short step, in which the parts of threads are others."""
-
-
-def _is_product(call: Call) -> bool:
-    return call.kernel is None and isinstance(call.node.loop, Product)
-
-
-def _name_of(n: Any) -> str:
-    """Name that a size has of its own, or nothing."""
-    if isinstance(n, Times):
-        names = [_name_of(factor) for factor in n.factors]
-        return "_".join(names) if all(names) else ""
-    return repr(n) if isinstance(n, Dim) else getattr(n, "name", "")
-
-
-def _at_least(n: Any, least: int) -> bool:
-    return isinstance(n, int) and n >= least

@@ -36,6 +36,14 @@ class Sum:
     terms: tuple[Any, ...]
 
 
+@dataclass(frozen=True)
+class Pieces:
+    """How many pieces of so much a size has, of which the last may be smaller."""
+
+    whole: Any
+    each: int
+
+
 def product_of(sizes: Sequence[Any]) -> Any:
     """Give the number of elements of a shape, to be worked out later if it takes arithmetic.
 
@@ -44,6 +52,23 @@ def product_of(sizes: Sequence[Any]) -> Any:
     """
     factors = tuple(n for n in sizes if not (isinstance(n, int) and n == 1))
     return Times(factors) if len(factors) > 1 else factors[0] if factors else 1
+
+
+def name_of(n: Any) -> str:
+    """Give the name that a size has of its own, or nothing.
+
+    >>> name_of(Times((Size.of(3, "in"), Size.of(4, "out")))), name_of(5)
+    ('in_out', '')
+    """
+    if isinstance(n, Times):
+        names = [name_of(factor) for factor in n.factors]
+        return "_".join(names) if all(names) else ""
+    return repr(n) if isinstance(n, Dim) else getattr(n, "name", "")
+
+
+def at_least(n: Any, least: int) -> bool:
+    """Whether a size is known, and so large."""
+    return isinstance(n, int) and n >= least
 
 
 def evaluate(n: Any, sizes: Mapping[str, int], exchange: Mapping[int, int]) -> int:
@@ -55,6 +80,8 @@ def evaluate(n: Any, sizes: Mapping[str, int], exchange: Mapping[int, int]) -> i
         return total
     if isinstance(n, Sum):
         return sum(evaluate(term, sizes, exchange) for term in n.terms)
+    if isinstance(n, Pieces):
+        return -(-evaluate(n.whole, sizes, exchange) // n.each)
     if isinstance(n, Dim):
         total = exchange.get(n.factor, n.factor)
         for name in n.names:
