@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from chainrule import losses, nn, optim
+from chainrule import losses, nn, ops, optim
 from chainrule.data import Rows
+from chainrule.graph import placeholder, tracing
 from chainrule.step import Step, StepGraph
 from chainrule.transforms.compile.calls import Block
 from chainrule.transforms.compile.program import Program
@@ -51,6 +52,7 @@ NETS = {  # the net, the shape of a row, classes, a batch, numbers kept for a ro
     "four layers": (nn.mlp([20, 99, 99, 99, 2], "tanh", seed=0), (20,), 2, 20000, 3 * 99 + 2, 1.15),
     "wide": (nn.mlp([1024, 2048, 2048, 1000], "relu", seed=0), (1024,), 1000, 256, 5096, 1.0),
     "lenet": (lenet(), (1, 28, 28), 10, 512, LENET, 1.2),
+    "lstm": (recurrent(16, 128), (64, 16), 0, 64, 64 * 6 * 128 + 1, 1.25),
 }
 
 
@@ -120,6 +122,32 @@ def test_no_thread_writes_over_what_another_still_reads(name, threads, monkeypat
         )  # fmt: skip
         for a, b in zip(found, expected, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("writes_over", [False, True])
+def test_a_product_is_not_moved_behind_what_writes_over_its_rows(writes_over):
+    """The row sums read a product of a; between them a u is written over a, or is not."""
+    x, w, v = (placeholder(s, np.dtype(float)) for s in ((6, 3), (3, 4), (3, 3)))
+    total = placeholder((), np.dtype(float))
+    with tracing():
+        a = ops.tanh(x)
+        product = ops.matmul(a, w)
+        u = ops.matmul(x, v)
+        other = ops.matmul(ops.mul(a, u), v) if writes_over else u
+        loss = ops.add(ops.sum(other), ops.sum(ops.sum(ops.square(product), 1)))
+        updates = {total: ops.add(total, loss)}
+    program = Program([x, w, v], [loss], updates)
+    (of_a,) = (call for call in program.text.calls if call.is_product and call.node.shape == (6, 4))
+    assert of_a.joins == (not writes_over)
+    bound = program.bind({}, plain=True)
+    rng = np.random.default_rng(0)
+    X, W, V = arrays = [rng.normal(size=leaf.shape) for leaf in (x, w, v)]
+    for leaf, array in zip((x, w, v, total), [*arrays, np.zeros(())], strict=True):
+        bound.set(program.leaves[leaf.birth], array)
+    bound.run()
+    A, U = np.tanh(X), X @ V
+    expected = (A * U @ V if writes_over else U).sum() + ((A @ W) ** 2).sum()
+    np.testing.assert_allclose(bound.result(0), expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize(("rows", "block"), [(0, 1), (1, 1), (960, 960), (961, 481), (16384, 911)])

@@ -350,10 +350,11 @@ class Bound:
 
 
 class InnerBound:
-    """The steps inside a node, with their memory and two tables: for the first, and for the rest.
+    """The steps inside a node, with their memory and tables: for the first, the rest, and the last.
 
     The first step takes its carry from input 0, each of the others from the result of the one
-    before. The program around writes the addresses into the tables before it runs the steps.
+    before. The last has a table of its own if steps read what other steps have left to the next
+    ones: there is none before it. The program around writes the addresses into the tables.
     """
 
     def __init__(self, outer: Bound, n: Inner, sizes: Mapping[str, int], rows: int) -> None:
@@ -371,7 +372,7 @@ class InnerBound:
             elif k in moving:
                 self.bound.move(leaf, sign * _elements(outer, given.shape[k > 0 :], sizes))
         self.bound.move(n.result, sign * _elements(outer, node.shape[1:], sizes))
-        self.tables = [self.bound.table, self.bound.table.copy()]
+        self.tables = {what: self.bound.table.copy() for what in ("first", "rest", "last")}
         self.turned = {
             k: room((_elements(outer, node.inputs[k].shape, sizes),), leaf.dtype)
             for k, leaf in enumerate(n.leaves)
@@ -386,7 +387,7 @@ class InnerBound:
         """Give the address that a program asks for (`Inner`)."""
         if isinstance(what, int):
             return int(self.turned[what].ctypes.data)
-        return self.code if what == "code" else int(self.tables[what == "rest"].ctypes.data)
+        return self.code if what == "code" else int(self.tables[what].ctypes.data)
 
 
 def _address(made: Any) -> int:

@@ -85,16 +85,18 @@ class Foreign:
 
 @dataclass(frozen=True, eq=False)
 class Inner:
-    """What a program needs of the steps inside a node: their `code`, or a table, `first` or `rest`.
+    """What a program needs of the steps inside a node: their `code`, or a table, as `first`.
 
     A number asks for memory in which that input lies transposed. `leaves` are the nodes of the
-    inputs in the program of a step, `result` that of the carry.
+    inputs in the program of a step, `result` that of the carry. A step may write its result `over`
+    its part of these inputs.
     """
 
     node: Node
     program: Any
     leaves: list[Node]
     result: Node
+    over: list[int]
     what: str | int = "code"
 
 

@@ -28,7 +28,7 @@ from chainrule.transforms.compile.calls import Inner
 from chainrule.transforms.compile.frame import base, type_name
 from chainrule.transforms.compile.rewrite import rewritten
 from chainrule.transforms.compile.schedule import Schedule
-from chainrule.transforms.compile.simplify import Node, simplify
+from chainrule.transforms.compile.simplify import Node, same_shape, simplify
 from chainrule.transforms.compile.source import Text
 from chainrule.transforms.compile.structure import structure
 
@@ -222,7 +222,32 @@ def _inner(node: Node) -> Inner:
     fixed = graph.inputs[body.count + 1 :]
     program = Program(graph.inputs, [graph.output], streams=moving, turn=fixed)
     leaves = [program.leaves[x.birth] for x in graph.inputs]
-    return Inner(node, program, leaves, program.outputs[0])
+    result = program.outputs[0]
+    before = [leaves[k].order for k in node.attrs.get("before", {})]
+    over = [
+        k for k in range(1, body.count + 1)
+        if _may_overwrite(program.text, leaves[k], result, before)
+    ]  # fmt: skip
+    return Inner(node, program, leaves, result, over)
+
+
+def _may_overwrite(text: Text, x: Node, result: Node, before: Sequence[int]) -> bool:
+    """Whether a thread has read its rows of x for the last time when it writes the result.
+
+    It may read its rows of what comes `before`.
+    """
+    out = text.canonical(result).order
+    calls = [c for c in text.calls if (c.reads | c.writes) & {x.order, out}]
+    reads = [i for i, c in enumerate(calls) if x.order in c.reads]
+    writes = [i for i, c in enumerate(calls) if out in c.writes]
+    return (
+        x.dtype == result.dtype
+        and same_shape(x.shape, result.shape)
+        and bool(reads) and bool(writes) and reads[-1] < writes[0]
+        and all(c.reads & set(before) <= c.local for c in text.calls)
+        and all(c.share is not None and same_shape([c.share], x.shape[:1])
+                and (c.reads | c.writes) & {x.order, out} <= c.local for c in calls)
+    )  # fmt: skip
 
 
 def _always_turned(nodes: Sequence[Node], found: set[int]) -> set[int]:

@@ -1,19 +1,33 @@
 """Memory that serves two nodes: what may be written over that of another."""
 
+from collections.abc import Mapping, Sequence
+
 from chainrule.ops.loops import Reduce
 from chainrule.transforms.compile.frame import base, squeezed
 from chainrule.transforms.compile.schedule import Group, Root, Schedule
 from chainrule.transforms.compile.simplify import Node, same_shape
 
 
-def sharing(schedule: Schedule) -> dict[int, Node]:
-    """Give the nodes that are written over the memory of another, which nobody reads later."""
+def sharing(schedule: Schedule, over: Mapping[int, Sequence[int]]) -> dict[int, Node]:
+    """Give the nodes that are written over the memory of another, which nobody reads later.
+
+    `over` says of nodes with steps inside over which of their inputs a step may write.
+    """
     shares: dict[int, Node] = {}
     last_use = _last_uses(schedule)
     leaf_of = {base(new).order: leaf for leaf, new in schedule.updates}
     fixed = {base(x).order for x in schedule.outputs} | set(leaf_of)
     for i, step in enumerate(schedule.steps):
-        if not isinstance(step, Group) or step.roots[0].columns:
+        if not isinstance(step, Group):
+            for k in over.get(step.node.order, ()):
+                x, before = base(step.node.inputs[k]), step.node.attrs.get("before", ())
+                reads = [j for j, y in enumerate(step.node.inputs) if base(y) is x]
+                once = [j for j in reads if j not in before] == [k]
+                if once and x.op is not None and x.order not in fixed and last_use[x.order] == i:
+                    shares[step.node.order] = shares.get(x.order, x)
+                    break
+            continue
+        if step.roots[0].columns:
             continue
         taken: set[int] = set()
         for root in step.roots:

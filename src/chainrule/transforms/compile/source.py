@@ -90,7 +90,7 @@ class Text:
         self.timed = timed
         self.schedule = schedule
         self.checks = checks
-        self.shares = sharing(schedule)
+        self.shares = sharing(schedule, {k: x.over for k, x in self.inner.items()})
         self.memory: list[Node] = []
         self.sizes: list[Any] = []
         self.numbers: list[float] = []
@@ -155,7 +155,7 @@ class Text:
         if isinstance(node.loop, Along):
             return self._of_kernel(node, along_kernel(node, memory, self.shares))
         inputs = [self.canonical(x) for x in read_by(node)]
-        call = Call(node, reads={x.order for x in inputs}, writes={node.order})
+        call = Call(node, reads={x.order for x in inputs}, writes={self.canonical(node).order})
         if isinstance(node.loop, Steps):
             call.share = node.shape[1]  # the threads share each step
             return call
@@ -413,23 +413,28 @@ class Text:
             return ["pass"]
         stem = node.op.name if node.op else ""
         names = {}
-        for what in ("code", "first", "rest"):
+        before: dict[int, int] = node.attrs.get("before", {})
+        last = bool(before) and node.shape[0] != 1
+        tables = ["first", "rest", *["last"] * last]
+        for what in ("code", *tables):
             names[what] = self._fresh(f"{stem}_{what}")
             self.sizes.append(replace(inner, what=what))
             self._size_names.append(names[what])
         length, back = self._size(node.shape[0]), bool(node.attrs["reverse"])
         whole, one = self._span(node, 0), self._span(node, 1)
         turned, lines = self._turned(node, inner)
-        for what in ("first", "rest"):
+        for what in tables:
             table = self._fresh(f"{stem}_table")
             lines.append(f"{table} = int64s({names[what]})")
             for k, x in enumerate(node.inputs):
                 if x.number is not None:
                     continue
                 address = turned.get(k) or f"address_of({self._place(x)})"
-                if 0 < k <= node.attrs["body"].count and back:
+                if k in before:
+                    address = self._before(node, k, what)
+                elif 0 < k <= node.attrs["body"].count and back:
                     address += f" + {self._span(x, 0)} - {self._span(x, 1)}"
-                if k == 0 and what == "rest":
+                if k == 0 and what != "first":
                     address = f"address_of({self._place(node)})" + (
                         f" + {whole}" if back else f" - {one}"
                     )
@@ -440,8 +445,23 @@ class Text:
             lines += [f"{table}[{place}] = {address}" for place in places]
         run = f"run_steps({names['code']}"
         lines.append(f"{run}, 0, 1, {names['first']}, thread, threads)")
-        lines.append(f"{run}, 1, {length}, {names['rest']}, thread, threads)")
+        end = f"{length} - 1" if last else length
+        lines.append(f"{run}, 1, {end}, {names['rest']}, thread, threads)")
+        if last:
+            lines.append(f"{run}, {end}, {length}, {names['last']}, thread, threads)")
         return lines
+
+    def _before(self, node: Node, k: int, what: str) -> str:
+        """Source of where a step finds what the one before has left, for each of the tables."""
+        x, back = node.inputs[k], node.attrs["reverse"]
+        whole, one = self._span(x, 0), self._span(x, 1)
+        start = f"address_of({self._place(node.inputs[node.attrs['before'][k]])})"
+        if what == "first" and node.shape[0] == 1:
+            return start
+        if what == "last":
+            return f"{start} + {whole} - {one}" if back else f"{start} - {whole} + {one}"
+        address = f"address_of({self._place(x)})"
+        return f"{address} + {whole} - {one} - {one}" if back else f"{address} + {one}"
 
     def _turned(self, node: Node, inner: Inner) -> tuple[dict[int, str], list[str]]:
         """Transpose what all steps multiply by the transpose of: names of addresses, statements."""

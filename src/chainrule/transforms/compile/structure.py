@@ -21,6 +21,9 @@ from chainrule.graph import Tensor
 WIDE, LARGE = 512, 1000
 """Inputs, or units, from which on a product is shared out by columns: programs then differ."""
 
+NARROW = 33
+"""Inputs below which each step of a recurrence multiplies its own: programs differ here, too."""
+
 
 @dataclass(frozen=True)
 class Times:
@@ -111,7 +114,7 @@ def structure(
             if value < 2:
                 return int(value)
             known = values.setdefault(int(value), len(values))
-            kind = bisect_right((WIDE, LARGE), value)
+            kind = bisect_right((NARROW - 1, WIDE, LARGE), value)
             return "size", known, kind, value.name if isinstance(value, Size) else ""
         if isinstance(value, Dim):
             return "dim", value.names, plain(value.factor)
