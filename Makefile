@@ -5,7 +5,7 @@ PINNED ?= -c constraints.txt
 RUN := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(VENV)/bin/python
 SETUP := $(VENV)/.installed
 
-.PHONY: demo test nightly trust fuzz verbs mutation coverage supply fast bench lint types reference \
+.PHONY: demo test nightly jax trust fuzz verbs mutation coverage supply fast bench lint types reference \
 	errata claims notes pictures examples clean
 
 demo: $(SETUP)
@@ -14,7 +14,13 @@ demo: $(SETUP)
 test: lint types
 	$(RUN) -m pytest -n 2 -q
 
-nightly: test trust verbs fuzz examples claims
+nightly: test jax trust verbs fuzz examples claims
+
+# In a folder of its own, so that the other tests run without JAX.
+jax: $(SETUP)
+	$(PYTHON) -m venv $(VENV)-jax
+	$(VENV)-jax/bin/python -m pip install -q --disable-pip-version-check $(PINNED) -e ".[test,jax]"
+	OMP_NUM_THREADS=1 $(VENV)-jax/bin/python -m pytest -q tests/test_device.py tests/test_step.py -k "jax or Jax"
 
 trust: $(SETUP)
 	$(RUN) -m tools.trust.resume --machine
@@ -94,4 +100,4 @@ $(SETUP): pyproject.toml constraints.txt
 	touch $(SETUP)
 
 clean:
-	rm -rf $(VENV) demo dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+	rm -rf $(VENV) $(VENV)-jax demo dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

@@ -56,6 +56,9 @@ DECAY = trace(
     lambda s, x, w: scan(lambda s, x, w: ops.tanh(ops.mul(s, w)) + x * s, s, [x], [w]),
     START, SEQUENCE, ROW,
 ).output.attrs["body"]  # fmt: skip
+ALONE = trace(
+    lambda s, x, w: scan(lambda s, x, w: ops.tanh(ops.mul(s, w)), s, [x], [w]), START, SEQUENCE, ROW
+).output.attrs["body"]
 FIRST: dict[str, Any] = {"batch_first": True, "seed": 0}
 ALONG: dict[str, Any] = {"size": (3,), "stride": (2,), "dilation": (1,)}
 APART: dict[str, Any] = {"size": (2, 2), "stride": (1, 2), "dilation": (1, 1)}
@@ -173,6 +176,7 @@ OP_ROWS = [
        values=[((np.array([1.0, 2.0]), 5.0), [2.0, 5.0])]),
     op("scan", START, SEQUENCE, ROW, body=DECAY, length=4, reverse=False),
     op("scan", START, SEQUENCE, ROW, body=DECAY, length=4, reverse=True, label="reverse"),
+    op("scan", START, SEQUENCE, ROW, body=ALONE, length=4, reverse=False, label="alone"),
     # Windows and convolution.
     op("windows", CUBE, rows=(0,), size=(2,), stride=(1,), dilation=(2,)),
     op("windows", CUBE, rows=(0,), size=(2, 3), stride=(1, 1), dilation=(1, 1), label="two"),

@@ -100,7 +100,7 @@ def plain(form, a, b):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_single_column_is_not_taken_for_a_transposed_matrix(form):
-    """Its rows lie one element apart, too; only a transposed one has scratch to be turned in."""
+    """Its rows lie one element apart, too."""
 
     def whole(shape, dtype):
         return (np.zeros(shape, dtype),) * 2
@@ -127,6 +127,27 @@ def test_equals_numpy_and_writes_nothing_else(form, dtype):
         assert np.all(abs(c - x @ y) <= k * np.finfo(dtype).eps * (abs(x) @ abs(y)))
         if dtype == np.float64:
             np.testing.assert_allclose(c, x @ y, rtol=1e-13, atol=1e-13 * np.sqrt(k))
+        assert np.isnan(outer).sum() == outer.size - c.size
+
+
+def in_pages(shape, dtype):
+    """Give a matrix whose rows are a multiple of a page apart, the rest NaN."""
+    outer = np.full((shape[0], -(-shape[1] // 1024) * 1024), np.nan, dtype)
+    return outer, outer[:, : shape[1]]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("form", FORMS)
+def test_rows_a_multiple_of_a_page_apart(form, dtype):
+    for m, n, k in [(64, 256, 64), (71, 300, DEPTH + 9), (HEIGHT + 3, 260, 70), (64, 255, 63)]:
+        a, b = operands(form, m, n, k, dtype, in_pages)
+        outer, c = in_pages((m, n), dtype)
+        multiply(form, a, b, c)
+        apart = np.empty((m, n), dtype)
+        multiply(form, np.array(a), np.array(b), apart)
+        np.testing.assert_array_equal(c, apart)
+        x, y = (z.astype(np.float64) for z in plain(form, a, b))
+        assert np.all(abs(c - x @ y) <= k * np.finfo(dtype).eps * (abs(x) @ abs(y)))
         assert np.isnan(outer).sum() == outer.size - c.size
 
 
@@ -378,7 +399,7 @@ def test_how_products_are_cut_up(monkeypatch):
         "turn_part": told("turn a part"), "FAR": 1000, "MASKS": True, "DEPTH": 64,
         "HEIGHT": 960, "THIN": 3, "WIDE": 4, "PACKED": 8, "COPY": 18, "LONG": 20, "SWAPPED": 300,
         "MUCH": 41000,
-        "side_size": lambda m, n, k: m >= 30 and n >= 40,
+        "moved": lambda m, n, k: m >= 30 and n >= 40,
         "packed": lambda k: 64 * (min(k, 64) + 8),
     }  # fmt: skip
     for name in ("_turn", "_turn_exactly", "_multiply", "_by_windows", "_by_packed_windows",
@@ -394,6 +415,9 @@ def test_how_products_are_cut_up(monkeypatch):
     for m, k, ldb in ((32, 64, 512), (31, 64, 512), (32, 63, 512), (32, 64, 520)):
         lines.append(f"{m}x9x{k}, rows of B {ldb} apart")
         products.product(0, 0, m, 9, k, "a", k, "b", ldb, Memory("c"), 9, "scratch")
+    for k, lda in ((64, 512), (63, 512), (64, 520)):
+        lines.append(f"30x40x{k}, rows of A {lda} apart")
+        products.product(0, 0, 30, 40, k, "a", lda, "b", 40, Memory("c"), 40, "scratch")
     monkeypatch.setattr(products, "MASKS", False)
     lines.append("without masks, 4x20x9")
     products.product(0, 0, 4, 20, 9, "a", 9, "b", 20, "c", 20, "scratch")

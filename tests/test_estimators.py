@@ -42,6 +42,7 @@ from chainrule.errors import (
     DivergedError,
     FormatError,
 )
+from chainrule.estimators.base import Targets
 from chainrule.estimators.persist import encode
 from chainrule.save import ModelFile
 
@@ -693,3 +694,15 @@ def test_what_a_model_file_cannot_hold_is_refused():
         encode(np.zeros(0, complex), "classes_")
     with pytest.raises(ConfigError, match=r"callbacks=<object .* cannot be saved: a model file"):
         encode(object(), "callbacks")
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint64, np.int64])
+def test_whole_numbers_have_the_classes_that_scikit_learn_finds(dtype):
+    y = np.array([7, 0, 7, 3, 3, 0, 7], dtype)
+    targets = Targets.of_labels(y)
+    expected = Targets.of_labels(list(y))
+    assert targets.task == expected.task == "multiclass"
+    np.testing.assert_array_equal(targets.classes, expected.classes)
+    assert targets.classes.dtype == dtype
+    with pytest.warns(UserWarning, match="greater than 50%"):
+        Targets.of_labels(np.arange(30, dtype=dtype))

@@ -64,6 +64,8 @@ def test_python_reads_the_text_as_it_is_meant(tree):
         (("transpose", ("transpose", "A")), "(Aᵀ)ᵀ", r"{({A}^\top)}^\top"),
         (("pow", "a", ("add", "b", "c")), "a^(b + c)", "{a}^{b + c}"),
         (("pow", ("pow", "a", "b"), "c"), "(a^b)^c", "{({a}^{b})}^{c}"),
+        (("pow", ("div", "a", "b"), "c"), "(a/b)^c", r"{(\frac{a}{b})}^{c}"),
+        (("neg", ("div", "a", ("div", "b", "c"))), "−(a/(b/c))", r"-\frac{a}{\frac{b}{c}}"),
         (("conv", ("conv", "A", "B"), "C"), "(A ∗ B) ∗ C", r"(A \ast B) \ast C"),
         (("conv", "A", ("conv", "B", "C")), "A ∗ (B ∗ C)", r"A \ast (B \ast C)"),
     ],

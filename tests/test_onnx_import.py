@@ -209,6 +209,26 @@ def test_every_node_type_that_is_read_is_tested():
     assert set(READERS) - tested == set()
 
 
+def test_names_in_a_file_do_not_become_code(tmp_path, capsys):
+    """Of nodes, which are comments in what is generated, and of sizes, which are in docstrings."""
+    h, kind = onnx.helper, onnx.TensorProto.FLOAT
+    size = 'n"""\n    print("run")\n    """'
+    node = h.make_node("Tanh", ["x"], ["y"], name='a\r        print("run")\n        #')
+    ends = [[h.make_tensor_value_info(name, kind, [size, 3])] for name in "xy"]
+    model = h.make_model(
+        h.make_graph([node], "net", *ends), opset_imports=[h.make_opsetid("", 20)], ir_version=10
+    )
+    onnx.save(model, tmp_path / "net.onnx")
+    net = from_onnx(tmp_path / "net.onnx")
+    compiled = cr.compile(net, *net.specs(), plain=True)
+    np.testing.assert_array_equal(compiled(X), np.tanh(X))
+    space = {"__name__": "script"}
+    exec(cr.to_python(net).source, space)
+    np.testing.assert_array_equal(space["predict"](X), np.tanh(X))
+    assert capsys.readouterr().out == ""
+    assert '# OnnxNet/a print("run") #: tanh' in compiled.source
+
+
 def test_split_gives_several_results(tmp_path):
     node = onnx.helper.make_node("Split", ["x"], ["y", "z"], axis=1, num_outputs=2)
     onnx.save(made([node], {"x": A}, outputs=("y", "z")), tmp_path / "net.onnx")

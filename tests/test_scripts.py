@@ -183,6 +183,17 @@ def test_dropout_is_off_and_the_mode_of_the_model_stays():
     assert model.training
 
 
+def test_the_name_of_a_column_does_not_become_code(capsys):
+    column = 'b\nprint("run")\n#'
+    table = {"a": np.linspace(-1, 1, 60), column: ["x", "y", "z"] * 20}
+    net = cr.TabularClassifier(epochs=1, members=2, hidden=(4,), random_state=0)
+    net.fit(table, ["u", "v"] * 30)
+    space = {"__name__": "script"}
+    exec(to_python(net, inline=True).source, space)
+    assert np.array_equal(space["predict"](table), net.predict(table))
+    assert capsys.readouterr().out == ""
+
+
 def test_equal_steps_are_one_function():
     x = np.zeros((2, 6, 3), np.float32)
     source = to_python(

@@ -101,9 +101,12 @@ class Constant(int):
 
 def broadcast_shapes(*shapes: Shape) -> Shape:
     """Give the shape that NumPy's broadcasting makes of these, names included."""
-    ndim = max((len(shape) for shape in shapes), default=0)
+    several = [shape for shape in shapes if shape]
+    if len(several) < 2:  # numbers take any shape
+        return several[0] if several else ()
+    ndim = max([len(shape) for shape in several])
     result: list[Any] = [1] * ndim
-    for shape in shapes:
+    for shape in several:
         for axis, n in enumerate(shape, start=ndim - len(shape)):
             if result[axis] == 1 or (n == result[axis] and isinstance(n, Size)):
                 result[axis] = n

@@ -20,6 +20,7 @@ soon as nobody holds its result.
 
 import itertools
 from collections.abc import Callable, Container, Iterable, Iterator
+from functools import lru_cache
 from typing import Any, Self, TypeAlias
 
 import numpy as np
@@ -40,7 +41,7 @@ Value: TypeAlias = Any  # a Tensor, an array or a Python number: what every op t
 Attrs: TypeAlias = dict[str, Any]
 
 _NUMBERS = (bool, int, float)  # these types exactly: np.float64 is a float too, and has a dtype
-_ANY_NUMBER: dict[str, Any] = {"b": False, "i": 0, "u": 0, "f": 0.0}  # for its kind of dtype
+_NUMBER_OF: dict[str, type] = {"b": bool, "i": int, "u": int, "f": float}
 
 OPS: dict[str, "Op"] = {}
 """Every op by name."""
@@ -69,7 +70,10 @@ class Op:
     """How ONNX says the op: a fact of `chainrule.ops.opset`."""
 
     in_numpy: Any = None
-    """How a script says the op: a `chainrule.ops.source.Written`, None where that follows."""
+    """How a script says the op: a `chainrule.ops.source.Source`, None where that follows."""
+
+    in_jax: Any = None
+    """How JAX is told the op: a `chainrule.ops.source.Source`, None where NumPy's source serves."""
 
     def __init__(self, name: str, run: Callable[..., Any], infer: Callable[..., Any]) -> None:
         if name in OPS:
@@ -406,13 +410,18 @@ def shape_of(x: Value) -> Shape:
 
 def dtype_of(*inputs: Value) -> np.dtype[Any]:
     """Dtype of a result of these inputs; Python numbers adapt to the others."""
-    return np.result_type(*(_dtype_or_number(x) for x in inputs))
+    return _result_type(*[_dtype_or_number(x) for x in inputs])
 
 
 def _dtype_or_number(x: Value) -> Any:
     if isinstance(x, Tensor):
-        return _ANY_NUMBER[x.dtype.kind] if x.weak else x.dtype
-    return x if type(x) in _NUMBERS else np.asarray(x).dtype
+        return _NUMBER_OF[x.dtype.kind] if x.weak else x.dtype
+    return type(x) if type(x) in _NUMBERS else np.asarray(x).dtype
+
+
+@lru_cache(1024)
+def _result_type(*inputs: Any) -> np.dtype[Any]:
+    return np.result_type(*(x if isinstance(x, np.dtype) else x(0) for x in inputs))
 
 
 def apply(op: Op, *inputs: Value, **attrs: Any) -> Value:
@@ -437,7 +446,7 @@ def _record(op: Op, inputs: tuple[Value, ...], attrs: Attrs) -> Tensor:
     node.grad = None
     node.changed = 0
     values = [x.value for x in nodes]
-    if any(v is None for v in values) or (state.tracing is not None and _named(attrs)):
+    if any([v is None for v in values]) or (state.tracing is not None and _named(attrs)):
         node.value = None
         node.shape, node.dtype = op.infer(*nodes, **attrs)
         node.weak = all([x.weak for x in nodes])
@@ -468,7 +477,7 @@ def _record(op: Op, inputs: tuple[Value, ...], attrs: Attrs) -> Tensor:
 
 def _named(attrs: Attrs) -> bool:
     """Whether a dimension in the attributes has a name, so that there is nothing to run yet."""
-    return any(
+    return bool(attrs) and any(
         isinstance(n, Dim)
         for value in attrs.values()
         for n in (value if isinstance(value, tuple) else (value,))

@@ -36,10 +36,10 @@ _KINDS: dict[str, tuple[type, str]] = {
 
 
 def compiling(wanted: bool | str) -> bool | str:
-    """Give what CHAINRULE_COMPILE says ("numba", "numpy" or "off"), else what is wanted."""
+    """Give what CHAINRULE_COMPILE says ("numba", "numpy", "jax" or "off"), else what is wanted."""
     forced = os.environ.get("CHAINRULE_COMPILE") or wanted
-    if forced not in ("auto", "numba", "numpy", "off", True, False):
-        expected = "expected 'numba', 'numpy', 'off' or nothing"
+    if forced not in ("auto", "numba", "numpy", "jax", "off", True, False):
+        expected = "expected 'numba', 'numpy', 'jax', 'off' or nothing"
         raise ConfigError(f"CHAINRULE_COMPILE={forced!r}: {expected}")
     return False if forced == "off" else forced
 
@@ -63,8 +63,9 @@ class Plan:
     * `score` is a function of predictions and targets for the validation rows, which are looked
       at after every `validate_every` epochs and after the last.
     * `compile` says how the step runs: "numba" (or True) as machine code, "numpy" as a list of
-      NumPy calls, False as written; "auto" takes machine code where that pays. It uses at most
-      `threads` threads, by default one per core, and only where that is faster.
+      NumPy calls, "jax" on the device that JAX has, such as a GPU, False as written; "auto" takes
+      machine code where that pays. It uses at most `threads` threads, by default one per core,
+      and only where that is faster.
     * `checkpoint` is a folder, or a `chainrule.Checkpoint`, where the state is kept and from which
       the same training goes on to the same bits; `every` says how often, such as "10 minutes",
       "500 steps" or a number of epochs (docs/checkpoints.md).
@@ -113,8 +114,8 @@ class Plan:
         object.__setattr__(self, "every", None)  # the checkpoint has it now
         check_average(self.average, self.epochs)
         check_penalty(self.penalty)
-        if self.compile not in ("auto", "numba", "numpy", True, False):
-            expected = "expected 'auto', 'numba', 'numpy', True or False"
+        if self.compile not in ("auto", "numba", "numpy", "jax", True, False):
+            expected = "expected 'auto', 'numba', 'numpy', 'jax', True or False"
             raise ConfigError(f"compile={self.compile!r}: {expected}")
         if self.schedule_by not in ("step", "epoch"):
             raise ConfigError(f"schedule_by={self.schedule_by!r}: expected 'step' or 'epoch'")

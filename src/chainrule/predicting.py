@@ -1,4 +1,4 @@
-"""Predictions of a model: as written, or as a program where that pays.
+"""Predictions of a model: as written, as a program where that pays, or by JAX if asked to.
 
 >>> import numpy as np
 >>> from chainrule import nn
@@ -23,6 +23,7 @@ from chainrule.plan import compiling
 from chainrule.step import sized
 from chainrule.transforms.compile import Compiled
 from chainrule.transforms.compile.executor import NumpyProgram
+from chainrule.transforms.device import JaxFunction
 from chainrule.transforms.run import Graph, Spec, trace
 
 BATCH = 4096
@@ -36,8 +37,9 @@ WORTH_COMPILING = 1.0
 class Prediction:
     """The forward pass of a model in eval mode, for rows like these, as often as `times`.
 
-    `compile` is what `Plan` calls so: a program is machine code, and NumPy predicts as written.
-    Where the choice has to be `repeatable`, it does not depend on what was compiled before.
+    `compile` is what `Plan` calls so: a program is machine code, or runs by JAX, and NumPy predicts
+    as written. Where the choice has to be `repeatable`, it does not depend on what was compiled
+    before.
     """
 
     def __init__(
@@ -51,16 +53,24 @@ class Prediction:
         repeatable: bool = False,
     ) -> None:
         self.model = model
-        self.program: Compiled | None = None
+        self.program: Compiled | JaxFunction | None = None
         wanted = compiling(compile)
         if wanted in (True, "numba"):
             self.program = Compiled(self._traced(inputs), threads=threads)
+        elif wanted == "jax":
+            self.program = JaxFunction(self._traced(inputs))
         elif wanted == "auto" and self._may_pay(len(inputs[0]) * times):
             try:
                 graph = self._traced(inputs)
                 self.program = _paying(graph, len(inputs[0]), times, threads, repeatable)
             except Exception:  # a model that cannot be traced predicts as written
                 self.program = None
+
+    @property
+    def by(self) -> str:
+        """By what: "numba", "jax", or "as written"."""
+        names = {Compiled: "numba", JaxFunction: "jax"}
+        return "as written" if self.program is None else names[type(self.program)]
 
     def _may_pay(self, rows: int) -> bool:
         """Whether the work is above what tracing costs, roughly, and Numba is there."""
@@ -76,7 +86,8 @@ class Prediction:
     def __call__(self, inputs: Sequence[Array]) -> Array:
         """Compute the outputs; sparse rows are made dense a few thousand at a time."""
         n = len(inputs[0])
-        at_once = self.program is not None and all(isinstance(x, np.ndarray) for x in inputs)
+        at_once = isinstance(self.program, Compiled)  # which takes the memory of a few rows
+        at_once = at_once and all(isinstance(x, np.ndarray) for x in inputs)
         size = max(n, 1) if at_once else BATCH
         compute = self._as_written if self.program is None else self._by_program
         with no_grad(), np.errstate(all="ignore"):
@@ -110,6 +121,10 @@ def _paying(
     return compiled if seconds > WORTH_COMPILING or compiled.program.is_ready else None
 
 
-def predict(model: Module, inputs: Sequence[Array]) -> Array:
-    """Compute the outputs of a model in eval mode."""
-    return Prediction(model, inputs)(inputs)
+def predict(model: Module, inputs: Sequence[Array], trained: bool | str = "auto") -> Array:
+    """Compute the outputs of a model in eval mode.
+
+    What was `trained` by JAX is predicted by JAX where it is installed, and else as any model.
+    """
+    how = "jax" if trained == "jax" and has("jax") else "auto"
+    return Prediction(model, inputs, compile=how)(inputs)

@@ -111,8 +111,8 @@ def _restore(training: "Training", config: dict[str, Any], arrays: dict[str, Arr
         return ""
     training.history.obstacle = entry(config, "obstacle", str)
     training.seconds = entry(config, "seconds", float)
-    training.runs = _one_of(entry(config, "runs", str), ("numba", "numpy", "as written"))
-    training.predicts = _one_of(entry(config, "predicts", str), ("", "numba", "as written"))
+    training.runs = _one_of(entry(config, "runs", str), ("numba", "numpy", "jax", "as written"))
+    training.predicts = _one_of(entry(config, "predicts", str), ("", "numba", "jax", "as written"))
     training.tally.restore(_epoch(training, arrays))
     return entry(config, "ended", str)
 

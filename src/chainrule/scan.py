@@ -19,11 +19,12 @@ from chainrule import ops
 from chainrule.dims import Dim, Shape, product, resolve
 from chainrule.errors import GraphError, ShapeError
 from chainrule.graph import Array, Attrs, Op, Tensor, Value, ancestors, dtype_of, shape_of
+from chainrule.ops import helpers
 from chainrule.ops.linear import reshape_op
 from chainrule.ops.loops import Along, Steps
 from chainrule.ops.moving import place, shift, slice_op
 from chainrule.ops.opset import in_onnx
-from chainrule.ops.source import Call, in_numpy
+from chainrule.ops.source import Call, in_jax, in_numpy
 from chainrule.transforms.forward import forward
 from chainrule.transforms.reverse import reverse as reverse_walk
 from chainrule.transforms.run import Graph, Spec, trace
@@ -302,7 +303,7 @@ def _without_the_rest(
     follows = _followers(graph, graph.inputs[:1])
     moves = _followers(graph, graph.inputs[1 : count + 1])
     edge = _edge(graph, follows)
-    moving = [x for x in edge if x.birth in moves]
+    moving = [x for x in edge if x.birth in moves] or graph.inputs[1:2]  # ONNX asks for one
     fixed = [x for x in edge if x.birth not in moves]
     rows = shape_of(init)[0]
     known = dict(zip([x.birth for x in graph.inputs[1:]], given, strict=True))
@@ -563,25 +564,16 @@ def _flat(x: Value) -> Value:
     return ops.reshape(x, (shape[0] * shape[1], *shape[2:]))
 
 
-def _run(*inputs: Array, body: Body, length: int, reverse: bool) -> Array:
+def _run(*inputs: Array, body: Body, length: int, reverse: bool) -> Any:
     carry, xs, consts = inputs[0], inputs[1 : body.count + 1], inputs[body.count + 1 :]
-    graph = body.graph
-    names = [x.birth for x in graph.inputs]
-    prepared = _prepared([graph.output], names, len(carry))
-    result = np.empty((length, *carry.shape), carry.dtype)
-    for t in reversed(range(length)) if reverse else range(length):
-        known = dict(zip(names, [carry, *[x[t] for x in xs], *consts], strict=True))
-        carry = _executed(prepared, known)[graph.output.birth]
-        result[t] = carry
-    return result
+    names, output = [x.birth for x in body.graph.inputs], body.graph.output
+    prepared = _prepared([output], names, len(carry))
 
+    def step(*values: Array) -> Array:
+        known = dict(zip(names, values, strict=True))
+        return _executed(prepared, known)[output.birth]  # type: ignore[no-any-return]
 
-def _in_steps(step: Any, carry: Array, xs: Any, weights: Any, reverse: bool = False) -> Array:
-    """Apply carry = step(carry, *x, *weights) to each element of sequences; give all carries."""
-    result = np.empty((len(xs[0]), *carry.shape), carry.dtype)
-    for t in reversed(range(len(result))) if reverse else range(len(result)):
-        result[t] = carry = step(carry, *[x[t] for x in xs], *weights)
-    return result
+    return helpers.in_steps(step, carry, xs, consts, reverse)
 
 
 def _scan_in_numpy(call: Call) -> str:
@@ -591,10 +583,15 @@ def _scan_in_numpy(call: Call) -> str:
     return f"in_steps({', '.join(words + ['reverse=True'] * call.attrs['reverse'])})"
 
 
+def _scan_in_jax(call: Call) -> str:
+    return f"scanned(jax, {_scan_in_numpy(call).removeprefix('in_steps(')}"
+
+
 scan_op = Scan(
     "scan",
     _run,
     lambda init, *rest, body, length, reverse: ((length, *init.shape), init.dtype),
 ).looped(Steps())
-in_numpy(scan_op, _scan_in_numpy, _in_steps)
+in_numpy(scan_op, _scan_in_numpy, helpers.in_steps)
+in_jax(scan_op, _scan_in_jax, helpers.scanned)
 in_onnx(scan_op, lambda use: use.steps(use.attrs["body"], use.attrs["reverse"]))

@@ -20,7 +20,7 @@ class Scope:
     __slots__ = ("name", "owner", "parent", "through")
 
     def __init__(self, name: str, parent: "Scope | None", owner: object = None) -> None:
-        self.name = name
+        self.name = " ".join(name.split())  # one line, since it is a comment in generated code
         self.parent = parent
         self.owner = owner
         self.through: Scope | None = None

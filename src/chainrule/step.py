@@ -15,9 +15,10 @@ whole:
 (2, True)
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -41,11 +42,11 @@ from chainrule.penalties import Penalized
 from chainrule.places import check_places
 from chainrule.transforms.compile.arena import zeros
 from chainrule.transforms.compile.bound import Bound
-from chainrule.transforms.compile.executor import NumpyBound, NumpyProgram
+from chainrule.transforms.compile.executor import NumpyProgram
 from chainrule.transforms.compile.program import Program
 from chainrule.transforms.compile.report import Profile, plan, profile, work
-from chainrule.transforms.compile.simplify import Node
-from chainrule.transforms.compile.structure import structure
+from chainrule.transforms.compile.structure import same
+from chainrule.transforms.device import JaxProgram
 from chainrule.transforms.reverse import reverse
 from chainrule.updating import Updater, advance
 
@@ -54,6 +55,8 @@ _WRITTEN_OUT = 250_000
 
 _MANY = 100_000
 """Elements of a gradient from which on its rows are summed first: threads share them."""
+
+Kind: TypeAlias = type[Program] | type[NumpyProgram] | type[JaxProgram]
 
 NUMBERS = ("t", "factor", "keep")
 """What a step is told: its number, a factor for the rate, and how much averages keep."""
@@ -276,20 +279,14 @@ class StepGraph:
         """
         with sized(model, {}), tracing():
             again, _ = self._loss(model, loss, penalty)
-        graphs = ancestors([self.loss]), ancestors([again])
-        same = structure(graphs[0]) == structure(graphs[1]) and all(
-            x.value is y.value or np.array_equal(x.value, y.value, equal_nan=x.dtype.kind == "f")
-            for x, y in zip(*graphs, strict=True)
-            if x.op is None and x.value is not None and y.value is not None
-        )
-        if not same:
+        if not same(ancestors([self.loss]), ancestors([again])):
             raise GraphError(
                 "the model computes something else each time it is called, so that a trace of it "
                 "cannot stand for all steps: draw random numbers with ops.uniform(key, shape) and "
                 "a Buffer as the key, or train with compile=False"
             )
 
-    def program(self, kind: type[Program] | type[NumpyProgram]) -> Program | NumpyProgram:
+    def program(self, kind: Kind) -> Any:
         """Write the program of the step."""
         inputs = [*self.data, self.target, self.index, *self.numbers]
         inputs += [] if self.weight is None else [self.weight]
@@ -356,7 +353,7 @@ class Step:
         self,
         graph: StepGraph,
         batch_size: int,
-        kind: type[Program] | type[NumpyProgram] = Program,
+        kind: Kind = Program,
         threads: int = 1,
     ) -> None:
         self.graph = graph
@@ -370,9 +367,7 @@ class Step:
         rest = n - (self.count - 1) * batch_size
         self.short = self.count - 1 if rest != batch_size else -1
         sizes = {"rows": n, "batch": batch_size}
-        self.bound: Bound | NumpyBound = self.program.bind(
-            sizes, sizes | {"batch": rest}, threads=threads
-        )
+        self.bound = self.program.bind(sizes, sizes | {"batch": rest}, threads=threads)
         self.numbers = np.zeros((self.count, len(graph.numbers)))
         self.losses = np.zeros(self.count, graph.loss.dtype)
         self.norms = np.zeros(self.count)
@@ -385,18 +380,17 @@ class Step:
     @property
     def source(self) -> str:
         """The program as Python that a person can read."""
-        return self.program.source
+        return str(self.program.source)
 
     def plan(self) -> str:
         """Give a table of the statements: shapes, operations, bytes, and the memory they share."""
-        if isinstance(self.bound, NumpyBound):
-            return self.bound.plan()
-        return plan(self.bound)
+        return plan(self.bound) if isinstance(self.bound, Bound) else str(self.bound.plan())
 
     def profile(self, seconds: float = 0.5) -> Profile:
         """Measure how long each statement of a step takes; nothing is learned from it."""
-        if isinstance(self.bound, NumpyBound):
-            raise ConfigError('steps run by NumPy have no profile: ask with compile="numba"')
+        if not isinstance(self.bound, Bound):
+            how = "JAX" if isinstance(self.program, JaxProgram) else "NumPy"
+            raise ConfigError(f'steps run by {how} have no profile: ask with compile="numba"')
         if not self.numbers.any():
             self.numbers[:] = 1
         if self._order is None:
@@ -407,8 +401,8 @@ class Step:
 
     @property
     def operations(self) -> float:
-        """How many operations a step takes; 0 where NumPy runs it."""
-        return 0.0 if isinstance(self.bound, NumpyBound) else work(self.bound)
+        """How many operations a step takes; 0 where NumPy or JAX runs it."""
+        return work(self.bound) if isinstance(self.bound, Bound) else 0.0
 
     def _set_data(self) -> None:
         graph = self.graph
@@ -452,7 +446,7 @@ class Step:
     def _set(self, x: Tensor, array: Array) -> None:
         self.bound.set(self.program.leaves[x.birth], array)
 
-    def _stream(self, node: Node, array: Array, elements: int) -> None:
+    def _stream(self, node: Any, array: Array, elements: int) -> None:
         self.bound.set(node, array)
         self.bound.move(node, elements)
 
@@ -510,7 +504,7 @@ class Step:
         if self.sparse:
             stop = min(stop, start + self._steps_at_once)
             self._write_out(start, stop)
-        end = self.bound.run(start, stop, self.short, threads)
+        end: int = self.bound.run(start, stop, self.short, threads)
         self.failed = end < stop
         self._renew()
         return end
@@ -522,7 +516,7 @@ class Step:
     @property
     def _steps_at_once(self) -> int:
         """Steps whose sparse rows are written out together."""
-        width = sum(int(np.prod(x.shape[1:], dtype=int)) for x in self.graph.rows.inputs)
+        width = sum(math.prod(x.shape[1:]) for x in self.graph.rows.inputs)
         return max(int(_WRITTEN_OUT / max(self.batch_size * width, 1)), 1)
 
     def load(self, updater: Updater, averages: Sequence[Array] | None = None) -> None:
@@ -535,6 +529,8 @@ class Step:
                 self.memory[x][...] = whole if own else block.piece(whole, int(place or 0))
         for view, average in zip(self.averages, averages or (), strict=False):
             view[...] = average
+        for x, memory in self.memory.items():
+            self._set(x, memory)  # a device has to be told
 
     def close(self, updater: Updater) -> None:
         """Give the optimizer's state back, piece by piece in place of the step's own memory."""
@@ -566,6 +562,6 @@ def _split(unit: Unit, array: Array) -> Iterator[tuple[Tensor, Array]]:
     """Give the parameters of a unit, and their parts of an array for all of it."""
     flat, start = array.reshape(-1), 0
     for p in unit.members:
-        size = int(np.prod(p.shape, dtype=int))
+        size = math.prod(p.shape)
         yield p, flat[start : start + size].reshape(p.shape)
         start += size

@@ -1,4 +1,4 @@
-"""Which way the steps of a training are run: by Numba, by NumPy, or as written.
+"""Which way the steps of a training are run: by Numba, by NumPy, by JAX, or as written.
 
 >>> import numpy as np
 >>> from chainrule import losses, nn
@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any
 from chainrule.errors import expect, has
 from chainrule.nn.module import Module
 from chainrule.plan import compiling
-from chainrule.step import Step, StepGraph
+from chainrule.step import Kind, Step, StepGraph
 from chainrule.threads import usable_threads
 from chainrule.transforms.compile.executor import NumpyProgram
 from chainrule.transforms.compile.program import Program
+from chainrule.transforms.device import JaxProgram, import_jax
 
 if TYPE_CHECKING:
     from chainrule.training import Training
@@ -33,7 +34,7 @@ WORTH_COMPILING = 1.0
 
 
 def make_step(training: "Training") -> Step | None:
-    """Make a program of the step: by Numba where that pays, else by NumPy.
+    """Make a program of the step: by Numba where that pays, else by NumPy; by JAX if asked to.
 
     A model that cannot be traced is trained step by step as written; then there is none.
     `training.runs` says which it is.
@@ -46,6 +47,9 @@ def make_step(training: "Training") -> Step | None:
     if wanted in (True, "numba"):
         expect("numba", extra="fast", why="to compile a training step")
         kinds = [Program]
+    elif wanted == "jax":
+        import_jax()
+        kinds = [JaxProgram]
     elif wanted == "auto" and has("numba"):
         kinds = [NumpyProgram, Program]
     for kind in kinds:
@@ -58,14 +62,14 @@ def make_step(training: "Training") -> Step | None:
                 raise
             training.history.obstacle = f"{type(error).__name__}: {error}"
             break
-        training.runs = "numpy" if kind is NumpyProgram else "numba"
+        training.runs = _RUNS.get(kind, "numba")
     return step
 
 
 def _wanted(training: "Training") -> bool | str:
     """Give what is asked for; where that is "auto", the way of the checkpoint if there is one."""
     asked, known = compiling(training.plan.compile), training.runs
-    if asked == "auto" and (known != "numba" or has("numba")):
+    if asked == "auto" and (known not in _OPTIONAL or has(known)):
         return _ASKED.get(known, "auto")
     if known and asked != _ASKED[known] and (asked, known) != (True, "numba"):
         warnings.warn(
@@ -76,11 +80,14 @@ def _wanted(training: "Training") -> bool | str:
     return asked
 
 
-_ASKED: dict[str, bool | str] = {"numba": "numba", "numpy": "numpy", "as written": False}
-_SAID = {"numba": "by Numba", "numpy": "by NumPy", "as written": "as written"}
+_RUNS: dict[Any, str] = {NumpyProgram: "numpy", JaxProgram: "jax"}
+_OPTIONAL = ("numba", "jax")
+_ASKED: dict[str, bool | str] = {"numba": "numba", "numpy": "numpy", "jax": "jax",
+                                 "as written": False}  # fmt: skip
+_SAID = {"numba": "by Numba", "numpy": "by NumPy", "jax": "by JAX", "as written": "as written"}
 
 
-def _made(training: "Training", kind: type[Program] | type[NumpyProgram], *, check: bool) -> Step:
+def _made(training: "Training", kind: Kind, *, check: bool) -> Step:
     graph = traced(training, flat=kind is NumpyProgram)
     if check:
         graph.check_indices()

@@ -46,6 +46,9 @@ from chainrule.threads import blas_threads
 from chainrule.transforms.compile.report import WORTH_SHARING
 from chainrule.transforms.reverse import reverse
 
+_TURN = 0.2
+"""Seconds that a device runs at a time: after each turn it sends back what steps have changed."""
+
 
 def train(
     model: Module,
@@ -197,6 +200,8 @@ class Training:
                 work = self.compiled.operations
                 most = self.compiled.threads if work > WORTH_SHARING else 1
                 self.pace = Pace(most, large=work > 100 * WORTH_SHARING)
+                if self.runs == "jax":
+                    self.pace.turn = _TURN
 
     def run(self) -> History:
         """Train until an end is reached, and restore the best weights."""
@@ -440,11 +445,13 @@ class Training:
             machine = self.plan.compile if self.runs == "numba" and not self.predicts else False
             if self.predicts == "numba" and has("numba"):
                 machine = "numba"
+            if self.runs == "jax":
+                machine = "jax"
             self.prediction = Prediction(
                 self.model, inputs, times=-(-self.plan.epochs // self.plan.validate_every),
                 threads=self.plan.threads, compile=machine, repeatable=True,
             )  # fmt: skip
-            self.predicts = "numba" if self.prediction.program is not None else "as written"
+            self.predicts = self.prediction.by
         return self.prediction(inputs)
 
     def _judge(self, epoch: int, row: dict[str, float]) -> str:

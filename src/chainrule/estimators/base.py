@@ -37,6 +37,10 @@ class Targets:
         """Find the task and the classes of labels."""
         if getattr(y, "ndim", 1) == 2 and type_of_target(y) == "multilabel-indicator":
             return cls("multilabel", np.arange(y.shape[1]))
+        if isinstance(y, np.ndarray) and y.ndim == 1 and y.dtype.kind in "iu":
+            classes = np.unique(y)
+            if 2 * len(classes) < len(y):  # nothing that scikit-learn's checks, below, would say
+                return cls.of_classes(classes)
         classes = unique_labels(y)  # refuses missing and mixed labels, and names the row
         check_classification_targets(y)
         return cls.of_classes(classes)

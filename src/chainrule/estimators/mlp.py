@@ -48,8 +48,8 @@ class MLPClassifier(ForClasses, BaseMLP):
     * `penalty`: one of `chainrule.penalties`, or a mapping from layers ("0", "2", ... in `module_`)
       to them, besides alpha; `average`: a number such as 0.99, or `chainrule.SWA()`;
     * `optimizer`, `schedule`, `clip_norm`, `weight_decay` (decoupled for Adam), `callbacks`;
-    * `compile`: "numba", "numpy", False, or "auto" for machine code where one fit repays it; a
-      search of many short fits is several times faster with "numba";
+    * `compile`: "numba", "numpy", "jax" for a GPU, False, or "auto" for machine code where one fit
+      repays it; a search of many short fits is several times faster with "numba";
     * `fit(..., validation_data=(X, y))` fills `history_` and serves `early_stopping`;
       `fit(..., checkpoint=DIR)` goes on from where a fit was stopped (docs/checkpoints.md).
 

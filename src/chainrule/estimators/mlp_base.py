@@ -103,7 +103,7 @@ class BaseMLP(OfRows, Saved, BaseEstimator):  # type: ignore[misc]
         "penalty": [Penalty, dict, list, callable, None],
         "average": [Interval(Real, 0, 1, closed="neither"), SWA, None],
         "callbacks": [list, tuple, None],
-        "compile": ["boolean", StrOptions({"auto", "numba", "numpy"})],
+        "compile": ["boolean", StrOptions({"auto", "numba", "numpy", "jax"})],
     }
 
     saved_attributes = (
@@ -371,7 +371,7 @@ class BaseMLP(OfRows, Saved, BaseEstimator):  # type: ignore[misc]
 
     def _raw(self, X: Any) -> Array:
         X = validated_rows(self, X)
-        return predict(self.module_, (dense_rows(X, X.dtype),))
+        return predict(self.module_, (dense_rows(X, X.dtype),), self.compile)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "module_")

@@ -139,7 +139,7 @@ class _Net(OfRows, Saved, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         X = validated_rows(self, X, allow_nd=True)
         self._check_row_shape(X)
-        return predict(self.module_, (dense_rows(X),))
+        return predict(self.module_, (dense_rows(X),), self.compile)
 
     def _check_row_shape(self, X: Any) -> None:
         """Raise if a row has another shape than in training, which a layer might broadcast."""

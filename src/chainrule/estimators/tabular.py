@@ -274,7 +274,9 @@ class _Tabular(Saved, BaseEstimator):  # type: ignore[misc]
         """Give what the members say about each row: (rows, members, outputs)."""
         table = self.encoder_.transform(_dense(X))
         # In float64 the answer for a row does not depend on the rows it is asked together with.
-        return predict(self.module_, (table.numbers.astype(np.float64), table.categories))
+        return predict(
+            self.module_, (table.numbers.astype(np.float64), table.categories), self.compile
+        )
 
     def whole(self) -> Whole:
         """Give all that `predict` does as one graph: cells in, predictions out."""
@@ -395,7 +397,7 @@ class TabularClassifier(ClassifierMixin, _Tabular):  # type: ignore[misc]
 
     def _temperature(self, held_out: Rows) -> float:
         """Give the number to divide the logits by: the likeliest on the rows left out."""
-        raw = predict(self.module_, held_out.inputs)
+        raw = predict(self.module_, held_out.inputs, self.compile)
         loss = self._cross_entropy()
 
         def nll(log_t: float) -> float:

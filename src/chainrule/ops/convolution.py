@@ -27,7 +27,7 @@ from chainrule.ops.loops import Parts
 from chainrule.ops.moving import slice_op
 from chainrule.ops.notation import PRODUCT, Form, Notation
 from chainrule.ops.opset import Use, in_float32, in_onnx
-from chainrule.ops.source import call_in_numpy
+from chainrule.ops.source import call_in_jax, call_in_numpy
 from chainrule.ops.windows import (
     Sizes,
     _run_fold,
@@ -226,6 +226,39 @@ def _run_conv_kernel(
 call_in_numpy(conv_op, _run_conv)
 call_in_numpy(conv_input, _run_conv_input)
 call_in_numpy(conv_kernel, _run_conv_kernel)
+
+
+# For JAX, which has convolution, and turns it round.
+
+
+def _conv_in_jax(
+    jax: Any, x: Any, w: Any, stride: Sizes, padding: Pads, dilation: Sizes, groups: int
+) -> Any:
+    """Weigh the windows of x."""
+    kind = np.result_type(x, w)
+    x, w = x.astype(kind), w.astype(kind)
+    return jax.lax.conv_general_dilated(
+        x, w, stride, padding, rhs_dilation=dilation, feature_group_count=groups
+    )
+
+
+def _conv_input_in_jax(jax: Any, g: Any, w: Any, shape: Sizes, groups: int, **settings: Any) -> Any:
+    """Give the gradient of the input of conv, whose last axes have this shape."""
+    like = jax.ShapeDtypeStruct((len(g), w.shape[1] * groups, *shape), g.dtype)
+    back = jax.linear_transpose(lambda x: _conv_in_jax(jax, x, w, groups=groups, **settings), like)
+    return back(g)[0]
+
+
+def _conv_kernel_in_jax(jax: Any, x: Any, g: Any, size: Sizes, groups: int, **settings: Any) -> Any:
+    """Give the gradient of the weights of conv, whose last axes have this size."""
+    like = jax.ShapeDtypeStruct((g.shape[1], x.shape[1] // groups, *size), x.dtype)
+    back = jax.linear_transpose(lambda w: _conv_in_jax(jax, x, w, groups=groups, **settings), like)
+    return back(g)[0]
+
+
+call_in_jax(conv_op, _conv_in_jax)
+call_in_jax(conv_input, _conv_input_in_jax)
+call_in_jax(conv_kernel, _conv_kernel_in_jax)
 
 
 # In ONNX; the transposes are exported as their parts.

@@ -23,7 +23,6 @@ from chainrule.ops.kinds import Discrete, Elementwise, Multilinear
 from chainrule.ops.loops import Element, Map
 from chainrule.ops.normal import normal_cdf
 from chainrule.ops.notation import (
-    ATOM,
     POWER,
     PRODUCT,
     SIGN,
@@ -36,7 +35,7 @@ from chainrule.ops.notation import (
 )
 from chainrule.ops.notation import sign as between
 from chainrule.ops.opset import Use, in_float32, in_onnx
-from chainrule.ops.source import Call, call_in_numpy, in_numpy
+from chainrule.ops.source import Call, call_in_numpy, in_jax, in_numpy
 
 
 def _sigmoid(x: Any) -> Any:
@@ -240,7 +239,7 @@ mul.written(Notation("the product of {0} and {1}", Form("{0}·{1}", PRODUCT),
                      Form(r"{0} \cdot {1}", PRODUCT), joins=True, neutral=1.0, repeated="pow",
                      arrays=(Form("{0} ⊙ {1}", PRODUCT), Form(r"{0} \odot {1}", PRODUCT))))
 div.written(Notation("{0} divided by {1}", Form("{0}/{1}", PRODUCT, tight=(1,)),
-                     Form(r"\frac{{0}}{{1}}", ATOM), neutral=1.0))
+                     Form(r"\frac{{0}}{{1}}", POWER, open=(0, 1)), neutral=1.0))
 pow.written(Notation("{0} to the power {1}", Form("{0}^{1}", POWER, tight=(0, 1)),
                      Form("{{0}}^{{1}}", POWER, tight=(0,), open=(1,))))
 neg.written(Notation("minus {0}", Form("−{0}", SIGN, tight=(0,)), Form("-{0}", SIGN, tight=(0,))))
@@ -302,6 +301,7 @@ call_in_numpy(sigmoid, helpers.sigmoid)
 call_in_numpy(silu, helpers.silu)
 call_in_numpy(softplus, helpers.softplus)
 call_in_numpy(ndtr, helpers.ndtr)
+in_jax(ndtr, f"jax.lax.erfc({{0}} * {-math.sqrt(0.5)}) / 2")
 
 
 # In ONNX.

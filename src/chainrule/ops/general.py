@@ -7,6 +7,7 @@ array([2., 4.])
 np.float64(1000.6931471805599)
 """
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -30,7 +31,7 @@ from chainrule.ops.loops import Along, Element, Parts, Reduce
 from chainrule.ops.moving import put_along, take_along, take_along_op
 from chainrule.ops.notation import Derivation, Form, Notation, function, given
 from chainrule.ops.opset import Use, in_onnx, without_onnx
-from chainrule.ops.source import Call, call_in_numpy, in_numpy
+from chainrule.ops.source import Call, call_in_numpy, in_jax, in_numpy
 
 
 def _infer_arg(x: Tensor, axis: int, keepdims: bool) -> tuple[Shape, Any]:
@@ -124,7 +125,7 @@ def _log_softmax_parts(x: Value, axis: int) -> Value:
 
 def _run_uniform(key: Any, shape: Shape) -> Array:
     """Hash the key and the position of each element (SplitMix64: Steele et al., 2014)."""
-    n = int(np.prod(shape, dtype=np.int64))
+    n = math.prod(shape)
     start = np.asarray(key).astype(np.uint64) * np.uint64(0xD1342543DE82EF95)
     z = np.arange(1, n + 1, dtype=np.uint64)
     z *= np.uint64(0x9E3779B97F4A7C15)
@@ -229,6 +230,7 @@ def _along_in_numpy(name: str) -> Any:
 in_numpy(max_op, _along_in_numpy("np.max"))
 in_numpy(argmax_op, _along_in_numpy("np.argmax"))
 in_numpy(argsort_op, 'np.argsort({0}, axis={axis}, kind="stable")')
+in_jax(argsort_op, "np.argsort({0}, axis={axis})")  # which is stable there
 in_numpy(size_op, lambda call: f"np.float64({call.text(product(call.attrs['dims']))})")
 call_in_numpy(log_softmax_op, helpers.log_softmax)
 

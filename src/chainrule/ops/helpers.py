@@ -1,6 +1,6 @@
 """Functions that scripts get where the `run` of an op is long for the sake of speed or last digits.
 
-Each is short NumPy, within some units in the last place of what the op computes.
+Each is short, within some units in the last place of what the op computes.
 
 >>> sigmoid(np.array([-800.0, 0.0, 800.0]))
 array([0. , 0.5, 1. ])
@@ -38,3 +38,21 @@ def log_softmax(x: Any, axis: int) -> Any:
     """Logarithm of exp(x_i) / sum of exp(x_j) along an axis, without overflow."""
     d = x - np.max(x, axis=axis, keepdims=True)
     return d - np.log(np.sum(np.exp(d), axis=axis, keepdims=True))
+
+
+def in_steps(step: Any, carry: Any, xs: Any, weights: Any, reverse: bool = False) -> Any:
+    """Apply carry = step(carry, *x, *weights) to each element of sequences; give all carries."""
+    result = np.empty((len(xs[0]), *carry.shape), carry.dtype)
+    for t in reversed(range(len(result))) if reverse else range(len(result)):
+        result[t] = carry = step(carry, *[x[t] for x in xs], *weights)
+    return result
+
+
+def scanned(jax: Any, step: Any, carry: Any, xs: Any, weights: Any, reverse: bool = False) -> Any:
+    """Do as `in_steps` does, in JAX."""
+
+    def one(carry: Any, x: Any) -> Any:
+        new = step(carry, *x, *weights).astype(carry.dtype)
+        return new, new
+
+    return jax.lax.scan(one, carry, tuple(xs), reverse=reverse)[1]

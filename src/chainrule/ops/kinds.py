@@ -57,7 +57,7 @@ class Elementwise(Op):
     @staticmethod
     def _infer(*inputs: Tensor, **attrs: Any) -> tuple[Shape, Any]:
         dtype = dtype_of(*inputs)
-        return broadcast_shapes(*(x.shape for x in inputs)), dtype
+        return broadcast_shapes(*[x.shape for x in inputs]), dtype
 
     def _times(
         self, partial: Partial, g: Value, out: Value, inputs: list[Value], a: Attrs

@@ -17,7 +17,7 @@ from chainrule.ops.linear import broadcast_to, one_axis, reshape, reshape_op, sp
 from chainrule.ops.loops import Element, Index, Place, Scatter, Span
 from chainrule.ops.notation import moved
 from chainrule.ops.opset import Use, gathered, in_onnx, transposed, zeros
-from chainrule.ops.source import Call, in_numpy
+from chainrule.ops.source import Call, in_jax, in_numpy
 
 Slices = tuple[tuple[int | None, int | None, int], ...]  # start, stop, step of each axis
 
@@ -291,8 +291,14 @@ shift.written(moved("the element before each of {0}", "before({0}; {1})",
 
 
 def _slice_in_numpy(call: Call) -> str:
+    cut = _cut_in_numpy(call.attrs["slices"], call.shapes[0])
+    return f"{call.inputs[0]}[{cut}]" if cut else call.inputs[0]
+
+
+def _cut_in_numpy(slices: Slices, shape: Shape) -> str:
+    """Write slices as they stand in brackets; nothing if they take all."""
     parts = []
-    for n, (start, stop, step) in zip(call.shapes[0], call.attrs["slices"], strict=True):
+    for n, (start, stop, step) in zip(shape, slices, strict=True):
         ends = [
             "" if i is None or (step > 0 and i == edge) else str(int(i))
             for i, edge in ((start, 0), (stop, n))
@@ -300,7 +306,7 @@ def _slice_in_numpy(call: Call) -> str:
         parts.append(":".join(ends + ([] if step == 1 else [str(int(step))])))
     while parts and parts[-1] == ":":
         parts.pop()
-    return f"{call.inputs[0]}[{', '.join(parts)}]" if parts else call.inputs[0]
+    return ", ".join(parts)
 
 
 def _concat_in_numpy(call: Call) -> str:
@@ -318,6 +324,59 @@ in_numpy(slice_op, _slice_in_numpy)
 in_numpy(take_op, _take_in_numpy)
 in_numpy(take_along_op, "np.take_along_axis({0}, {1}, {axis})")
 in_numpy(concat_op, _concat_in_numpy)
+
+
+# For JAX, whose arrays do not change: `at[...]` gives a new one.
+
+
+def _zeros_in_jax(call: Call, shape: Shape) -> str:
+    return f"np.zeros({call.text(shape)}, {call.text(call.dtypes[0])})"
+
+
+def _place_in_jax(call: Call) -> str:
+    shape = call.attrs["shape"]
+    cut = _cut_in_numpy(call.attrs["slices"], shape) or "..."
+    return f"{_zeros_in_jax(call, shape)}.at[{cut}].set({call.inputs[0]})"
+
+
+def _scatter_in_jax(call: Call) -> str:
+    axis, size, shape = call.attrs["axis"], call.attrs["size"], call.shapes[0]
+    whole = (*shape[:axis], size, *shape[axis + call.ndim(1) :])
+    places = ", ".join([":"] * axis + [call.inputs[1]])
+    return f"{_zeros_in_jax(call, whole)}.at[{places}].add({call.inputs[0]})"
+
+
+def _add_along(zeros: Any, indices: Any, x: Any, axis: int) -> Any:
+    """Add x to zeros at the places along an axis."""
+    grid = list(np.ogrid[tuple([slice(n) for n in indices.shape])])
+    grid[axis] = indices
+    return zeros.at[tuple(grid)].add(x)
+
+
+def _put_along_in_jax(call: Call) -> str:
+    """Write a choice for each place if a line has one index, which takes no order of sums."""
+    (x, i), axis, size, shape = call.inputs, call.attrs["axis"], call.attrs["size"], call.shapes[1]
+    if shape[axis] == 1:
+        line = tuple(-1 if k == axis else 1 for k in range(len(shape)))
+        places = f"np.arange({call.text(size)}).reshape({line})"
+        return f"np.where({places} == {i} % {call.text(size)}, {x}, 0)"
+    zeros = _zeros_in_jax(call, (*shape[:axis], size, *shape[axis + 1 :]))
+    return f"add_along({zeros}, {i}, {x}, {axis})"
+
+
+def _shift_in_jax(call: Call) -> str:
+    (x, start), shape = call.inputs, call.shapes[0]
+    if shape[0] == 0:
+        return x
+    first = f"np.broadcast_to({start}, {call.text((1, *shape[1:]))})"
+    parts = f"{x}[1:], {first}" if call.attrs["reverse"] else f"{first}, {x}[:-1]"
+    return f"np.concatenate([{parts}])"
+
+
+in_jax(place, _place_in_jax)
+in_jax(scatter_add, _scatter_in_jax)
+in_jax(put_along, _put_along_in_jax, _add_along)
+in_jax(shift, _shift_in_jax)
 
 
 # In ONNX.

@@ -76,8 +76,21 @@ def call_in_numpy(op: Op, function: Callable[..., Any]) -> None:
     op.in_numpy = Source(_called(function), (function,))
 
 
-def source_of(op: Op) -> Source:
-    """Give how an op is written; a `GraphError` says what is missing.
+def in_jax(op: Op, source: str | Callable[[Call], str], *helpers: Callable[..., Any]) -> None:
+    """Say how an op is written for JAX, where `np` is `jax.numpy`: the fields of `Source`.
+
+    It is needed where the source for NumPy writes into an array, or loops over numbers of one.
+    """
+    op.in_jax = Source(source, helpers)
+
+
+def call_in_jax(op: Op, function: Callable[..., Any]) -> None:
+    """Say that an op is a call of a function, whose first argument is the module `jax`."""
+    op.in_jax = Source(_called(function, "jax"), (function,))
+
+
+def source_of(op: Op, *, jax: bool = False) -> Source:
+    """Give how an op is written, maybe for JAX; a `GraphError` says what is missing.
 
     >>> from chainrule.graph import OPS
     >>> from chainrule.ops.kinds import Discrete
@@ -88,9 +101,9 @@ def source_of(op: Op) -> Source:
     chainrule.errors.GraphError: the op half does not say how it is written in NumPy: tell it with \
 chainrule.ops.source.in_numpy(half, "np.half({0})")
     """
-    if op.in_numpy is not None:
-        found: Source = op.in_numpy
-        return found
+    told: Source | None = (op.in_jax if jax else None) or op.in_numpy
+    if told is not None:
+        return told
     template = next((fact.template for fact in op.loops if isinstance(fact, Map)), None)
     if template is not None and _OPERATORS.fullmatch(template):
         return Source(_numbered(template))
@@ -111,12 +124,12 @@ def _numbered(template: str) -> str:
     return "".join(piece + f"{{{i}}}" for i, piece in enumerate(pieces[:-1])) + pieces[-1]
 
 
-def _called(function: Callable[..., Any]) -> Callable[[Call], str]:
+def _called(function: Callable[..., Any], *first: str) -> Callable[[Call], str]:
     """Write a call of a function with the inputs, and the attributes by name."""
 
     def source(call: Call) -> str:
         named = [f"{name}={call.text(value)}" for name, value in call.attrs.items()]
-        return f"{helper_name(function)}({', '.join([*call.inputs, *named])})"
+        return f"{helper_name(function)}({', '.join([*first, *call.inputs, *named])})"
 
     return source
 
@@ -126,7 +139,8 @@ def helper_names() -> set[str]:
     found = set()
     for op in OPS.values():
         with suppress(GraphError):  # an op of somebody's own that is not written
-            found |= {helper_name(helper) for helper in source_of(op).helpers}
+            helpers = (*source_of(op).helpers, *source_of(op, jax=True).helpers)
+            found |= {helper_name(helper) for helper in helpers}
     return found
 
 

@@ -22,6 +22,7 @@ from chainrule.ops.loops import Element, Index, Parts, Place, Scatter
 from chainrule.ops.moving import place, put_along, take_along_op
 from chainrule.ops.notation import Form, Notation, given, moved
 from chainrule.ops.opset import Use, gathered, in_onnx, transposed, zeros
+from chainrule.ops.source import Call, in_jax
 
 Sizes = tuple[int, ...]
 # Transposes name ops that come later.
@@ -229,14 +230,59 @@ window_max_op.written(
 )
 
 
-# In ONNX.
-
-
 def _places_of_windows(n: int, size: int, stride: int, dilation: int) -> Array:
     """Give the places of the elements of windows on an axis of n: (size, count)."""
     count = count_windows(n, size, stride, dilation)
     places: Array = np.arange(count) * stride + np.arange(size)[:, None] * dilation
     return places
+
+
+# For JAX.
+
+
+def _window_index(shape: Sizes, size: Sizes, stride: Sizes, dilation: Sizes) -> tuple[Any, ...]:
+    """Give the index of all windows in the last axes, of this shape: (*size, *counts)."""
+    axes, index = len(size), []
+    for k in range(axes):
+        places = _places_of_windows(shape[k], size[k], stride[k], dilation[k])
+        around = [1] * (2 * axes)
+        around[k], around[axes + k] = places.shape
+        index.append(places.reshape(around))
+    return (..., *index)
+
+
+def _cut_windows(x: Any, size: Sizes, stride: Sizes, dilation: Sizes) -> Any:
+    """Give the windows of the last axes of x: (..., *size, *counts)."""
+    return x[_window_index(x.shape[x.ndim - len(size) :], size, stride, dilation)]
+
+
+def _add_windows(zeros: Any, y: Any, size: Sizes, stride: Sizes, dilation: Sizes) -> Any:
+    """Lay windows back to where they were cut, and add them up."""
+    spatial = zeros.shape[zeros.ndim - len(size) :]
+    return zeros.at[_window_index(spatial, size, stride, dilation)].add(y)
+
+
+def _fold_in_jax(call: Call) -> str:
+    a, shape = call.attrs, call.shapes[0]
+    whole = call.text((*shape[: len(shape) - 2 * len(a["size"])], *a["shape"]))
+    words = [call.text(a[name]) for name in ("size", "stride", "dilation")]
+    zeros = f"np.zeros({whole}, {call.text(call.dtypes[0])})"
+    return f"add_windows({', '.join([zeros, *call.inputs, *words])})"
+
+
+def _window_places_in_jax(call: Call) -> str:
+    words = [call.text(call.attrs[name]) for name in ("size", "stride", "dilation")]
+    spatial = call.shapes[0][call.ndim(0) - len(call.attrs["size"]) :]
+    grid = f"np.arange({product(spatial)}, dtype=np.int32).reshape({call.text(spatial)})"
+    return f"cut_windows({', '.join([grid, *words])})"
+
+
+in_jax(windows_op, "cut_windows({0}, {size}, {stride}, {dilation})", _cut_windows)
+in_jax(fold_op, _fold_in_jax, _add_windows)
+in_jax(window_places, _window_places_in_jax, _cut_windows)
+
+
+# In ONNX.
 
 
 def _windows_in_onnx(use: Use) -> str:

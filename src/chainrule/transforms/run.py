@@ -106,7 +106,7 @@ def evaluate(graph: Graph, *arrays: Any) -> dict[int, Any]:
 
 def _values(graph: Graph, arrays: tuple[Any, ...], keep: set[int]) -> dict[int, Any]:
     """Compute all nodes; what is not kept is forgotten after its last reader."""
-    values, sizes = _bind(graph, arrays)
+    values, sizes = given_values(graph, arrays)
     last_reader = {x.birth: node.birth for node in graph.nodes for x in node.inputs}
     for node in graph.nodes:
         if node.birth in values:
@@ -122,7 +122,7 @@ def _values(graph: Graph, arrays: tuple[Any, ...], keep: set[int]) -> dict[int, 
     return values
 
 
-def _bind(graph: Graph, arrays: tuple[Any, ...]) -> tuple[dict[int, Any], dict[str, int]]:
+def given_values(graph: Graph, arrays: tuple[Any, ...]) -> tuple[dict[int, Any], dict[str, int]]:
     """Give each input its array and each named dimension its size."""
     if len(arrays) != len(graph.inputs):
         raise ShapeError(f"this graph takes {len(graph.inputs)} arrays, {len(arrays)} were given")

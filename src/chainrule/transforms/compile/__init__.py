@@ -9,14 +9,15 @@ array([ 5., 50.])
 def loop_1(x0, x1, n0, first, last):
 """
 
+import importlib
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
 from chainrule.dims import Dim
-from chainrule.errors import ShapeError, expect
+from chainrule.errors import ConfigError, ShapeError, expect
 from chainrule.graph import Array, Tensor
 from chainrule.threads import usable_threads
 from chainrule.transforms.compile.arena import room
@@ -25,6 +26,11 @@ from chainrule.transforms.compile.program import Program
 from chainrule.transforms.compile.report import WORTH_SHARING, Profile, plan, profile, work
 from chainrule.transforms.run import Graph, Spec, trace
 from chainrule.tree import flatten, rebuild
+
+if TYPE_CHECKING:
+    from chainrule.transforms.device import JaxFunction
+
+_DEVICE = "chainrule.transforms.device"  # it takes what this package says about graphs
 
 ROWS = 256
 """Rows that a thread computes at a time, where rows do not depend on one another."""
@@ -185,14 +191,32 @@ class Compiled:
         return [bound.result(i) for i in range(len(self.program.outputs))]
 
 
+@overload
 def compile(  # noqa: A001
     f: Callable[..., Any], *specs: Any, plain: bool = False, threads: int | None = None
-) -> Compiled:
+) -> Compiled: ...
+@overload
+def compile(  # noqa: A001
+    f: Callable[..., Any], *specs: Any, by: Literal["jax"]
+) -> "JaxFunction": ...
+def compile(  # noqa: A001
+    f: Callable[..., Any],
+    *specs: Any,
+    plain: bool = False,
+    threads: int | None = None,
+    by: str = "numba",
+) -> "Compiled | JaxFunction":
     """Trace a function for inputs of these shapes, and compile it.
 
     A spec is a `Spec`, whose dimensions may have names, or an array or tensor. `threads` is the
-    most that a call may use; None takes those that the process may use.
+    most that a call may use; None takes those that the process may use. With `by="jax"` it runs
+    on the device that JAX has, such as a GPU.
     """
+    if by == "jax":
+        made: JaxFunction = importlib.import_module(_DEVICE).JaxFunction(trace(f, *specs))
+        return made
+    if by != "numba":
+        raise ConfigError(f"by={by!r}: expected 'numba' or 'jax'")
     return Compiled(trace(f, *specs), plain=plain, threads=threads)
 
 

@@ -4,6 +4,7 @@
 (2, 3)
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -29,7 +30,7 @@ def room(
     shape: tuple[int, ...], dtype: np.dtype[Any], make: Callable[..., Array] = np.empty
 ) -> Array:
     """Make an array without contents that begins at a cache line."""
-    count = int(np.prod(shape, dtype=np.int64))
+    count = math.prod(shape)
     return empty(count * dtype.itemsize, dtype, make)[:count].reshape(shape)
 
 
@@ -40,7 +41,7 @@ def zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
 
 def bytes_of(shape: Sequence[int], dtype: np.dtype[Any]) -> int:
     """Give the bytes of an array."""
-    return int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    return math.prod(shape) * dtype.itemsize
 
 
 def lifetimes(text: Text) -> dict[int, tuple[int, int]]:

@@ -123,7 +123,7 @@ class Bound:
         self.arena[:] = 0  # now, so that the first step need not wait for pages of memory
         for order, (node, _, _) in pieces.items():
             shape = self._room(node)
-            start, size = offsets[order], int(np.prod(shape)) * node.dtype.itemsize
+            start, size = offsets[order], math.prod(shape) * node.dtype.itemsize
             self.arrays[order] = self.arena[start : start + size].view(node.dtype).reshape(shape)
         scratch = max((self._scratch(c) for c in self.text.calls), default=0)
         self.scratch_bytes = -(-scratch // ALIGN) * ALIGN
@@ -396,7 +396,7 @@ def _address(made: Any) -> int:
 
 
 def _elements(bound: Bound, shape: Sequence[Any], sizes: Mapping[str, int]) -> int:
-    return int(np.prod([bound.number(n, sizes) for n in shape], dtype=np.int64))
+    return math.prod([bound.number(n, sizes) for n in shape])
 
 
 _team = threading.Lock()

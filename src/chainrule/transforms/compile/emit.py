@@ -26,7 +26,7 @@ from chainrule.transforms.compile.frame import (
 )
 from chainrule.transforms.compile.schedule import Group, Root, is_one, write
 from chainrule.transforms.compile.simplify import Node, same_shape
-from chainrule.transforms.compile.structure import product_of
+from chainrule.transforms.compile.structure import WIDE, product_of
 
 INDENT = "    "
 _FEW = 32
@@ -118,6 +118,8 @@ class _Rows:
         if splits_inner:
             share, split = self.sizes[0], "j"
         lines = list(frame.lines[TOP])
+        if outer and self._is_narrow():
+            lines.insert(0, "narrow()")
         for depth, _ in enumerate(outer):
             span = "first, last" if depth == 0 else frame.size(outer[depth])
             lines.append(INDENT * depth + f"for i{depth} in range({span}):")
@@ -127,6 +129,11 @@ class _Rows:
             kernel.stride = product_of(self.sizes[1:])
             kernel.local |= {x.order for x in kernel.pointers if squeezed(x.shape)}
         return kernel
+
+    def _is_narrow(self) -> bool:
+        """Whether several loops, of which some are sums, go over the same short line."""
+        lines = [inner[-1] for inner, _ in self.group.phases if inner]
+        return len(lines) > 1 and all(isinstance(n, int) and n < WIDE for n in lines)
 
     def _outer_loops(self, outer: Sequence[Any]) -> None:
         for depth, span in enumerate(outer):

@@ -40,15 +40,15 @@ from chainrule.transforms.compile.tiles import (
     SWAPPED,
     THIN,
     WIDE,
+    moved_size,
     packed_size,
-    turned_size,
 )
 
 njit: Any = numba.njit
 register_jitable: Any = extending.register_jitable
 
 packed = register_jitable(packed_size)
-side_size = register_jitable(turned_size)
+moved = register_jitable(moved_size)
 _options = {"nogil": True, "error_model": "numpy"}
 
 
@@ -96,27 +96,32 @@ def _multiply(
 ) -> None:  # fmt: skip
     """Compute C of A, with any strides, and B, which is stored transposed if `turned`.
 
-    A transposed A is turned at the `side` where that pays: of its rows, powers of two apart, a
-    cache would hold few.
+    At the `side`, where that pays, a transposed A is turned, and an A whose rows are a multiple of
+    a page apart is copied: a cache would hold few of them.
     """
     width = width_of(a)
     panel = width * (WIDE if m <= THIN else 2)
     far = k * n > FAR
-    alike = ldb % (64 * width) == 0 and k >= 64  # rows of B in the same few places of a cache
+    page = 64 * width  # rows so far apart lie in the same few places of a cache
+    alike = ldb % page == 0 and k >= 64
     packs = turned or not MASKS or ((m * k * n >= MUCH or alike) and m >= 32) or m >= 768
     steps, block = DEPTH, width * PACKED
     if turned and m < 96:
         steps, block = 128, max(panel, 4 * width)  # few rows reuse it: pack into the L1 cache
     elif far and not packs:
         steps = 32  # walk along the rows of B
-    turns = not turned and a_step > 1 and side_size(m, n, k) > 0
+    moves = not turned if a_step > 1 else a_row % page == 0 and k >= 64
+    moves = moves and moved(m, n, k) > 0
     for p in range(0, k, steps):
         depth = min(steps, k - p)
         for i in range(0, m, HEIGHT):
             x, x_row, x_step = at(a, i * a_row + p * a_step), a_row, a_step
-            if turns:
-                x_row, x_step = depth + width, 1
-                _turn(depth, min(HEIGHT, m - i), x, a_step, side, x_row)
+            if moves:
+                rows, x_row, x_step = min(HEIGHT, m - i), depth + width, 1
+                if a_step == 1:
+                    copy(rows, depth, x, a_row, side, x_row)
+                else:
+                    _turn(depth, rows, x, a_step, side, x_row)
                 x = side
             for j in range(0, n, panel):
                 y, y_row = at(b, p * ldb + j), ldb

@@ -15,7 +15,6 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -46,31 +45,48 @@ def statements(bound: Bound, sizes: Mapping[str, int] | None = None) -> list[Sta
 
 
 def _statement(call: Call, bound: Bound, sizes: Mapping[str, int]) -> Statement:
-    def number(n: Any) -> int:
-        return bound.number(n, sizes)
-
-    node = call.node
     touched = {
         node.order: node for node in bound.text.memory if node.order in call.reads | call.writes
     }
-    size = sum(math.prod([number(n) for n in x.shape]) * x.dtype.itemsize for x in touched.values())
-    if call.kernel is None and isinstance(node.loop, Product):
+    size = sum(
+        math.prod([bound.number(n, sizes) for n in x.shape]) * x.dtype.itemsize
+        for x in touched.values()
+    )
+    name = _name(call)
+    nests = _nests(call, bound, sizes)
+    widest = _times(max(nests, key=math.prod, default=[])) if name != "NumPy" else ""
+    operations = _operations(call, bound, sizes)
+    return Statement(name, comment(call), widest, operations, size, name == "product")
+
+
+def _name(call: Call) -> str:
+    if call.kernel is not None:
+        return call.name
+    loop = call.node.loop
+    return {Product: "product", Steps: "steps"}.get(type(loop), "NumPy")
+
+
+def _nests(call: Call, bound: Bound, sizes: Mapping[str, int]) -> list[list[int]]:
+    """Give the sizes of each loop nest of a statement, from the outermost loop inwards."""
+    node, kernel = call.node, call.kernel
+    nests = [node.shape] if kernel is None else kernel.work
+    if kernel is None and isinstance(node.loop, Product):
+        inner = node.inputs[0].shape[-2 if node.attrs.get("transpose_a") else -1]
         stack = [n.whole if isinstance(n, Pieces) else n for n in node.shape[:-2]]
-        shape = [number(n) for n in (*stack, *node.shape[-2:])]
-        inner = number(node.inputs[0].shape[-2 if node.attrs.get("transpose_a") else -1])
-        operations = 2.0 * math.prod(shape) * inner
-        return Statement("product", comment(call), _times([*shape, inner]), operations, size, True)
-    if isinstance(node.loop, Steps):
-        inside = bound.inner(bound.text.inner[node.order], sizes).bound
-        operations = number(node.shape[0]) * work(inside)
-        sizes_of = _times([number(n) for n in node.shape])
-        return Statement("steps", comment(call), sizes_of, operations, size, False)
-    if call.kernel is None:
-        return Statement("NumPy", comment(call), "", 0.0, size, False)
-    nests = [[number(n) for n in nest] for nest in call.kernel.work]
-    operations = float(sum(math.prod(nest) for nest in nests))
-    widest = max(nests, key=math.prod, default=[])
-    return Statement(call.name, comment(call), _times(widest), operations, size, False)
+        nests = [(*stack, *node.shape[-2:], inner)]
+    return [[bound.number(n, sizes) for n in nest] for nest in nests]
+
+
+def _operations(call: Call, bound: Bound, sizes: Mapping[str, int]) -> float:
+    name = _name(call)
+    if name == "NumPy":
+        return 0.0
+    nests = _nests(call, bound, sizes)
+    if name == "steps":
+        inside = bound.inner(bound.text.inner[call.node.order], sizes).bound
+        return nests[0][0] * work(inside)
+    total = float(sum([math.prod(nest) for nest in nests]))
+    return 2 * total if name == "product" else total
 
 
 def _times(sizes: Sequence[int]) -> str:
@@ -79,7 +95,7 @@ def _times(sizes: Sequence[int]) -> str:
 
 def work(bound: Bound) -> float:
     """Give the operations of a step."""
-    return sum(s.operations for s in statements(bound))
+    return sum(_operations(call, bound, bound.sizes) for call in bound.text.calls)
 
 
 def plan(bound: Bound) -> str:

@@ -9,7 +9,7 @@ twice is computed once, arithmetic of known numbers is done, and what changes no
 ['exp', 'add']
 """
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,13 +72,14 @@ def simplify(
     outputs: Sequence[Tensor],
     changing: Sequence[Tensor] = (),
     *,
-    parts: bool = True,
+    parts: bool | Callable[[Op], bool] = True,
     names: Mapping[int, str] | None = None,
 ) -> tuple[list[Node], list[Node]]:
     """Give the nodes that the outputs depend on, inputs before readers, and those of the outputs.
 
     `changing` are leaves whose value is not the same in every run, whatever they hold now. Without
-    `parts` no op is taken apart. `names` are names of tensors, by their birth.
+    `parts` no op is taken apart; it may be a function that says which ones are. `names` are names
+    of tensors, by their birth.
     """
     work = _Simplifier({x.birth for x in changing}, parts)
     work.readers = {x.birth: 1 for x in outputs}
@@ -106,9 +107,10 @@ def reachable(roots: Iterable[Node], stored: Container[int] = ()) -> list[Node]:
 class _Simplifier:
     """Nodes found so far: by birth of their tensor, and by what they compute."""
 
-    def __init__(self, changing: set[int], parts: bool) -> None:
+    def __init__(self, changing: set[int], parts: bool | Callable[[Op], bool]) -> None:
         self.changing = changing
-        self.parts = parts
+        self.parts = parts if callable(parts) else lambda op: bool(parts)
+        self.joins = parts is True
         self.found: dict[int, Node] = {}
         self.readers: dict[int, int] = {}
         self.known: dict[Any, Node] = {}
@@ -137,13 +139,13 @@ class _Simplifier:
         assert op is not None
         inputs = tuple([self.found[y.birth] for y in x.inputs])
         loop = fact(op, inputs, x.attrs)
-        if isinstance(loop, Parts) and self.parts:
+        if isinstance(loop, Parts) and self.parts(op):
             return self._taken_apart(x, loop, inputs)
         if isinstance(loop, Map):
             same = self._neutral(loop, x, inputs) or self._folded(op, x, inputs)
             if same is not None:
                 return same
-        if isinstance(loop, Map) and loop.template == "{} + {}" and self.parts:
+        if isinstance(loop, Map) and loop.template == "{} + {}" and self.joins:
             joined = self._joined(x, inputs)
             if joined is not None:
                 return joined

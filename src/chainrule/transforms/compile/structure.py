@@ -19,7 +19,7 @@ from chainrule.dims import Constant, Dim, Size
 from chainrule.graph import Tensor
 
 WIDE, LARGE = 512, 1000
-"""Inputs, or units, from which on a product is shared out by columns: programs then differ."""
+"""Sizes from which on programs differ: a product may be shared out by its columns, for one."""
 
 NARROW = 33
 """Inputs below which each step of a recurrence multiplies its own: programs differ here, too."""
@@ -106,20 +106,19 @@ def structure(
     values: dict[int, int] = {}
 
     def plain(value: Any) -> Any:
-        if isinstance(value, bool) or value is None:
-            return value
-        if isinstance(value, Constant):
-            return "constant", int(value)
-        if isinstance(value, int):
+        kind = type(value)
+        if kind is Size or kind is int:
             if value < 2:
                 return int(value)
             known = values.setdefault(int(value), len(values))
-            kind = bisect_right((NARROW - 1, WIDE, LARGE), value)
-            return "size", known, kind, value.name if isinstance(value, Size) else ""
-        if isinstance(value, Dim):
+            name = value.name if kind is Size else ""
+            return "size", known, bisect_right((NARROW - 1, WIDE, LARGE), value), name
+        if kind is Dim:
             return "dim", value.names, plain(value.factor)
-        if isinstance(value, tuple | list):
+        if kind is tuple or kind is list:
             return tuple([plain(item) for item in value])
+        if kind is Constant:
+            return "constant", int(value)
         if hasattr(value, "graph"):  # the steps of a recurrence
             return keys(value.graph.nodes)
         return str(value) if isinstance(value, np.dtype) else value
@@ -140,3 +139,33 @@ def structure(
         return tuple(found)
 
     return keys(tensors), list(values)
+
+
+def same(graph: Sequence[Tensor], other: Sequence[Tensor]) -> bool:
+    """Whether two lists of nodes are one graph: the same ops of the same nodes and numbers."""
+    twin = {x.birth: y.birth for x, y in zip(graph, other, strict=False)}
+    return len(graph) == len(other) and all(
+        x.op is y.op
+        and x.shape == y.shape
+        and (x.dtype, x.weak) == (y.dtype, y.weak)
+        and [twin[i.birth] for i in x.inputs] == [i.birth for i in y.inputs]
+        and _alike(x.attrs, y.attrs)
+        and (x.op is not None or _equal(x.value, y.value))
+        for x, y in zip(graph, other, strict=True)
+    )
+
+
+def _alike(attrs: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether attributes are equal; bodies of recurrences are compared node by node."""
+    return attrs.keys() == other.keys() and all(
+        same(x.graph.nodes, other[k].graph.nodes)
+        if hasattr(x, "graph")
+        else x is other[k] or x == other[k]
+        for k, x in attrs.items()
+    )
+
+
+def _equal(x: Any, y: Any) -> bool:
+    if x is None or y is None or x is y:
+        return x is y
+    return bool(np.array_equal(x, y, equal_nan=np.asarray(x).dtype.kind == "f"))

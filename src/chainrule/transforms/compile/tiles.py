@@ -25,7 +25,7 @@ MUCH = 2**22  # multiply-adds that repay packing B
 PACKED = 8  # vectors of B's columns that are packed at a time
 SWAPPED = 2**17  # elements of C up to which it may be computed transposed, to be turned back
 LONG = 128  # terms from which that repays
-TURNED = (64, 256)  # rows and columns of C from which on a transposed A is turned before
+MOVED = (64, 256)  # rows and columns of C from which on A may be moved before
 COPY = 18  # multiply-adds of an element that take as long as copying it
 
 
@@ -34,9 +34,9 @@ def packed_size(k: int) -> int:
     return PACKED * LANES * (min(k, DEPTH) + LANES)
 
 
-def turned_size(m: int, n: int, k: int) -> int:
-    """Give the elements of scratch in which a block of a transposed A is turned, if it is."""
-    some = m >= TURNED[0] and n >= TURNED[1]
+def moved_size(m: int, n: int, k: int) -> int:
+    """Give the elements of scratch into which a block of A is turned or copied, if it is."""
+    some = m >= MOVED[0] and n >= MOVED[1]
     return (min(m, HEIGHT) + LANES) * (min(k, DEPTH) + LANES) if some else 0
 
 
@@ -47,8 +47,8 @@ def scratch_size(m: int, n: int, k: int, parts: int = 0) -> int:
     """
     swaps = parts > 0 and n < m and k >= LONG and m // parts * n <= SWAPPED
     result = m * n if 2 * n <= LANES else min(m * n, SWAPPED) if swaps else 0
-    turned = max(turned_size(m, n, k), turned_size(n, m, k)) if parts > 0 else 0
-    return packed_size(k) + result + turned
+    moved = max(moved_size(m, n, k), moved_size(n, m, k) if parts > 0 else 0)
+    return packed_size(k) + result + moved
 
 
 def windows_scratch_size(n: int, k: int) -> int:

@@ -13,6 +13,7 @@ The script is written from the graph: each op says in NumPy what it computes
 (`chainrule.ops.source`), scopes become comments, and what is read once stands where it is read.
 '''
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -87,7 +88,8 @@ def described(x: Tensor) -> str:
 
 
 def _shape(shape: Shape) -> str:
-    return f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})"
+    """Write a shape for a docstring, which a name of a dimension from a file may not end."""
+    return re.sub(r"[^\w(),* ]", "_", f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})")
 
 
 def finished(

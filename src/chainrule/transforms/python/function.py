@@ -12,8 +12,10 @@ import numpy as np
 
 from chainrule.dims import Dim, axis_of
 from chainrule.errors import GraphError
-from chainrule.graph import Array, Scope, Tensor
+from chainrule.graph import Array, Op, Scope, Tensor
+from chainrule.ops.loops import Map
 from chainrule.ops.source import Call, helper_names, source_of
+from chainrule.transforms.compile.frame import common_dtype
 from chainrule.transforms.compile.simplify import Node, simplify
 from chainrule.transforms.python import text
 
@@ -23,7 +25,7 @@ _INSIDE, _LINE = 56, 80
 _INPUT = re.compile(r"INPUT_(\d+)")
 _RESERVED = {
     *dir(builtins), *keyword.kwlist, "CLASSES", "CODES", "COLUMNS", "MISSING", "Path", "answer",
-    "code", "columns", "compute", "csv", "file", "given", "math", "np", "number", "predict",
+    "code", "columns", "compute", "csv", "file", "given", "jax", "math", "np", "number", "predict",
     "predict_proba", "read", "row", "shapes", "step", "sys", "weights",
 }  # fmt: skip
 """Names that scripts use themselves."""
@@ -36,14 +38,20 @@ class Writer:
     """A script in the making: what its functions share.
 
     `keys` gives tensors by their birth the name under which their numbers are kept, `label` says
-    what a scope is called in a comment.
+    what a scope is called in a comment. A script for `jax` says dtypes where JAX has other rules
+    for them, and takes ops apart of which JAX is told nothing.
     """
 
     def __init__(
-        self, keys: dict[int, str], label: Callable[[Scope | None], str] = lambda scope: ""
+        self,
+        keys: dict[int, str],
+        label: Callable[[Scope | None], str] = lambda scope: "",
+        *,
+        jax: bool = False,
     ) -> None:
         self.keys = keys
         self.label = label
+        self.jax = jax
         self.taken = dict.fromkeys(helper_names(), 1)
         self.names: dict[int, str] = {}
         self.dims: dict[str, str] = {}
@@ -125,7 +133,7 @@ class _Function:
         self.writer = writer
         self.inputs = [(x, names[x.birth]) for x in inputs if x.birth in names]
         self.given = names
-        self.nodes, self.roots = simplify(outputs, inputs, parts=False, names=named)
+        self.nodes, self.roots = simplify(outputs, inputs, parts=self._taken_apart, names=named)
         self.used = Counter(x.order for x in self.roots)
         self.reader: dict[int, Node] = {}
         self.expressions: dict[int, ast.expr] = {}
@@ -133,6 +141,9 @@ class _Function:
         self.count = 0
         self.section = ""
         self.statements: list[str] = []
+
+    def _taken_apart(self, op: Op) -> bool:
+        return self.writer.jax and op.in_jax is None
 
     def lines(self, results: Sequence[str]) -> list[str]:
         """Give all statements."""
@@ -207,7 +218,7 @@ class _Function:
     def _source(self, node: Node) -> str:
         """Write the op of a node with INPUT_0, INPUT_1, ... for its inputs."""
         assert node.op is not None
-        fact = source_of(node.op)
+        fact = source_of(node.op, jax=self.writer.jax)
         for helper in fact.helpers:
             self.writer.helpers[helper.__name__] = helper
         call = Call(
@@ -222,13 +233,28 @@ class _Function:
 
     def _filled(self, node: Node, source: str) -> ast.expr:
         """Put the expressions of the inputs into the source of an op."""
-        tree: ast.expr = _Filling([self.expressions.get(x.order) for x in node.inputs]).visit(
-            _parsed(source)
-        )
+        inputs = [self.expressions.get(x.order) for x in node.inputs]
+        if self.writer.jax and isinstance(node.loop, Map):
+            inputs = self._of_one_dtype(node, inputs)
+        tree: ast.expr = _Filling(inputs).visit(_parsed(source))
+        if self.writer.jax:
+            return tree
         if node.weak and isinstance(tree, ast.Call):  # NumPy would make it float64
             kind = {"f": "float", "b": "bool"}.get(node.dtype.kind, "int")
             return ast.Call(func=ast.Name(kind), args=[tree], keywords=[])
         return tree
+
+    @staticmethod
+    def _of_one_dtype(node: Node, inputs: Sequence[ast.expr | None]) -> list[ast.expr | None]:
+        """Give what a formula takes in the dtype in which NumPy would compute it."""
+        own = node.loop.own
+        kind = common_dtype(node.inputs) if node.dtype.kind == "b" else node.dtype
+        return [
+            x
+            if x is None or k in own or y.dtype == kind or (y.weak and y.number is not None)
+            else _parsed(f"np.asarray({ast.unparse(x)}, {text.dtype(kind)})")
+            for k, (x, y) in enumerate(zip(inputs, node.inputs, strict=True))
+        ]
 
     def _text(self, value: Any) -> str:
         """Give the source of a value of an attribute."""
