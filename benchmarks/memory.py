@@ -4,8 +4,9 @@
 
 Each training runs in a process of its own, twice: the first time loads and compiles all that there
 is, the second counts. What counts is how far the resident memory rises at its highest above what
-it was before the rows were read; needed are the weights, the two averages of Adam, the gradients,
-the rows, and the results of all layers for one batch. Linux alone says how high it rose.
+it was before the rows were read; the first weights, which the benchmark gives everyone to copy,
+are there already. Needed are the weights, the two averages of Adam, the gradients, the rows, and
+the results of all layers for one batch. Linux alone says how high it rose.
 """
 
 import tempfile
@@ -85,8 +86,8 @@ def main(only: str | None, repeats: int, threads: int, out: Path | None) -> None
         "",
         "Written by `benchmarks/memory.py`, which says what is measured. MB (10⁶ bytes) by which a",
         f"process grows while it trains a net, median of {repeats} processes. In brackets: with",
-        "the gradients among what is needed. Every contestant holds the first weights of a net of",
-        "layers once more, which the benchmark gives it.",
+        "the gradients among what is needed. The first weights, which the benchmark gives to",
+        "everyone, are not counted.",
         "",
         told(VERSIONS),
         "",

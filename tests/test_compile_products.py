@@ -245,16 +245,18 @@ def test_other_types_have_no_product():
 
 
 @njit
-def run_windows(function, turned, sizes, a, lda, x, rows, columns, run, c, ldc, scratch):
+def run_windows(
+    function, turned, sizes, a, lda, x, rows, columns, run, c, ldc, times, next_a, next_x, scratch
+):
     call_windows_product(
         function, turned, sizes[0], sizes[1], sizes[2], pointer(a, scratch), lda,
         pointer(x, scratch), rows, columns, run, pointer(c, scratch), ldc,
-        pointer(scratch.ctypes.data, scratch),
+        times, next_a, next_x, pointer(scratch.ctypes.data, scratch),
     )  # fmt: skip
 
 
-def multiply_by_windows(turned, a, x, rows, columns, c):
-    """Write a B to c, or a B^T, where B[i, j] is x[rows[i] + columns[j]]."""
+def multiply_by_windows(turned, a, x, rows, columns, c, times=1, next_a=0, next_x=0):
+    """Write a B to c, or a B^T, where B[i, j] is x[rows[i] + columns[j]], or a sum of such."""
     (m, n), k = c.shape, a.shape[1]
     gaps = np.flatnonzero(np.diff(columns) != 1)
     run = int(gaps[0]) + 1 if gaps.size else len(columns)
@@ -264,7 +266,8 @@ def multiply_by_windows(turned, a, x, rows, columns, c):
     lda, ldc = (z.strides[0] // z.itemsize for z in (a, c))
     run_windows(
         product_address(c.dtype.name, of_windows=True), turned, (m, n, k), a.ctypes.data, lda,
-        x.ctypes.data, rows.ctypes.data, columns.ctypes.data, run, c.ctypes.data, ldc, scratch,
+        x.ctypes.data, rows.ctypes.data, columns.ctypes.data, run, c.ctypes.data, ldc,
+        times, next_a, next_x, scratch,
     )  # fmt: skip
     assert np.isnan(rest).all()
 
@@ -299,6 +302,27 @@ def test_windows_are_multiplied_where_they_lie(dtype, turned, shape, size, strid
         expected = np.empty((m, n), dtype)
         multiply((0, int(turned)), a, cut, expected)
         np.testing.assert_array_equal(c, expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("shape", "m", "times"), [((3, 9), 4, 3), ((1, 700), 40, 2)])
+def test_products_with_the_windows_of_several_images_are_added_up(dtype, shape, m, times):
+    rng = np.random.default_rng(times)
+    x = rng.standard_normal((times, *shape)).astype(dtype)
+    places = ops.windows(np.arange(np.prod(shape)).reshape(shape), (2,))
+    places = places.reshape(shape[0] * 2, -1)
+    rows, columns = places[:, 0].copy(), places[0].copy()
+    a = rng.standard_normal((times, m, places.shape[1])).astype(dtype)
+    found, plain = np.full((2, m, places.shape[0]), np.nan, dtype)
+    multiply_by_windows(True, a[0], x, rows, columns, found, times, a[0].size, x[0].size)
+    expected = sum(y @ z.ravel()[places].T for y, z in zip(a.astype(float), x, strict=True))
+    np.testing.assert_allclose(found, expected, rtol=1e-4 if dtype == np.float32 else 1e-12)
+    language.windows_product(
+        0, True, m, places.shape[0], places.shape[1], a.ravel(), a.shape[2], x.ravel(),
+        rows.ctypes.data, columns.ctypes.data, 1, plain.ravel(), plain.shape[1], times, a[0].size,
+        x[0].size, None,
+    )  # fmt: skip
+    np.testing.assert_allclose(plain, expected, rtol=1e-4 if dtype == np.float32 else 1e-12)
 
 
 @njit
@@ -406,8 +430,9 @@ def test_how_products_are_cut_up(monkeypatch):
         n, k = found.shape if turned else found.shape[::-1]
         run = (shape[-1] - size[-1]) // stride[-1] + 1 if stride[-1] == 1 else 1
         products.windows_product(
-            turned, m, n, k, "a", k, "x", rows, columns, run, Memory("c"), n, Memory("scratch")
-        )
+            turned, m, n, k, "a", k, "x", rows, columns, run, Memory("c"), n, 1 + turned, m * k,
+            np.prod(shape), Memory("scratch"),
+        )  # fmt: skip
     lines.append("a matrix of 18x9, its rows 2 to 11, turned")
     products.turn.py_func(Memory("x"), Memory("y"), 18, 9, 2, 11)
     golden("compiled_products_cut.txt", "\n".join(lines) + "\n")

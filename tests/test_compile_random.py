@@ -5,7 +5,6 @@ inputs and puts its result there; the numbers choose among what fits. What does 
 """
 
 import random
-import threading
 from itertools import combinations, permutations
 
 import numpy as np
@@ -17,8 +16,9 @@ import chainrule as cr
 from chainrule import Spec, ops, trace
 from chainrule.dims import product, resolve
 from chainrule.graph import shape_of
-from chainrule.transforms.compile import Compiled, Program, language
+from chainrule.transforms.compile import Compiled, Program
 from chainrule.tree import flatten
+from turns import Turns
 
 FLOAT = np.dtype(float)
 ELEMENTS = 60
@@ -256,62 +256,6 @@ def test_random_expressions(case):
     assume(ready := prepared(case))
     graph, arrays, expected, largest = ready
     agree(flatten(Compiled(graph, plain=True)(*arrays)), expected, largest)
-
-
-class Turns:
-    """Runs threads one at a time; between two meetings each has its turn, in a random order."""
-
-    def __init__(self, threads, seed):
-        self.threads = threads
-        self.random = random.Random(seed)
-        self.changed = threading.Condition()
-        self.local = threading.local()
-        self.left, self.now, self.failed = [], None, []
-
-    def run(self, source, table):
-        """Run a plain program, its work shared out in pieces of one."""
-        own = {"meet": lambda meeting, threads: self._meet(), "share": thin_share}
-        words = language.WORDS | own
-        program = language.module_of(source, "chainrule_turns", "<program>", words).program
-        self.alive = set(range(self.threads))
-        started = [
-            threading.Thread(target=self._work, args=(program, table, t)) for t in self.alive
-        ]
-        for thread in started:
-            thread.start()
-        with self.changed:
-            self._next()
-        for thread in started:
-            thread.join()
-        assert not self.failed
-
-    def _work(self, program, table, thread):
-        self.local.thread = thread
-        with self.changed:
-            self.changed.wait_for(lambda: self.now == thread)
-        try:
-            with np.errstate(all="ignore"):
-                program(0, 1, -1, table, thread, self.threads)
-        except Exception as error:
-            self.failed.append(error)
-        with self.changed:
-            self.alive.discard(thread)
-            self._next()
-
-    def _next(self):
-        if not self.left:
-            self.left = self.random.sample(sorted(self.alive), len(self.alive))
-        self.now = self.left.pop() if self.left else None
-        self.changed.notify_all()
-
-    def _meet(self):
-        with self.changed:
-            self._next()
-            self.changed.wait_for(lambda: self.now == self.local.thread)
-
-
-def thin_share(n, thread, threads):
-    return n if thread >= threads else n * thread // threads
 
 
 @settings(max_examples=200)

@@ -46,7 +46,8 @@ def told(program, bound):
         lines.append(f"{call.name or call.node}: {facts}{columns}, local: {local or 'none'}")
     for order, inner in text.inner.items():
         within = next(v for key, v in bound._inner.items() if key[0] == order)
-        lines += [f"\neach step of {text._memory_names[order]}", told(inner.program, within.bound)]
+        name = text._memory_names[text.canonical(inner.node).order]
+        lines += [f"\neach step of {name}", told(inner.program, within.bound)]
     return "\n".join(lines) + "\n"
 
 

@@ -186,6 +186,67 @@ def test_compiled_scans(plain, reverse):
         np.testing.assert_allclose(g, expected, rtol=1e-12, atol=1e-12)
 
 
+def folded(h, x, w):
+    """Add products of what a step gets, in the form of a carry with more axes."""
+    y = ops.matmul(x, w)
+    return ops.tanh(ops.add(h, ops.reshape(y, (y.shape[0], 2, 3))))
+
+
+def from_two(h, x, y, w, v):
+    return ops.tanh(ops.add(ops.add(ops.mul(h, 0.5), ops.matmul(x, w)), ops.matmul(y, v)))
+
+
+def middle(carry, x):
+    a, b = carry[:, 1:3], carry[:, 2:4]
+    return ops.tanh(a + x), ops.sin(b), ops.mul(a, x)
+
+
+def mixed(h, x, w):
+    return ops.matmul(ops.mul(ops.tanh(h), x), w)
+
+
+def of_a_part(h, x, w):
+    """Take a sequence of which the layer itself has cut off the first step."""
+    return scan(mixed, h, [x[1:]], [w])
+
+
+COMPILED = {
+    "inputs like the carry": (mixed, (4, 3), [(3,)], [(3, 3)]),
+    "a carry of two axes": (folded, (4, 2, 3), [(5,)], [(5, 6)]),
+    "products of two inputs": (from_two, (4, 6), [(5,), (2,)], [(5, 6), (2, 6)]),
+    "columns in the middle": (middle, (4, 6), [(2,)], []),
+    "gates that are kept": (nn.LSTM(2, 3)._step, (4, 18), [(2,)], [(12, 2), (12, 3)]),
+}
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("length", [1, 3])
+@pytest.mark.parametrize("which", ["all", "end"])
+@pytest.mark.parametrize("name", COMPILED)
+def test_compiled_gradients_of_scans(name, which, length, reverse):
+    """As the eager ones, from the states of all steps or of the last, for every input."""
+    step, start, moving, weights = COMPILED[name]
+    arrays = [RNG.normal(size=start), *[RNG.normal(size=(length, 4, *s)) for s in moving],
+              *[RNG.normal(size=s) for s in weights]]  # fmt: skip
+    columns = (..., slice(0, 3))
+
+    def f(h, *given):
+        found = scan(step, h, given[: len(moving)], given[len(moving) :], reverse=reverse)
+        end = found[0 if reverse else -1]
+        return ops.sum(ops.square((found if which == "all" else end)[columns]))
+
+    gradient = grad(f, tuple(range(len(arrays))))
+    found = cr.compile(gradient, *arrays, plain=True)(*arrays)
+    for g, expected in zip(found, gradient(*arrays), strict=True):
+        np.testing.assert_allclose(g, expected, rtol=1e-10, atol=1e-13)
+
+
+def test_a_compiled_scan_of_a_part_of_a_sequence():
+    arrays = [RNG.normal(size=s) for s in ((2, 3), (5, 2, 3), (3, 3))]
+    found = cr.compile(of_a_part, *arrays, plain=True)(*arrays)
+    np.testing.assert_allclose(found, of_a_part(*arrays), rtol=1e-12)
+
+
 # Layers: known numbers.
 
 

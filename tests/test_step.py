@@ -10,7 +10,9 @@ from chainrule import SWA, Callback, losses, nn, ops, optim, penalties, train
 from chainrule.data import Rows
 from chainrule.errors import ConfigError, DivergedError, GraphError, ShapeError
 from chainrule.nn.tabular import TabularNet
+from chainrule.plan import Plan
 from chainrule.step import Step, StepGraph
+from chainrule.training import Training
 from chainrule.transforms.compile.executor import NumpyProgram
 from chainrule.transforms.compile.program import Program
 from chainrule.transforms.device import JaxProgram
@@ -190,14 +192,36 @@ def test_frozen_parameters_stay(kind):
     assert np.array_equal(model[0].weight.value, before)
 
 
+def convolution():
+    return nn.Sequential(
+        nn.Conv1d(1, 4, 3, padding=1), nn.Activation("relu"), nn.MaxPool1d(2), nn.Flatten(),
+        nn.Linear(4, 5), nn.Activation("relu"), nn.Linear(5, 2), seed=0,
+    )  # fmt: skip
+
+
+def recurrence():
+    layer = nn.LSTM(1, 5, batch_first=True, returns="last")
+    return nn.Sequential(layer, nn.Linear(5, 2), seed=0)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_machine_code_with_one_and_two_threads(dtype):
+@pytest.mark.parametrize(
+    ("make", "shape", "dtype"),
+    [
+        (net, (3,), np.float64),
+        (net, (3,), np.float32),
+        (convolution, (1, 3), np.float32),
+        (recurrence, (3, 1), np.float32),
+    ],
+)
+def test_machine_code_with_one_and_two_threads(make, shape, dtype, monkeypatch):
     pytest.importorskip("numba")
-    rows = Rows((X.astype(dtype),), Y.astype(dtype))
+    monkeypatch.setattr("chainrule.transforms.compile.calls.BLOCK", 5)
+    inputs = X.astype(dtype).reshape(-1, *shape)
+    rows = Rows((inputs,), Y.astype(dtype))
     found = []
     for threads in (1, 2):
-        model = net(dtype)
+        model = make().astype(dtype)
         updater = Updater(model.parameters(), optim.Adam(0.01))
         step = Step(StepGraph(model, losses.mse, updater, rows), 16, Program, threads=threads)
         step.load(updater)
@@ -209,7 +233,7 @@ def test_machine_code_with_one_and_two_threads(dtype):
     for name, value in found[0][1].items():
         assert np.array_equal(value, found[1][1][name]), name
     plan = {"optimizer": optim.Adam(0.01), "epochs": 1, "batch_size": 16, "shuffle": False}
-    expected = eager(net(dtype), "mse", *[x.astype(dtype) for x in (X, Y)], **plan)
+    expected = eager(make().astype(dtype), "mse", inputs, Y.astype(dtype), **plan)
     tolerance = 1e-11 if dtype is np.float64 else 1e-4
     np.testing.assert_allclose(found[0][0], [x[0] for x in expected[0]], rtol=tolerance)
 
@@ -356,3 +380,70 @@ def test_wrong_word_in_the_environment(monkeypatch):
 def test_wrong_word_for_compile():
     with pytest.raises(ConfigError, match="compile='fast': expected 'auto', 'numba', 'numpy'"):
         train(net(), "mse", X, Y, compile="fast")
+
+
+@KINDS
+@pytest.mark.parametrize("explodes", [0, 4, 6])
+def test_the_last_good_weights_are_those_of_the_eager_step(kind, explodes):
+    """Diverge after the first step, after the last of an epoch, and in the middle of one."""
+
+    def weights(run):
+        model, rates = net(), [1.0] * explodes + [1e200] * 10
+        with pytest.raises(DivergedError, match=f"step {explodes + 2} "):
+            run(model, "mse", X, Y, epochs=3, batch_size=10, optimizer=optim.SGD(0.01),
+                schedule=lambda t: rates[t], schedule_by="step")  # fmt: skip
+        return model.arrays()
+
+    found, expected = weights(lambda *a, **k: programmed(kind, *a, **k)), weights(eager)
+    first = net().arrays()
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-11)
+        assert np.array_equal(value, first[name]) == (explodes < 6)
+
+
+@KINDS
+def test_weights_are_good_when_all_batches_of_an_update_are(kind):
+    class Steep(nn.Module):
+        def __init__(self):
+            self.w = nn.Parameter(np.zeros(1))
+
+        def forward(self, x):
+            return ops.where(ops.equal(x, 0.0), self.w, ops.exp(self.w * 1000.0))
+
+    model = Steep()
+    with pytest.raises(DivergedError, match="step 2 "):
+        programmed(kind, model, "mse", np.array([[0.0], [1.0]]), np.ones((2, 1)), epochs=3,
+                   batch_size=1, accumulate=2, shuffle=False, optimizer=optim.SGD(2.0))  # fmt: skip
+    assert model.w.value == [0.0]
+
+
+@KINDS
+def test_good_weights_are_copied_once_an_epoch_to_the_same_place(kind, monkeypatch):
+    places, kept = [], []
+
+    class Watched(Training):
+        def _keep_good(self):
+            super()._keep_good()
+            places.append([x.ctypes.data for x in self.good])
+            kept.append([x.copy() for x in self.good])
+
+    monkeypatch.setattr("chainrule.stepping.Program", kind)
+    how = {NumpyProgram: "numpy", JaxProgram: "jax"}.get(kind, "numba")
+    plan = Plan(optim.SGD(0.01), epochs=3, batch_size=10, seed=0, compile=how)
+    model, recorder = net(), Ends()
+    training = Watched(model, losses.mse, Rows((X,), Y), None, plan)
+    training.callbacks.append(recorder)
+    training.run()
+    assert len(places) == 3
+    assert places[0] == places[1] == places[2]
+    for good, before in zip(kept[1:], recorder.weights, strict=False):
+        for a, b in zip(good, before, strict=True):
+            assert np.array_equal(a, b)
+
+
+class Ends(Callback):
+    def __init__(self):
+        self.weights = []
+
+    def on_epoch_end(self, event):
+        self.weights.append([np.array(p.value) for p in event.model.parameters()])

@@ -21,7 +21,7 @@ import numpy as np
 
 from chainrule import ops
 from chainrule.errors import ConfigError
-from chainrule.graph import Value, value_of
+from chainrule.graph import Array, Value, value_of
 from chainrule.updating import MovingAverage as MovingAverage
 from chainrule.updating import Updater as Updater
 from chainrule.updating import clip_by_norm as clip_by_norm
@@ -76,7 +76,7 @@ class Optimizer:
 
     def init(self, p: Value) -> State:
         """Make the state of a parameter before its first step."""
-        return {name: np.zeros_like(value_of(p)) for name in self.slots}
+        return {name: _zeros(p) for name in self.slots}
 
     def update(self, p: Value, g: Value, state: State, t: int, lr: float) -> tuple[Value, State]:
         """Give the new value and state of parameter p with gradient g at step t = 1, 2, ..."""
@@ -100,6 +100,12 @@ class Optimizer:
         if self.decoupled_weight_decay:
             return ops.mul(p, 1 - lr * self.weight_decay), g
         return p, ops.add(g, ops.mul(p, self.weight_decay))
+
+
+def _zeros(p: Value) -> Array:
+    """Make zeros of the form of a parameter, which take memory once they are written."""
+    x = value_of(p)
+    return np.zeros(x.shape, x.dtype)
 
 
 def _blend(old: Value, new: Value, keep: float) -> Value:
@@ -135,7 +141,7 @@ class SGD(Optimizer):
 
     def init(self, p: Value) -> State:
         """Keep a velocity if there is momentum."""
-        return {"velocity": np.zeros_like(value_of(p))} if self.momentum else {}
+        return {"velocity": _zeros(p)} if self.momentum else {}
 
     def update(self, p: Value, g: Value, state: State, t: int, lr: float) -> tuple[Value, State]:
         """Step against the gradient or the velocity."""
@@ -214,7 +220,7 @@ class RMSprop(Optimizer):
 
     def init(self, p: Value) -> State:
         """Keep the mean square, and what momentum and centering need."""
-        zero = np.zeros_like(value_of(p))
+        zero = _zeros(p)
         state = {"mean_square": np.full_like(zero, self.initial_accumulator)}
         if self.centered:
             state["mean"] = zero
@@ -294,7 +300,7 @@ class Adam(Optimizer):
     def init(self, p: Value) -> State:
         """Keep the two running means."""
         names = ("mean", "mean_square", *(("largest",) if self.amsgrad else ()))
-        return {name: np.zeros_like(value_of(p)) for name in names}
+        return {name: _zeros(p) for name in names}
 
     def update(self, p: Value, g: Value, state: State, t: int, lr: float) -> tuple[Value, State]:
         """Step by the mean gradient over the root of the mean square."""

@@ -20,7 +20,7 @@ from chainrule.graph import Array, no_grad, value_of
 from chainrule.nn.module import Module
 from chainrule.places import check_places
 from chainrule.plan import compiling
-from chainrule.step import sized
+from chainrule.sizing import sized
 from chainrule.transforms.compile import Compiled
 from chainrule.transforms.compile.executor import NumpyProgram
 from chainrule.transforms.device import JaxFunction

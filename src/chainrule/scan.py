@@ -403,10 +403,17 @@ class Scan(Op):
         shapes = [x.shape[1:] for x in (way.carry, *way.sent)]
         widths = [product(x) for x in shapes]
         g = _without_zeros(g, shapes[0])
+        start = ops.broadcast_to(np.zeros((), dtype_of(g)), (rows, sum(widths)))
+        moving = [g, *kept]
+        if kept and len(shapes[0]) == 1 and _is_of_end(g, shapes[0][0], reverse):
+            last = ops.reshape(g.inputs[0], (rows, shape_of(g)[-1]))  # with it the way back begins
+            start = place(last, slices=(_ALL, (0, shape_of(g)[-1], 1)), shape=shape_of(start))
+            moving = kept
 
-        def back(later: Value, own: Value, *values: Value) -> tuple[Value, ...]:
-            both = [own, ops.reshape(later[:, : widths[0]], (ROWS, *shapes[0]))]
-            known = dict(zip(births, values, strict=True))
+        def back(later: Value, *values: Value) -> tuple[Value, ...]:
+            own = values[: len(moving) - len(kept)]
+            both = [*own, ops.reshape(later[:, : widths[0]], (ROWS, *shapes[0]))]
+            known = dict(zip(births, values[len(own) :], strict=True))
             known |= {x.birth: _sum_of_columns(both, *_span(x)) for x in way.cuts}
             if not way.cuts:
                 known[arriving] = _sum_of_columns(both, 0, width) if shapes[0] else ops.add(*both)
@@ -415,17 +422,15 @@ class Scan(Op):
             given = _computed([way.carry, *way.sent], known, ROWS)
             return tuple(ops.reshape(x, (ROWS, n)) for x, n in zip(given, widths, strict=True))
 
-        nothing = ops.broadcast_to(np.zeros((), dtype_of(g)), (rows, sum(widths)))
-        graph, start = _graph_of(back, nothing, [g, *kept], fixed)
-        given = [start, g, *kept, *fixed]
-        step = Body(graph, 1 + len(kept))
-        sent = scan_op(*given, body=step, length=length, reverse=not reverse)
+        graph, start = _graph_of(back, start, moving, fixed)
+        step = Body(graph, len(moving))
+        sent = scan_op(start, *moving, *fixed, body=step, length=length, reverse=not reverse)
         ends = np.cumsum([0, *widths]).tolist()
         pieces = [
             ops.reshape(sent[:, :, i:j], (length, rows, *x))
             for i, j, x in zip(ends, ends[1:], shapes, strict=False)
         ]
-        first = pieces[0][-1 if reverse else 0] if length else nothing[:, : widths[0]]
+        first = pieces[0][-1 if reverse else 0] if length else start[:, : widths[0]]
         first = ops.reshape(first, (rows, *shapes[0]))
         return _sum_of_columns([first], 0, width) if shapes[0] else first, {
             x.birth: y for x, y in zip(way.sent, pieces[1:], strict=True)
@@ -506,6 +511,15 @@ def _sum_of_columns(given: Sequence[Value], start: int, stop: int) -> Value:
         shape = (*shape_of(given[0])[:-1], stop - start)
         return ops.broadcast_to(np.zeros((), dtype_of(given[0])), shape)
     return terms[0] if len(terms) == 1 else ops.add(*terms)
+
+
+def _is_of_end(g: Value, width: int, reverse: bool) -> bool:
+    """Whether all steps but the last get no cotangent, and that one none of more columns."""
+    if getattr(g, "op", None) is not place or len(shape_of(g)) != 3 or shape_of(g)[-1] > width:
+        return False
+    length = shape_of(g)[0]
+    step = (0, 1, 1) if reverse else (length - 1, length, 1)
+    return bool(g.attrs["slices"] == (step, _ALL, _ALL))
 
 
 def _without_zeros(g: Value, carried: Shape) -> Value:

@@ -16,8 +16,7 @@ whole:
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -41,7 +40,8 @@ from chainrule.nn.module import Module
 from chainrule.observing import Observer, Watched, watch
 from chainrule.penalties import Penalized
 from chainrule.places import check_places
-from chainrule.transforms.compile.arena import room
+from chainrule.sizing import sized
+from chainrule.transforms.compile.arena import zeros
 from chainrule.transforms.compile.beside import Beside
 from chainrule.transforms.compile.bound import Bound
 from chainrule.transforms.compile.executor import NumpyProgram
@@ -303,25 +303,6 @@ class StepGraph:
                     beside=also)  # fmt: skip
 
 
-@contextmanager
-def sized(model: Module, names: dict[int, str]) -> Iterator[None]:
-    """Give the sizes of parameters and buffers names for a while."""
-    tensors: list[tuple[str, Tensor]] = [*model.named_parameters(), *model.named_buffers()]
-    before = [x.shape for _, x in tensors]
-    for name, x in tensors:
-        path, _, own = name.rpartition(".")
-        names[x.birth] = f"{own}_{path}" if path else own
-        axes = [f"{own}_{path}_{k}" for k in range(x.ndim)]
-        if own == "weight" and x.ndim == 2:
-            axes = [f"out_{path}", f"in_{path}"]
-        x.shape = tuple(Size.of(n, axis) for n, axis in zip(x.shape, axes, strict=True))
-    try:
-        yield
-    finally:
-        for (_, x), shape in zip(tensors, before, strict=True):
-            x.shape = shape
-
-
 def _unless(empty: Value, value: Any, otherwise: float) -> Any:
     """Give a value, but another one in a batch without weight, if there may be one."""
     if empty is None:
@@ -445,11 +426,11 @@ class Step:
         self.memory: dict[Tensor, Array] = {}
         self.views: dict[Tensor, Array] = {}
         for x in self.graph.updates:
-            memory = room(tuple(int(n) for n in x.shape), x.dtype)
-            memory[...] = 0 if x.value is None else x.value
+            memory = zeros(tuple(int(n) for n in x.shape), x.dtype)
             self.memory[x] = memory
             self._set(x, memory)
             if x.value is not None:
+                memory[...] = x.value
                 self.views[x] = memory
         if self.graph.flat:
             for unit in self.graph.units:
@@ -556,6 +537,11 @@ class Step:
             yield end, self._looking if looking else self.bound
             looking = not looking
 
+    def before_update(self, call: Callable[[], None], step: int) -> None:
+        """Call a function in one step, of which loss and norm are finite, before it updates."""
+        for _, bound in self._each:
+            bound.before_update(call, step)
+
     @property
     def _steps_at_once(self) -> int:
         """Steps whose sparse rows are written out together."""
@@ -564,27 +550,42 @@ class Step:
 
     def load(self, updater: Updater, averages: Sequence[Array] | None = None) -> None:
         """Take averages over, and the optimizer's state, which lets its own arrays go."""
-        for x, b, name, place in self.graph.state:
+        for b, name, parts in self._state():
             block = updater.blocks[b]
-            whole = block.state[name]
-            own = place in (None, -1)
-            self.memory[x][...] = whole if own else block.piece(whole, int(place or 0))
-        for block in updater.blocks:
-            block.state = {}
+            whole = block.state.pop(name)
+            for x, place in parts:
+                own = place in (None, -1)
+                self.memory[x][...] = whole if own else block.piece(whole, int(place or 0))
         for view, average in zip(self.averages, averages or (), strict=False):
             view[...] = average
         for x, memory in self.memory.items():
             self._set(x, memory)  # a device has to be told
 
-    def store(self, updater: Updater) -> None:
-        """Give the optimizer's state back."""
-        parts: dict[tuple[int, str], list[Array]] = {}
-        for x, b, name, _ in self.graph.state:
-            parts.setdefault((b, name), []).append(self.memory[x])
-        for (b, name), arrays in parts.items():
+    def close(self, updater: Updater) -> None:
+        """Give the optimizer's state back, piece by piece in place of the step's own memory."""
+        self.before_update(lambda: None, -1)  # it may refer to what holds the memory
+        self._each.clear()
+        del self.bound, self._looking
+        self.store(updater, last=True)
+
+    def store(self, updater: Updater, *, last: bool = False) -> None:
+        """Give a copy of the optimizer's state; after the `last` one there is no more to run."""
+        for b, name, parts in self._state():
+            arrays = [self.memory[x] for x, _ in parts]
             alone = arrays[0].ndim == 0
             joined = np.array(arrays[0]) if alone else np.concatenate([x.ravel() for x in arrays])
             updater.blocks[b].state[name] = joined
+            if last:
+                del arrays
+                for x, _ in parts:
+                    del self.memory[x]
+
+    def _state(self) -> list[tuple[int, str, list[tuple[Tensor, int | None]]]]:
+        """List the optimizer's state: its block and name, and the tensors it is made of."""
+        parts: dict[tuple[int, str], list[tuple[Tensor, int | None]]] = {}
+        for x, b, name, place in self.graph.state:
+            parts.setdefault((b, name), []).append((x, place))
+        return [(b, name, tensors) for (b, name), tensors in parts.items()]
 
 
 def _split(unit: Unit, array: Array) -> Iterator[tuple[Tensor, Array]]:

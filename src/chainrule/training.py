@@ -170,9 +170,8 @@ class Training:
         self.runs = self.predicts = ""
         """How steps are run, and validation rows predicted; a checkpoint keeps to it."""
         self.keeper: Keeper | None = None
-        self._spare: list[Any] | None = None
         self.tensors = [*model.parameters(), *(b for _, b in model.named_buffers())]
-        self.good = self._weights()
+        self.good, self._own_good = self._weights(), False
         self.average = Average(plan.average, self.parameters, plan.epochs)
         self.interruption = Interruption()
         self.callbacks = as_callbacks(plan.callbacks)
@@ -245,10 +244,7 @@ class Training:
         """Learn every batch once, validate, and say in the history whether that was the end."""
         started = time.perf_counter() - self.seconds
         order = self._order(epoch)
-        candidate = self.good if self.tally.done else self._kept_weights()
         for done in self._steps(epoch, order):
-            if self.good is not candidate:  # the loss of these weights was finite
-                self.good, self._spare = candidate, self.good if epoch > self.first_epoch else None
             self.tally.add(done)
             if self.observer is not None:
                 self.observer.add(done)
@@ -311,9 +307,12 @@ class Training:
             yield from self._run_program(self.compiled, epoch, order)
             return
         done = self.tally.done * self.plan.accumulate
+        candidate = self.good if done else self._weights()
         batches = self.rows.batches(self.batch_size, order, first=done)
         while group := list(islice(batches, self.plan.accumulate)):
-            yield self._step(group, epoch)
+            found = self._step(group, epoch)
+            self.good = candidate  # the loss of these weights was finite
+            yield found
             if self.interruption.asked:
                 return
 
@@ -324,6 +323,8 @@ class Training:
         first = self.updater.t - told
         if several > 1:
             step.divide(several)
+        first_update = min(several, self.batches) - 1
+        step.before_update(self._keep_good, -1 if told else first_update)
         done = min(told * several, self.batches)
         while done < self.batches and not (
             told and self.interruption.asked and done % several == 0
@@ -511,9 +512,10 @@ class Training:
         return ""
 
     def _finish(self) -> None:
-        self.good, self._spare = [], None  # their memory serves for the optimizer's state
+        self.good = []
         if self.compiled is not None:
-            self.compiled.store(self.updater)
+            step, self.compiled = self.compiled, None  # its memory serves for what is given back
+            step.close(self.updater)
         self.average.put(self.model, self.rows, self.batch_size)
         rule = self.plan.early_stopping
         if self.best is not None and rule is not None and rule.restore_best:
@@ -527,13 +529,14 @@ class Training:
             return [np.array(x.value) for x in self.tensors]
         return [x.value for x in self.tensors]
 
-    def _kept_weights(self) -> list[Any]:
-        """Keep the weights, in arrays that were kept for earlier ones if there are any."""
-        if self.compiled is None or self._spare is None:
-            return self._weights()
-        for kept, x in zip(self._spare, self.tensors, strict=True):
+    def _keep_good(self) -> None:
+        """Copy the weights, of which the program has just found a finite loss."""
+        if not self._own_good:
+            self.good, self._own_good = [], True  # lets the first ones go before there are others
+            self.good = self._weights()
+            return
+        for kept, x in zip(self.good, self.tensors, strict=True):
             np.copyto(kept, x.value)
-        return self._spare
 
     def _restore(self, values: list[Any]) -> None:
         for x, value in zip(self.tensors, values, strict=True):

@@ -225,7 +225,7 @@ class _Block:
         first = self.parameters[0]
         count = sum(p.value.size for p in self.parameters)
         like = np.broadcast_to(np.zeros((), first.dtype), (count,))
-        self.state = {name: np.array(x) for name, x in self.optimizer.init(like).items()}
+        self.state = {name: np.asarray(x) for name, x in self.optimizer.init(like).items()}
 
     def piece(self, array: Array, place: int) -> Array:
         """Give the part of a state array that belongs to one of the parameters."""

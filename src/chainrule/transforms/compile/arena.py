@@ -5,7 +5,7 @@
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,19 +17,26 @@ ALIGN = 64
 """Bytes of a cache line, where every piece of memory begins."""
 
 
-def empty(count: int, dtype: Any) -> Array:
+def empty(count: int, dtype: Any, make: Callable[..., Array] = np.empty) -> Array:
     """Make memory for so many bytes at the start of a cache line."""
     itemsize = np.dtype(dtype).itemsize
     size = -(-max(count, itemsize) // itemsize) * itemsize
-    room = np.empty(size + ALIGN, np.uint8)
+    room = make(size + ALIGN, np.uint8)
     start = -room.ctypes.data % ALIGN
     return room[start : start + size].view(dtype)
 
 
-def room(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+def room(
+    shape: tuple[int, ...], dtype: np.dtype[Any], make: Callable[..., Array] = np.empty
+) -> Array:
     """Make an array without contents that begins at a cache line."""
     count = math.prod(shape)
-    return empty(count * dtype.itemsize, dtype)[:count].reshape(shape)
+    return empty(count * dtype.itemsize, dtype, make)[:count].reshape(shape)
+
+
+def zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Make an array of zeros that begins at a cache line; it takes memory once it is written."""
+    return room(shape, dtype, np.zeros)
 
 
 def bytes_of(shape: Sequence[int], dtype: np.dtype[Any]) -> int:

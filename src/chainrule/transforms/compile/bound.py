@@ -18,11 +18,11 @@ from chainrule.graph import Array
 from chainrule.ops.loops import Product
 from chainrule.transforms.compile import language
 from chainrule.transforms.compile.arena import ALIGN, bytes_of, empty, layout, lifetimes, room
-from chainrule.transforms.compile.calls import Call, Foreign, Inner, Places, Products
+from chainrule.transforms.compile.calls import Block, Call, Foreign, Inner, Places, Products
 from chainrule.transforms.compile.frame import base
 from chainrule.transforms.compile.schedule import windows_of
 from chainrule.transforms.compile.simplify import Node
-from chainrule.transforms.compile.source import HEAD, Text
+from chainrule.transforms.compile.source import ASIDE, HEAD, Text
 from chainrule.transforms.compile.structure import evaluate
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class Bound:
         self.sizes, self.short = sizes, short
         self._kept: list[Any] = []
         self._error: BaseException | None = None
+        self._aside: Any = None
         self._inner: dict[tuple[int, int], InnerBound] = {}
         self._places: dict[int, dict[str, int]] = {}
         self.arrays: dict[int, Array] = {}
@@ -82,6 +83,12 @@ class Bound:
         self._raise()
         return end
 
+    def before_update(self, call: Callable[[], None], step: int) -> None:
+        """Call a function in a step whose checks are finite, before its update; -1 is none."""
+        self._aside = self._for_program(call) if step >= 0 else None
+        self.meeting[ASIDE] = step
+        self.meeting[ASIDE + 1] = _address(self._aside) if step >= 0 else 0
+
     def _raise(self) -> None:
         """Pass on what an op that runs through Python has raised."""
         if self._error is not None:
@@ -98,7 +105,11 @@ class Bound:
     def _room(self, node: Node) -> tuple[int, ...]:
         """Give the shape of the memory of a node: what is brief needs one turn for each thread."""
         shape = self._shape(node)
-        return (self.threads, *shape[1:]) if node.order in self.text.brief else shape
+        if node.order not in self.text.brief:
+            return shape
+        rows = self.text.blocks.get(node.order)
+        turn = 1 if rows is None else self._value(Block(rows), self.sizes)
+        return (self.threads * turn, *shape[1:])
 
     def _allocate(self, arena: Array | None) -> None:
         """Lay out the arena: each piece lives from its first use to its last.
@@ -123,8 +134,9 @@ class Bound:
         self.scratch_bytes = -(-scratch // ALIGN) * ALIGN
         self.scratch = empty(self.scratch_bytes * self.threads, np.uint8)
         self.numbers = np.array(self.text.numbers, np.float64)
-        self.meeting = empty(4 * ALIGN, np.int64)
+        self.meeting = empty(5 * ALIGN, np.int64)
         self.meeting[:] = 0
+        self.meeting[ASIDE] = -1
         self.clocks = np.zeros(len(self.text.calls) + 1, np.int64)
 
     def _is_own(self, node: Node) -> bool:
@@ -164,7 +176,7 @@ class Bound:
             self.table[self._first + k] = self._value(n, self.sizes)
             self.table[self._first + len(text.sizes) + k] = self.table[self._first + k]
         self._dims = [(k, n) for k, n in enumerate(text.sizes) if not isinstance(n, int)]
-        fixed = Foreign | Products | Places
+        fixed = Block | Foreign | Products | Places
         self._dims = [(k, n) for k, n in self._dims if not isinstance(n, fixed)]
         self.reshape(self.short)
         for node in text.memory:
@@ -220,6 +232,8 @@ class Bound:
         if isinstance(n, Inner):
             inner = self.inner(n, sizes)
             return inner.address(n.what)
+        if isinstance(n, Block):
+            return n.count(self.number(n.rows, self.sizes))
         if isinstance(n, Products):
             machine = self._machine
             return 0 if machine is None else int(machine.product_address(n.dtype, n.of_windows))
@@ -265,16 +279,24 @@ class Bound:
             return memory.reshape(self._shape(x))
 
         def call() -> None:
+            with np.errstate(all="ignore"):
+                values = [x.number if x.number is not None else array(x) for x in node.inputs]
+                array(node)[...] = op.run(*values, **resolve_attrs(node.attrs, self.sizes))
+
+        made = self._for_program(call)
+        self._kept.append(made)
+        return _address(made)
+
+    def _for_program(self, call: Callable[[], None]) -> Any:
+        """Make a function that compiled code can call; what it raises comes after the run."""
+
+        def called() -> None:
             try:
-                with np.errstate(all="ignore"):
-                    values = [x.number if x.number is not None else array(x) for x in node.inputs]
-                    array(node)[...] = op.run(*values, **resolve_attrs(node.attrs, self.sizes))
-            except BaseException as error:  # compiled code cannot pass it on
+                call()
+            except BaseException as error:
                 self._error = error
 
-        made = ctypes.CFUNCTYPE(None)(call)
-        self._kept.append(made)
-        return ctypes.cast(made, ctypes.c_void_p).value or 0
+        return ctypes.CFUNCTYPE(None)(called)
 
     def set(self, node: Node, array: Array) -> None:
         """Let a leaf or an output lie in this array, which is kept alive."""
@@ -337,10 +359,11 @@ class Bound:
 
 
 class InnerBound:
-    """The steps inside a node, with their memory and two tables: for the first, and for the rest.
+    """The steps inside a node, with their memory and tables: for the first, the rest, and the last.
 
     The first step takes its carry from input 0, each of the others from the result of the one
-    before. The program around writes the addresses into the tables before it runs the steps.
+    before. The last has a table of its own if steps read what other steps have left to the next
+    ones: there is none before it. The program around writes the addresses into the tables.
     """
 
     def __init__(self, outer: Bound, n: Inner, sizes: Mapping[str, int], rows: int) -> None:
@@ -358,7 +381,7 @@ class InnerBound:
             elif k in moving:
                 self.bound.move(leaf, sign * _elements(outer, given.shape[k > 0 :], sizes))
         self.bound.move(n.result, sign * _elements(outer, node.shape[1:], sizes))
-        self.tables = [self.bound.table, self.bound.table.copy()]
+        self.tables = {what: self.bound.table.copy() for what in ("first", "rest", "last")}
         self.turned = {
             k: room((_elements(outer, node.inputs[k].shape, sizes),), leaf.dtype)
             for k, leaf in enumerate(n.leaves)
@@ -373,7 +396,12 @@ class InnerBound:
         """Give the address that a program asks for (`Inner`)."""
         if isinstance(what, int):
             return int(self.turned[what].ctypes.data)
-        return self.code if what == "code" else int(self.tables[what == "rest"].ctypes.data)
+        return self.code if what == "code" else int(self.tables[what].ctypes.data)
+
+
+def _address(made: Any) -> int:
+    """Give where a function of `ctypes` begins; a cast would let it refer to itself for ever."""
+    return ctypes.c_void_p.from_buffer(made).value or 0
 
 
 def _elements(bound: Bound, shape: Sequence[Any], sizes: Mapping[str, int]) -> int:

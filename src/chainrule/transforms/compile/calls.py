@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chainrule.ops.loops import Reduce
+from chainrule.ops.loops import Product, Reduce
 from chainrule.transforms.compile.emit import Kernel
 from chainrule.transforms.compile.frame import squeezed
 from chainrule.transforms.compile.simplify import Node, same_shape
+
+BLOCK = 960
+"""Rows that two calls take at a time: for so many a product packs its other matrix once."""
 
 
 @dataclass
@@ -28,6 +31,13 @@ class Call:
     owner: int = 0
     by_columns: bool = False
     meets: bool = False
+    joins: bool = False
+    """Whether only the next call reads what this one writes: both go through blocks of rows."""
+
+    @property
+    def is_product(self) -> bool:
+        """Whether it multiplies matrices."""
+        return self.kernel is None and isinstance(self.node.loop, Product)
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,21 @@ class Places:
 
 
 @dataclass(frozen=True)
+class Block:
+    """So many of some rows as two calls take at a time of which one joins the other."""
+
+    rows: Any
+
+    def count(self, rows: int) -> int:
+        """Divide rows into equal blocks.
+
+        >>> Block("rows").count(100), Block("rows").count(1000)
+        (100, 500)
+        """
+        return max(-(-rows // max(-(-rows // BLOCK), 1)), 1)
+
+
+@dataclass(frozen=True)
 class Foreign:
     """An op without a loop fact: the program calls Python for it, at an address."""
 
@@ -60,16 +85,18 @@ class Foreign:
 
 @dataclass(frozen=True, eq=False)
 class Inner:
-    """What a program needs of the steps inside a node: their `code`, or a table, `first` or `rest`.
+    """What a program needs of the steps inside a node: their `code`, or a table, as `first`.
 
     A number asks for memory in which that input lies transposed. `leaves` are the nodes of the
-    inputs in the program of a step, `result` that of the carry.
+    inputs in the program of a step, `result` that of the carry. A step may write its result `over`
+    its part of these inputs.
     """
 
     node: Node
     program: Any
     leaves: list[Node]
     result: Node
+    over: list[int]
     what: str | int = "code"
 
 
@@ -97,13 +124,48 @@ def set_owners(calls: Sequence[Call]) -> None:
             dealt += 1
 
 
+def joined(calls: Sequence[Call], kept: set[int]) -> list[Call]:
+    """Put a product of rows right before the one call that reads it, row by row.
+
+    Memory for a block of its rows is then enough. `kept` outlives a step.
+    """
+    found = list(calls)
+    for call in calls:
+        users = [c for c in found if (c.reads | c.writes) & call.writes]
+        if len(users) != 2 or users[0] is not call or not _go_together(call, users[1], kept):
+            continue
+        here, there = found.index(call), found.index(users[1])
+        if not any(_touch(call, c) for c in found[here + 1 : there]):
+            found[here:there] = [*found[here + 1 : there], call]
+            call.joins = True
+    return found
+
+
+def _go_together(first: Call, second: Call, kept: set[int]) -> bool:
+    node = first.node
+    return (
+        first.is_product and len(node.shape) == 2
+        and second.kernel is not None and not _in_turns(second)
+        and first.share is not None and same_shape([first.share], node.shape[:1])
+        and same_shape([first.share], [second.share])
+        and not (first.writes & kept) and first.writes <= first.local & second.local
+    )  # fmt: skip
+
+
+def _touch(a: Call, b: Call) -> bool:
+    return bool(a.writes & (b.reads | b.writes) or a.reads & b.writes)
+
+
 def set_meetings(calls: Sequence[Call], check_at: int) -> None:
     """Say before which calls threads have to meet: where one needs what another has made."""
     since: list[Call] = []
     for i, call in enumerate(calls):
         if i == check_at:
             since = []
-        if any(_disturbs(earlier, call) for earlier in since):
+        both = calls[i : i + 1 + call.joins]
+        if not (i and calls[i - 1].joins) and any(
+            _disturbs(earlier, c) for earlier in since for c in both
+        ):
             call.meets = True
             since = []
         since.append(call)
@@ -118,8 +180,8 @@ def runs(calls: Sequence[Call], check_at: int) -> list[list[Call]]:
     found: list[list[Call]] = []
     for i, call in enumerate(calls):
         run = found[-1] if found else []
-        together = (
-            not call.meets and i != check_at and _in_turns(call)
+        together = (bool(run) and run[-1].joins) or (
+            not call.meets and not call.joins and i != check_at and _in_turns(call)
             and any(call.reads & x.writes for x in run)
             and _in_turns(run[-1]) and same_shape([run[-1].share], [call.share])
         )  # fmt: skip

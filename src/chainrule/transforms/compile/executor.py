@@ -113,6 +113,7 @@ class NumpyBound:
         self.program = program
         self.arrays: dict[int, Array] = {}
         self.moves: dict[int, int] = {}
+        self.aside: tuple[Callable[[], None], int] = (lambda: None, -1)
         first = program.first
         ends = {x.order for x in [*program.outputs, *program.checks, *program.news]}
         ops = [node for node in program.nodes if node.op is not None]
@@ -145,6 +146,10 @@ class NumpyBound:
         """Say which result an output is, and what it is if that is known."""
         return end.order, end.number
 
+    def before_update(self, call: Callable[[], None], step: int) -> None:
+        """Call a function in a step whose checks are finite, before its update; -1 is none."""
+        self.aside = (call, step)
+
     def result(self, i: int) -> Any:
         """Give a copy of an output of the last step."""
         return np.array(self.slots[self.program.outputs[i].order])[()]
@@ -168,6 +173,8 @@ class NumpyBound:
                         self.arrays[node.order][step] = slots[node.order]
                 if not all(np.isfinite(slots[node.order]) for node in program.checks):
                     return step
+                if step == self.aside[1]:
+                    self.aside[0]()
                 _execute(update, slots)
                 for node in program.late:
                     self.arrays[node.order][step] = slots[node.order]

@@ -174,16 +174,23 @@ def windows_product(
     run: int,
     c: Any,
     ldc: int,
+    times: int,
+    next_a: int,
+    next_x: int,
     scratch: Any,
 ) -> None:
     """C[m, n] = A B, or A B^T if turned, where B[i, j] is x[rows[i] + columns[j]].
 
     `rows` and `columns` are addresses of lists; so many columns as a `run` follow each other in x.
+    If turned, C is the sum of so many `times` products, which begin `next_a`, `next_x` apart.
     """
     first, second = (n, k) if turned else (k, n)
     places = int64s(rows)[:first, None] + int64s(columns)[:second]
-    windows = x[places].T if turned else x[places]
-    _matrix(c, m, n, ldc)[...] = _matrix(a, m, k, lda) @ windows
+    result = _matrix(c, m, n, ldc)
+    for i in range(times):
+        windows = x[i * next_x + places]
+        each = _matrix(a[i * next_a :], m, k, lda) @ (windows.T if turned else windows)
+        result[...] = each if i == 0 else result + each
 
 
 def _matrix(x: Any, rows: int, columns: int, step: int) -> Any:

@@ -176,14 +176,18 @@ def product(
 @register_jitable
 def windows_product(
     turned: int, m: int, n: int, k: int, a: Any, lda: int, x: Any, rows: int, columns: int,
-    run: int, c: Any, ldc: int, scratch: Any,
+    run: int, c: Any, ldc: int, times: int, next_a: int, next_x: int, scratch: Any,
 ) -> None:  # fmt: skip
     """Compute C = A B, or A B^T if `turned`, where B[i, j] is x[rows[i] + columns[j]].
 
     `rows` and `columns` are addresses of lists; so many columns as a `run` follow each other in x.
+    If `turned`, C is the sum of so many `times` such products, of which each begins `next_a` and
+    `next_x` elements after the one before.
     """
     if turned != 0:
-        _by_turned_windows(m, n, k, a, lda, x, rows, columns, c, ldc, scratch)
+        _by_turned_windows(
+            m, n, k, a, lda, x, rows, columns, c, ldc, times, next_a, next_x, scratch
+        )
         return
     width = width_of(a)
     wasted = (n // run) * (-(-run // width) * width) - -(-n // width) * width
@@ -239,27 +243,30 @@ def _by_packed_windows(
 @njit(**_options)
 def _by_turned_windows(
     m: int, n: int, k: int, a: Any, lda: int, x: Any, rows: int, columns: int, c: Any, ldc: int,
-    scratch: Any,
+    times: int, next_a: int, next_x: int, scratch: Any,
 ) -> None:  # fmt: skip
-    """Compute C^T = B A^T, of which A^T is packed, and turn it back."""
+    """Compute C^T = B A^T, of which A^T is packed, add up the next ones, and turn it back."""
     width = width_of(a)
     panel = 2 * width
     result = at(scratch, packed(k))
     for s in range(0, m, panel):
         count = min(panel, m - s)
-        for p in range(0, k, DEPTH):
-            depth = min(DEPTH, k - p)
-            _turn(count, depth, at(a, s * lda + p), lda, scratch, panel)
-            multiply_listed_a(
-                n, count, depth, x, rows, columns + 8 * p, scratch, panel, result, panel, p
-            )
+        for i in range(times):
+            for p in range(0, k, DEPTH):
+                depth = min(DEPTH, k - p)
+                _turn(count, depth, at(a, i * next_a + s * lda + p), lda, scratch, panel)
+                multiply_listed_a(
+                    n, count, depth, at(x, i * next_x), rows, columns + 8 * p, scratch, panel,
+                    result, panel, i + p,
+                )  # fmt: skip
         _turn_exactly(n, count, result, panel, at(c, s * ldc), ldc)
 
 
 def windows_signature(scalar: Any) -> Any:
     """Give the types of the arguments of a product of windows."""
     size, pointer = types.int64, types.CPointer(scalar)
-    return types.void(*[size] * 4, pointer, size, pointer, size, size, size, pointer, size, pointer)
+    left, windows, sums = (pointer, size), (pointer, *[size] * 3), (pointer, *[size] * 4)
+    return types.void(*[size] * 4, *left, *windows, *sums, pointer)
 
 
 def signature(scalar: Any) -> Any:
@@ -285,7 +292,8 @@ def call_product(
 @intrinsic
 def call_windows_product(
     context: Any, address: Any, turned: Any, m: Any, n: Any, k: Any, a: Any, lda: Any, x: Any,
-    rows: Any, columns: Any, run: Any, c: Any, ldc: Any, scratch: Any,
+    rows: Any, columns: Any, run: Any, c: Any, ldc: Any, times: Any, next_a: Any, next_x: Any,
+    scratch: Any,
 ) -> Any:  # fmt: skip
     """Compute C = A B, or A B^T if `turned`, where B[i, j] is x[rows[i] + columns[j]]."""
     return _called(windows_signature(a.dtype))

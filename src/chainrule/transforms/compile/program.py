@@ -27,8 +27,9 @@ from chainrule.transforms.compile.beside import Beside, add_beside
 from chainrule.transforms.compile.bound import MACHINE, Bound
 from chainrule.transforms.compile.calls import Inner
 from chainrule.transforms.compile.frame import base, type_name
+from chainrule.transforms.compile.rewrite import rewritten
 from chainrule.transforms.compile.schedule import Schedule
-from chainrule.transforms.compile.simplify import Node, reachable, simplify
+from chainrule.transforms.compile.simplify import Node, reachable, same_shape, simplify
 from chainrule.transforms.compile.source import Text
 from chainrule.transforms.compile.structure import structure
 
@@ -184,8 +185,10 @@ class Written:
         self, ends: Ends, tensors: Sequence[Tensor], names: Mapping[int, str], sizes: list[int]
     ) -> None:
         self.sizes = sizes
-        nodes, roots = simplify(ends.every, ends.all_leaves, names=names, beside=ends.beside.ends)
+        _, roots = simplify(ends.every, ends.all_leaves, names=names, beside=ends.beside.ends)
         roots, beside = roots[: len(ends.every)], roots[len(ends.every) :]
+        step = rewritten(reachable(roots), roots)
+        nodes = reachable([*roots, *beside]) if beside else step
         self.outputs, self.checks, news, self.leaves = ends.parts(roots)
         olds = self.leaves[: len(ends.updates)]
         changed = {x.order for x in olds}
@@ -195,7 +198,7 @@ class Written:
             raise GraphError("an output is a leaf that is updated, which compiled code cannot do")
         _check_kinds(nodes)
         self.schedule = Schedule(
-            reachable(roots), [*self.outputs, *self.checks], list(zip(olds, news, strict=True))
+            step, [*self.outputs, *self.checks], list(zip(olds, news, strict=True))
         )
         also, new, leaves = ends.beside.parts(beside)
         if beside:
@@ -239,7 +242,32 @@ def _inner(node: Node) -> Inner:
     fixed = graph.inputs[body.count + 1 :]
     program = Program(graph.inputs, [graph.output], streams=moving, turn=fixed)
     leaves = [program.leaves[x.birth] for x in graph.inputs]
-    return Inner(node, program, leaves, program.outputs[0])
+    result = program.outputs[0]
+    before = [leaves[k].order for k in node.attrs.get("before", {})]
+    over = [
+        k for k in range(1, body.count + 1)
+        if _may_overwrite(program.text, leaves[k], result, before)
+    ]  # fmt: skip
+    return Inner(node, program, leaves, result, over)
+
+
+def _may_overwrite(text: Text, x: Node, result: Node, before: Sequence[int]) -> bool:
+    """Whether a thread has read its rows of x for the last time when it writes the result.
+
+    It may read its rows of what comes `before`.
+    """
+    out = text.canonical(result).order
+    calls = [c for c in text.calls if (c.reads | c.writes) & {x.order, out}]
+    reads = [i for i, c in enumerate(calls) if x.order in c.reads]
+    writes = [i for i, c in enumerate(calls) if out in c.writes]
+    return (
+        x.dtype == result.dtype
+        and same_shape(x.shape, result.shape)
+        and bool(reads) and bool(writes) and reads[-1] < writes[0]
+        and all(c.reads & set(before) <= c.local for c in text.calls)
+        and all(c.share is not None and same_shape([c.share], x.shape[:1])
+                and (c.reads | c.writes) & {x.order, out} <= c.local for c in calls)
+    )  # fmt: skip
 
 
 def _always_turned(nodes: Sequence[Node], found: set[int]) -> set[int]:

@@ -21,6 +21,7 @@ import numpy as np
 from chainrule.ops.loops import Product, Steps
 from chainrule.transforms.compile.bound import Bound
 from chainrule.transforms.compile.calls import Call, comment
+from chainrule.transforms.compile.structure import Pieces
 
 WORTH_SHARING = 4e6
 """Operations of a step from which on a second thread can pay."""
@@ -71,7 +72,8 @@ def _nests(call: Call, bound: Bound, sizes: Mapping[str, int]) -> list[list[int]
     nests = [node.shape] if kernel is None else kernel.work
     if kernel is None and isinstance(node.loop, Product):
         inner = node.inputs[0].shape[-2 if node.attrs.get("transpose_a") else -1]
-        nests = [(*node.shape, inner)]
+        stack = [n.whole if isinstance(n, Pieces) else n for n in node.shape[:-2]]
+        nests = [(*stack, *node.shape[-2:], inner)]
     return [[bound.number(n, sizes) for n in nest] for nest in nests]
 
 

@@ -31,6 +31,7 @@ from chainrule.transforms.compile.simplify import (
     reachable,
     same_shape,
 )
+from chainrule.transforms.compile.structure import Pieces
 
 
 @dataclass
@@ -124,7 +125,10 @@ def windows_of(node: Node) -> Node | None:
     axes = windows.loop.columns(**windows.attrs)
     if not axes or any(isinstance(n, Dim) for n in (*x.shape[-2:], *windows.shape[1:])):
         return None
-    whole = same_shape(x.shape[:-2], node.shape[:-2]) and same_shape(x.shape[:1], windows.shape[:1])
+    stack = node.shape[:-2]
+    if isinstance(stack[0], Pieces):
+        stack = (stack[0].whole, *stack[1:])
+    whole = same_shape(x.shape[:-2], stack) and same_shape(x.shape[:1], windows.shape[:1])
     return windows if whole and x.shape[-1] == math.prod(windows.shape[-axes:]) else None
 
 

@@ -1,19 +1,33 @@
 """Memory that serves two nodes: what may be written over that of another."""
 
+from collections.abc import Mapping, Sequence
+
 from chainrule.ops.loops import Reduce
 from chainrule.transforms.compile.frame import base, squeezed
 from chainrule.transforms.compile.schedule import Group, Root, Schedule
 from chainrule.transforms.compile.simplify import Node, same_shape
 
 
-def sharing(schedule: Schedule) -> dict[int, Node]:
-    """Give the nodes that are written over the memory of another, which nobody reads later."""
+def sharing(schedule: Schedule, over: Mapping[int, Sequence[int]]) -> dict[int, Node]:
+    """Give the nodes that are written over the memory of another, which nobody reads later.
+
+    `over` says of nodes with steps inside over which of their inputs a step may write.
+    """
     shares: dict[int, Node] = {}
     last_use = _last_uses(schedule)
     leaf_of = {base(new).order: leaf for leaf, new in schedule.updates}
     fixed = {base(x).order for x in schedule.outputs} | set(leaf_of)
     for i, step in enumerate(schedule.steps):
-        if not isinstance(step, Group) or step.roots[0].columns:
+        if not isinstance(step, Group):
+            for k in over.get(step.node.order, ()):
+                x, before = base(step.node.inputs[k]), step.node.attrs.get("before", ())
+                reads = [j for j, y in enumerate(step.node.inputs) if base(y) is x]
+                once = [j for j in reads if j not in before] == [k]
+                if once and x.op is not None and x.order not in fixed and last_use[x.order] == i:
+                    shares[step.node.order] = shares.get(x.order, x)
+                    break
+            continue
+        if step.roots[0].columns:
             continue
         taken: set[int] = set()
         for root in step.roots:
@@ -25,7 +39,8 @@ def sharing(schedule: Schedule) -> dict[int, Node]:
                 if i >= schedule.updates_from and _may_overwrite(leaf, root, step, last_use, i):
                     shares[node.order] = leaf
                 continue
-            for x, _ in root.frame.loads:
+            loaded = {base(x).order: base(x) for x, _ in root.frame.loads}
+            for x in sorted(loaded.values(), key=lambda x: x.order):  # what has lain there longest
                 if x.op is None or x.order in fixed or x.order in taken or x.order not in last_use:
                     continue
                 if node.order not in fixed and _may_overwrite(x, root, step, last_use, i):
@@ -37,17 +52,15 @@ def sharing(schedule: Schedule) -> dict[int, Node]:
 
 def _may_overwrite(x: Node, root: Root, group: Group, last_use: dict[int, int], step: int) -> bool:
     """Whether a root may be stored over x: same form, and nobody reads x elsewhere or later."""
-    if base(x) is not x or last_use.get(x.order, step) != step or x.dtype != root.node.dtype:
-        return False
-    if not same_shape(squeezed(x.shape), squeezed(root.node.shape)):
+    if last_use.get(x.order, step) != step or x.dtype != root.node.dtype:
         return False
     phase = {id(r): p for p, (_, roots) in enumerate(group.phases) for r in roots}
-    home = [i for i in root.home if i != "0"]
+    form, home = squeezed(root.node.shape), [i for i in root.home if i != "0"]
     for other in group.roots:
         for y, at in other.frame.loads:
-            if base(y) is x and (
-                y is not x or [i for i in at if i != "0"] != home
-                or phase[id(other)] > phase[id(root)]
+            if base(y) is x and not (
+                same_shape(squeezed(y.shape), form) and [i for i in at if i != "0"] == home
+                and phase[id(other)] <= phase[id(root)]
             ):  # fmt: skip
                 return False
     return True

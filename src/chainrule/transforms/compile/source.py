@@ -13,6 +13,7 @@ from chainrule.dims import Constant, Dim, Size
 from chainrule.ops.loops import Along, Product, Scatter, Steps
 from chainrule.transforms.compile import language
 from chainrule.transforms.compile.calls import (
+    Block,
     Call,
     Foreign,
     Inner,
@@ -21,6 +22,7 @@ from chainrule.transforms.compile.calls import (
     brief,
     comment,
     goes_alone,
+    joined,
     runs,
     set_meetings,
     set_owners,
@@ -44,14 +46,25 @@ from chainrule.transforms.compile.schedule import (
 )
 from chainrule.transforms.compile.sharing import sharing
 from chainrule.transforms.compile.simplify import Node, Scatters, same_shape
-from chainrule.transforms.compile.structure import LARGE, WIDE, Times, product_of
+from chainrule.transforms.compile.structure import (
+    LARGE,
+    WIDE,
+    Pieces,
+    at_least,
+    name_of,
+    product_of,
+)
 
 HEAD = 5
 """Entries of the table before the memory: numbers, meeting point, scratch and its bytes, clocks."""
 
+ASIDE = 32
+"""Place behind the meeting point: before the update of which step to call Python, and where."""
+
 _RESERVED = {
-    *language.WORDS, "clocks", "first", "last", "meeting", "numbers", "one", "range", "row",
-    "scratch", "short", "start", "step", "stop", "table", "thread", "threads",
+    *language.WORDS, "begin", "clocks", "end", "first", "last", "meeting", "min", "numbers",
+    "one", "range", "row", "scratch", "short", "start", "step", "stop", "table", "thread",
+    "threads",
 }  # fmt: skip
 
 
@@ -77,7 +90,7 @@ class Text:
         self.timed = timed
         self.schedule = schedule
         self.checks = checks
-        self.shares = sharing(schedule)
+        self.shares = sharing(schedule, {k: x.over for k, x in self.inner.items()})
         self.memory: list[Node] = []
         self.sizes: list[Any] = []
         self.numbers: list[float] = []
@@ -86,13 +99,17 @@ class Text:
         self._size_names: list[str] = []
         self._known_sizes: dict[str, str] = {}
         self._taken: set[str] = set(_RESERVED)
-        self._by_turns = False
+        self._by_turns: tuple[str, str] | None = None
         self.calls, self.check_at = self._calls()
+        ends = [*schedule.outputs, *checks, *(leaf for leaf, _ in schedule.updates)]
+        kept = streams | {self.canonical(x).order for x in ends}
+        if schedule.updates:
+            self.calls = joined(self.calls, kept)
         set_owners(self.calls)
         set_meetings(self.calls, self.check_at)
         self.runs = runs(self.calls, self.check_at)
-        ends = [*schedule.outputs, *checks, *(leaf for leaf, _ in schedule.updates)]
-        self.brief = brief(self.runs, streams | {self.canonical(x).order for x in ends})
+        self.brief = brief(self.runs, kept)
+        self.blocks = {k: x.share for x in self.calls if x.joins for k in x.writes}
         names: dict[str, str] = {}
         for call in self.calls:
             if call.kernel is not None:
@@ -138,7 +155,7 @@ class Text:
         if isinstance(node.loop, Along):
             return self._of_kernel(node, along_kernel(node, memory, self.shares))
         inputs = [self.canonical(x) for x in read_by(node)]
-        call = Call(node, reads={x.order for x in inputs}, writes={node.order})
+        call = Call(node, reads={x.order for x in inputs}, writes={self.canonical(node).order})
         if isinstance(node.loop, Steps):
             call.share = node.shape[1]  # the threads share each step
             return call
@@ -171,7 +188,7 @@ class Text:
         if len(node.shape) != 2 or node.attrs.get("transpose_a") or not isinstance(m, Dim):
             return False
         own = node.attrs.get("transpose_b") and any(b is leaf for leaf, _ in self.schedule.updates)
-        return _at_least(n, LARGE) or bool(own and _at_least(b.shape[1], WIDE))
+        return at_least(n, LARGE) or bool(own and at_least(b.shape[1], WIDE))
 
     def _of_kernel(self, node: Node, kernel: Kernel) -> Call:
         return Call(
@@ -210,7 +227,7 @@ class Text:
             isinstance(n, int) and not isinstance(n, Size) and n in (0, 1)
         ):
             return str(int(n))
-        key = _name_of(n)
+        key = name_of(n)
         if key in self._known_sizes:
             return self._known_sizes[key]
         name = self._fresh(key or "n")
@@ -240,10 +257,12 @@ class Text:
         i = 0
         for run in self.runs:
             if i == self.check_at:
-                steps += [*self._check(), "flush_to_zero(True)"]
+                steps += [*self._check(), *self._before_update(), "flush_to_zero(True)"]
             if run[0].meets:
                 steps += _MEET
-            self._by_turns = len(run) > 1
+            blocks = run[0].joins
+            if len(run) > 1:
+                self._by_turns = ("begin", "end") if blocks else ("one", "one + 1")
             body: list[str] = []
             for call in run:
                 body.append(f"# {comment(call)}")
@@ -252,10 +271,16 @@ class Text:
                     body.append(f"tick(clocks, {i}, {len(self.calls)})")
                 i += 1
             if self._by_turns:
-                self._by_turns = False
+                self._by_turns = None
                 first, last = self._part(run[0].share, 1, shared)
-                steps.append(f"for one in range({first}, {last}):")
-                body = ["    " + line for line in [*self._brief_places(run), *body]]
+                if blocks:
+                    block = self._block(run[0].share)
+                    steps.append(f"for begin in range({first}, {last}, {block}):")
+                    body = [f"end = min(begin + {block}, {last})", *self._brief_places(run), *body]
+                else:
+                    steps.append(f"for one in range({first}, {last}):")
+                    body = [*self._brief_places(run), *body]
+                body = ["    " + line for line in body]
             steps += body
         if self.check_at < len(self.calls):
             steps.append("flush_to_zero(False)")
@@ -279,8 +304,20 @@ class Text:
             if node.order in mine:
                 name, kind = self._memory_names[node.order], type_name(node.dtype)
                 size = f"{self._size(product_of(node.shape[1:]))} * {node.dtype.itemsize}"
-                lines.append(f"{name} = {kind}s(table[{HEAD + k}] + (thread - one) * {size})")
+                turns = "thread - one"
+                if node.order in self.blocks:
+                    turns = f"thread * {self._block(self.blocks[node.order])} - begin"
+                lines.append(f"{name} = {kind}s(table[{HEAD + k}] + ({turns}) * {size})")
         return lines
+
+    def _block(self, rows: Any) -> str:
+        """Name of the number of rows of a block."""
+        key = f"block of {self._size(rows)}"
+        if key not in self._known_sizes:
+            self._known_sizes[key] = self._fresh("block")
+            self.sizes.append(Block(rows))
+            self._size_names.append(self._known_sizes[key])
+        return self._known_sizes[key]
 
     def _head(self) -> list[str]:
         """Unpack what is the same in every step."""
@@ -292,9 +329,9 @@ class Text:
             ]
         if self.numbers:
             lines.append("numbers = float64s(table[0])")
-        if self._meets:
+        if self._meets or self.checks:
             lines.append("meeting = int64s(table[1])")
-        kinds = sorted({type_name(c.node.dtype) for c in self.calls if _is_product(c)})
+        kinds = sorted({type_name(c.node.dtype) for c in self.calls if c.is_product})
         lines += [f"scratch_{kind} = {kind}s(table[2] + thread * table[3])" for kind in kinds]
         for k, node in enumerate(self.memory):
             if node.order not in self.moving and node.order not in self.brief:
@@ -338,8 +375,16 @@ class Text:
         meet = _MEET if self._meets else []
         return [*meet, f"if not ({asked}):", "    return step"]
 
+    def _before_update(self) -> list[str]:
+        """Call a function of Python in one step, if it is asked for."""
+        if not self.checks:
+            return []
+        call = ["if thread == 0:", f"    call_python(meeting[{ASIDE + 1}])"]
+        meet = _MEET if self._meets else []
+        return [f"if step == meeting[{ASIDE}]:", *["    " + line for line in [*call, *meet]]]
+
     def _statement(self, call: Call, shared: dict[str, None]) -> list[str]:
-        if _is_product(call):
+        if call.is_product:
             return self._product(call, shared)
         if isinstance(call.node.loop, Steps) and call.kernel is None:
             return self._steps(call.node)
@@ -368,23 +413,28 @@ class Text:
             return ["pass"]
         stem = node.op.name if node.op else ""
         names = {}
-        for what in ("code", "first", "rest"):
+        before: dict[int, int] = node.attrs.get("before", {})
+        last = bool(before) and node.shape[0] != 1
+        tables = ["first", "rest", *["last"] * last]
+        for what in ("code", *tables):
             names[what] = self._fresh(f"{stem}_{what}")
             self.sizes.append(replace(inner, what=what))
             self._size_names.append(names[what])
         length, back = self._size(node.shape[0]), bool(node.attrs["reverse"])
         whole, one = self._span(node, 0), self._span(node, 1)
         turned, lines = self._turned(node, inner)
-        for what in ("first", "rest"):
+        for what in tables:
             table = self._fresh(f"{stem}_table")
             lines.append(f"{table} = int64s({names[what]})")
             for k, x in enumerate(node.inputs):
                 if x.number is not None:
                     continue
                 address = turned.get(k) or f"address_of({self._place(x)})"
-                if 0 < k <= node.attrs["body"].count and back:
+                if k in before:
+                    address = self._before(node, k, what)
+                elif 0 < k <= node.attrs["body"].count and back:
                     address += f" + {self._span(x, 0)} - {self._span(x, 1)}"
-                if k == 0 and what == "rest":
+                if k == 0 and what != "first":
                     address = f"address_of({self._place(node)})" + (
                         f" + {whole}" if back else f" - {one}"
                     )
@@ -395,8 +445,23 @@ class Text:
             lines += [f"{table}[{place}] = {address}" for place in places]
         run = f"run_steps({names['code']}"
         lines.append(f"{run}, 0, 1, {names['first']}, thread, threads)")
-        lines.append(f"{run}, 1, {length}, {names['rest']}, thread, threads)")
+        end = f"{length} - 1" if last else length
+        lines.append(f"{run}, 1, {end}, {names['rest']}, thread, threads)")
+        if last:
+            lines.append(f"{run}, {end}, {length}, {names['last']}, thread, threads)")
         return lines
+
+    def _before(self, node: Node, k: int, what: str) -> str:
+        """Source of where a step finds what the one before has left, for each of the tables."""
+        x, back = node.inputs[k], node.attrs["reverse"]
+        whole, one = self._span(x, 0), self._span(x, 1)
+        start = f"address_of({self._place(node.inputs[node.attrs['before'][k]])})"
+        if what == "first" and node.shape[0] == 1:
+            return start
+        if what == "last":
+            return f"{start} + {whole} - {one}" if back else f"{start} - {whole} + {one}"
+        address = f"address_of({self._place(x)})"
+        return f"{address} + {whole} - {one} - {one}" if back else f"{address} + {one}"
 
     def _turned(self, node: Node, inner: Inner) -> tuple[dict[int, str], list[str]]:
         """Transpose what all steps multiply by the transpose of: names of addresses, statements."""
@@ -422,7 +487,8 @@ class Text:
         """Source of the first and the last of what a thread does of n, or a turn of a loop."""
         if self._by_turns:
             times = "" if isinstance(stride, int) and stride == 1 else f" * {self._size(stride)}"
-            return [f"one{times}", f"(one + 1){times}" if times else "one + 1"]
+            first, last = self._by_turns
+            return [first + times, f"({last}){times}" if times and " " in last else last + times]
         name = self._size(n)
         if name.isdigit():
             return [f"share({name}, thread, threads)", f"share({name}, thread + 1, threads)"]
@@ -442,11 +508,18 @@ class Text:
             listed.append(self._fresh(f"{windows.op.name if windows.op else ''}_{what}"))
             self.sizes.append(Places(windows, b, what))
             self._size_names.append(listed[-1])
-        left, out = self._of_stack(a, node), self._of_stack(node, node)
-        begin = f"at({self._place(x)}, one * {listed.pop()})"
+        out, step, times = self._of_stack(node, node), listed.pop(), "1, 0, 0"
+        if isinstance(node.shape[0], Pieces):
+            each, size = node.shape[0].each, self._size(product_of(a.shape[-2:]))
+            left = f"at({self._place(a)}, one * {each} * {size})"
+            begin = f"at({self._place(x)}, one * {each} * {step})"
+            rest = f"{self._size(node.shape[0].whole)} - one * {each}"
+            times = f"min({each}, {rest}), {size}, {step}"
+        else:
+            left, begin = self._of_stack(a, node), f"at({self._place(x)}, one * {step})"
         how = f"{self._address(kind, of_windows=True)}, {turned}, {m}, {n}, {k}"
         line = f"windows_product({how}, {left}, {k}, {begin}, {', '.join(listed)}, {out}, {n}, "
-        return self._for_each(node, [f"{line}scratch_{kind})"], shared)
+        return self._for_each(node, [f"{line}{times}, scratch_{kind})"], shared)
 
     def _of_stack(self, x: Node, whole: Node) -> str:
         """Source of where one of a stack of matrices begins."""
@@ -521,19 +594,3 @@ class Text:
 _MEET = ["if threads > 1:", "    meet(meeting, threads)"]
 _MEET_SHORT = ["if threads > 1 and 0 <= short - step <= 1:", "    meet(meeting, threads)"]
 """Before and after the short step, in which the parts of threads are others."""
-
-
-def _is_product(call: Call) -> bool:
-    return call.kernel is None and isinstance(call.node.loop, Product)
-
-
-def _name_of(n: Any) -> str:
-    """Name that a size has of its own, or nothing."""
-    if isinstance(n, Times):
-        names = [_name_of(factor) for factor in n.factors]
-        return "_".join(names) if all(names) else ""
-    return repr(n) if isinstance(n, Dim) else getattr(n, "name", "")
-
-
-def _at_least(n: Any, least: int) -> bool:
-    return isinstance(n, int) and n >= least

@@ -21,6 +21,9 @@ from chainrule.graph import Tensor
 WIDE, LARGE = 512, 1000
 """Sizes from which on programs differ: a product may be shared out by its columns, for one."""
 
+NARROW = 33
+"""Inputs below which each step of a recurrence multiplies its own: programs differ here, too."""
+
 
 @dataclass(frozen=True)
 class Times:
@@ -36,6 +39,14 @@ class Sum:
     terms: tuple[Any, ...]
 
 
+@dataclass(frozen=True)
+class Pieces:
+    """How many pieces of so much a size has, of which the last may be smaller."""
+
+    whole: Any
+    each: int
+
+
 def product_of(sizes: Sequence[Any]) -> Any:
     """Give the number of elements of a shape, to be worked out later if it takes arithmetic.
 
@@ -44,6 +55,23 @@ def product_of(sizes: Sequence[Any]) -> Any:
     """
     factors = tuple(n for n in sizes if not (isinstance(n, int) and n == 1))
     return Times(factors) if len(factors) > 1 else factors[0] if factors else 1
+
+
+def name_of(n: Any) -> str:
+    """Give the name that a size has of its own, or nothing.
+
+    >>> name_of(Times((Size.of(3, "in"), Size.of(4, "out")))), name_of(5)
+    ('in_out', '')
+    """
+    if isinstance(n, Times):
+        names = [name_of(factor) for factor in n.factors]
+        return "_".join(names) if all(names) else ""
+    return repr(n) if isinstance(n, Dim) else getattr(n, "name", "")
+
+
+def at_least(n: Any, least: int) -> bool:
+    """Whether a size is known, and so large."""
+    return isinstance(n, int) and n >= least
 
 
 def evaluate(n: Any, sizes: Mapping[str, int], exchange: Mapping[int, int]) -> int:
@@ -55,6 +83,8 @@ def evaluate(n: Any, sizes: Mapping[str, int], exchange: Mapping[int, int]) -> i
         return total
     if isinstance(n, Sum):
         return sum(evaluate(term, sizes, exchange) for term in n.terms)
+    if isinstance(n, Pieces):
+        return -(-evaluate(n.whole, sizes, exchange) // n.each)
     if isinstance(n, Dim):
         total = exchange.get(n.factor, n.factor)
         for name in n.names:
@@ -74,6 +104,7 @@ def structure(
     """
     names = names or {}
     values: dict[int, int] = {}
+    limits = (NARROW, WIDE, LARGE) if any("body" in x.attrs for x in tensors) else (WIDE, LARGE)
 
     def plain(value: Any) -> Any:
         kind = type(value)
@@ -82,7 +113,7 @@ def structure(
                 return int(value)
             known = values.setdefault(int(value), len(values))
             name = value.name if kind is Size else ""
-            return "size", known, bisect_right((WIDE, LARGE), value), name
+            return "size", known, bisect_right(limits, value), name
         if kind is Dim:
             return "dim", value.names, plain(value.factor)
         if kind is tuple or kind is list:

@@ -1,0 +1,170 @@
+"""Products that are rewritten, so that their results take less memory.
+
+What a step of a recurrence computes without its carry is traced for all steps at once (`scan.py`),
+since a product of many rows is faster than many of few. With few inputs the matrix stays in the
+cache from step to step, and the result for all steps is large: there each step multiplies its own.
+
+The gradient of the kernel of a convolution is a sum over the images: a few of them are added up
+within a product.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from chainrule.dims import Dim
+from chainrule.ops.linear import matmul
+from chainrule.ops.loops import Element, Product, Steps
+from chainrule.transforms.compile.schedule import is_one, windows_of
+from chainrule.transforms.compile.simplify import Node, above, reachable, same_shape
+from chainrule.transforms.compile.structure import NARROW, Pieces
+from chainrule.transforms.run import Spec, trace
+
+SUMMED = 4
+"""Images whose products are added up at once: few, for threads share the sums."""
+
+
+def rewritten(nodes: Sequence[Node], roots: Sequence[Node]) -> list[Node]:
+    """Rewrite products whose result one node reads, and give the nodes that are left."""
+    readers: dict[int, int] = {x.order: 1 for x in roots}
+    for x in (y for node in nodes for y in node.inputs):
+        readers[x.order] = readers.get(x.order, 0) + 1
+    for node in [node for node in nodes if isinstance(node.loop, Steps)]:
+        for k in range(1, node.attrs["body"].count + 1):
+            x = node.inputs[k]
+            if readers[x.order] > 1 or len(x.shape) != 3:
+                continue
+            if _is_order(x) and readers[x.inputs[0].order] == 1 and _is_narrow(x, node):
+                _move(x.inputs[0], node, k)
+            elif found := _of_step_before(x, node):
+                _read_before(node, k, *found)
+    for node in nodes:
+        if node.op is not None and node.op.name == "sum" and node.attrs["axis"] == (0,):
+            product = node.inputs[0]
+            if readers[product.order] == 1 and _is_of_windows(product):
+                product.shape = (Pieces(product.shape[0], SUMMED), *product.shape[1:])
+    nodes = reachable(roots)
+    for node in [node for node in nodes if isinstance(node.loop, Steps)]:
+        for whole in node.inputs:
+            if isinstance(whole.loop, Steps):
+                _come_last(node, whole, nodes)
+                nodes = reachable(roots)
+    return nodes
+
+
+def _come_last(steps: Node, whole: Node, nodes: Sequence[Node]) -> None:
+    """Let what copies parts of a result come before the steps that may write over it."""
+    later = _below(steps, nodes)
+    copies = _below(whole, [x for x in nodes if isinstance(x.loop, Element)]) - later
+    needed = above(x for x in nodes if x.order in copies)
+    last = max(copies)
+    span = [x for x in nodes if steps.order <= x.order <= last]
+    orders = [x.order for x in span]
+    for order, x in zip(orders, sorted(span, key=lambda x: x.order not in needed), strict=True):
+        x.order = order
+
+
+def _below(given: Node, nodes: Sequence[Node]) -> set[int]:
+    """Give the numbers of those of some nodes that depend on a given one, and its own."""
+    found = {given.order}
+    for node in nodes:
+        if any(x.order in found for x in node.inputs):
+            found.add(node.order)
+    return found
+
+
+def _is_of_windows(x: Node) -> bool:
+    """Whether a node multiplies images by windows of images, one by one, over all places."""
+    if windows_of(x) is None or not x.attrs.get("transpose_b"):
+        return False
+    (n, *others), a = x.shape[:-2], x.inputs[0]
+    alone = all(is_one(k) for k in others)
+    return isinstance(n, Dim) and alone and same_shape(a.shape[:-2], x.shape[:-2])
+
+
+def _is_order(x: Node) -> bool:
+    return isinstance(x.loop, Element) and bool(x.loop.order)
+
+
+def _is_narrow(x: Node, steps: Node) -> bool:
+    """Whether x are the rows of all steps, with few columns, multiplied by a matrix."""
+    product = x.inputs[0]
+    if not isinstance(product.loop, Product) or len(product.shape) != 2:
+        return False
+    rows, columns = product.inputs[0], product.inputs[0].shape[1]
+    return (
+        not product.attrs.get("transpose_a")
+        and _is_order(rows) and not isinstance(columns, Dim) and columns < NARROW
+        and same_shape(rows.inputs[0].shape, (*steps.shape[:2], columns))
+        and same_shape(x.shape[2:], product.shape[1:])
+    )  # fmt: skip
+
+
+def _of_step_before(x: Node, steps: Node) -> tuple[Node, int] | None:
+    """Give what a step of a recurrence leaves to the next one, of which x has columns, and which.
+
+    The steps that read x come in the other order, so that none needs what a later one has left.
+    """
+    first = 0
+    while x.op is not None and x.op.name in ("reshape", "slice"):
+        found = _first_column(x)
+        if found is None:
+            return None
+        first, x = first + found, x.inputs[0]
+    if x.op is None or x.op.name != "shift" or x.attrs["reverse"] == steps.attrs["reverse"]:
+        return None
+    columns = [_first_column(y) for y in x.inputs]
+    whole, start = (y.inputs[0] if y.op and y.op.name == "slice" else y for y in x.inputs)
+    same = (
+        isinstance(whole.loop, Steps) and whole.inputs[0] is start and len(whole.shape) == 3
+        and same_shape(whole.shape[:2], steps.shape[:2]) and None not in columns
+        and columns[0] == columns[1] and whole.dtype == x.dtype
+    )  # fmt: skip
+    return (whole, first + (columns[0] or 0)) if same else None
+
+
+def _first_column(x: Node) -> int | None:
+    """Give the first of some columns that are cut out, 0 if all are there; None if more changes."""
+    if x.op is not None and x.op.name == "slice":
+        *others, (start, _, step) = x.attrs["slices"]
+        whole, start = set(others) <= {(None, None, 1)}, start or 0
+        return start if whole and others and step == 1 and start >= 0 else None
+    return 0 if x.op is None or x.op.name != "reshape" or _keeps_columns(x) else None
+
+
+def _keeps_columns(x: Node) -> bool:
+    return len(x.shape) > 1 and same_shape(x.shape[-1:], x.inputs[0].shape[-1:])
+
+
+def _read_before(steps: Node, k: int, whole: Node, first: int) -> None:
+    """Let a step read columns of what the step before left where that lies."""
+    body, n = steps.attrs["body"], int(steps.inputs[k].shape[-1])
+    width = int(whole.shape[-1])
+
+    def step(*values: Any) -> Any:
+        *given, _ = values
+        given[k] = given[k][:, first : first + n]
+        return [body(*given, rows=Dim.of("rows"))]
+
+    given = [Spec(x.shape, x.dtype) for x in body.graph.inputs]
+    given[k] = Spec((Dim.of("rows"), width), whole.dtype)
+    graph = trace(step, *given, given[k])
+    before = steps.attrs.get("before", {}) | {k: len(steps.inputs)}
+    steps.attrs = steps.attrs | {"body": type(body)(graph, body.count), "before": before}
+    steps.inputs = (*steps.inputs[:k], whole, *steps.inputs[k + 1 :], whole.inputs[0])
+
+
+def _move(product: Node, steps: Node, k: int) -> None:
+    """Let a step take the rows of a product in place of its result, and the matrix besides."""
+    body, (rows, matrix) = steps.attrs["body"], product.inputs
+    turned = bool(product.attrs.get("transpose_b"))
+
+    def step(*values: Any) -> Any:
+        *given, w = values
+        given[k] = matmul(given[k], w, transpose_b=turned)
+        return [body(*given, rows=Dim.of("rows"))]
+
+    given = [Spec(x.shape, x.dtype) for x in body.graph.inputs]
+    given[k] = Spec((*given[k].shape[:1], int(rows.shape[1])), rows.dtype)
+    graph = trace(step, *given, Spec(tuple(map(int, matrix.shape)), matrix.dtype))
+    steps.attrs = steps.attrs | {"body": type(body)(graph, body.count)}
+    steps.inputs = (*steps.inputs[:k], rows.inputs[0], *steps.inputs[k + 1 :], matrix)

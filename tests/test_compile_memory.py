@@ -1,0 +1,155 @@
+"""Memory of compiled steps: little more than backpropagation keeps, and nobody in the way."""
+
+import numpy as np
+import pytest
+
+from chainrule import losses, nn, ops, optim
+from chainrule.data import Rows
+from chainrule.graph import placeholder, tracing
+from chainrule.step import Step, StepGraph
+from chainrule.transforms.compile.calls import Block
+from chainrule.transforms.compile.program import Program
+from chainrule.updating import Updater
+from turns import Turns
+
+
+class PlainProgram(Program):
+    """A program whose source runs as it stands, without a compiler."""
+
+    def bind(self, *args, **kwargs):
+        return super().bind(*args, **kwargs | {"plain": True})
+
+
+def relu():
+    return nn.Activation("relu")
+
+
+def lenet():
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 5, padding=2), relu(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), relu(),
+        nn.MaxPool2d(2), nn.Flatten(), nn.Linear(400, 120), relu(), nn.Linear(120, 84), relu(),
+        nn.Linear(84, 10), seed=0,
+    )  # fmt: skip
+
+
+def recurrent(inputs, units, kind=nn.LSTM, returns="last"):
+    layer = kind(inputs, units, batch_first=True, returns=returns)
+    return nn.Sequential(layer, nn.Linear(units, 1), seed=0)
+
+
+def graph_of(model, shape, rows, classes=0):
+    """Trace a step of Adam on zeros."""
+    x = np.zeros((rows, *shape), np.float32)
+    y = np.zeros(rows, np.int64) if classes else np.zeros((rows, 1), np.float32)
+    loss = losses.cross_entropy if classes else losses.mse
+    updater = Updater(model.astype(np.float32).parameters(), optim.Adam())
+    return StepGraph(model, loss, updater, Rows((x,), y))
+
+
+LENET = 6 * 28 * 28 + 6 * 14 * 14 + 16 * 10 * 10 + 16 * 5 * 5 + 120 + 84 + 10
+NETS = {  # the net, the shape of a row, classes, a batch, numbers kept for a row, and how much more
+    "table": (nn.mlp([54, 256, 256, 7], "relu", seed=0), (54,), 7, 16384, 256 + 256 + 7, 1.05),
+    "four layers": (nn.mlp([20, 99, 99, 99, 2], "tanh", seed=0), (20,), 2, 20000, 3 * 99 + 2, 1.15),
+    "wide": (nn.mlp([1024, 2048, 2048, 1000], "relu", seed=0), (1024,), 1000, 256, 5096, 1.0),
+    "lenet": (lenet(), (1, 28, 28), 10, 512, LENET, 1.2),
+    "lstm": (recurrent(16, 128), (64, 16), 0, 64, 64 * 6 * 128 + 1, 1.25),
+}
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_the_arena_holds_little_more_than_backpropagation_keeps(name):
+    model, shape, classes, batch, results, more = NETS[name]
+    program = graph_of(model, shape, batch, classes).program(Program)
+    bound = program.bind({"rows": batch, "batch": batch}, threads=2, plain=True)
+    gradients = 4 * sum(p.size for p in model.parameters())
+    kept = 4 * batch * (results + int(np.prod(shape))) + gradients
+    assert bound.arena_bytes <= more * kept
+
+
+def trained(model, shape, classes, run, threads=1):
+    """Run one step of 7 rows in plain source, and give its loss and the new weights."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(9, *shape))
+    y = rng.integers(0, classes, 9) if classes else rng.normal(size=(9, 1))
+    loss = losses.cross_entropy if classes else losses.mse
+    model = model.astype(float)
+    state = {name: np.array(value) for name, value in model.state_dict().items()}
+    updater = Updater(model.parameters(), optim.Adam(0.1))
+    step = Step(StepGraph(model, loss, updater, Rows((x,), y)), 7, PlainProgram, threads)
+    step.load(updater)
+    step.order(None)
+    step.numbers[:] = [[1, 1, 0], [2, 1, 0]]
+    step.bound.arena[...] = 0xFF  # NaN
+    run(step)
+    found = [step.losses[0], *[np.array(p.value) for p in model.parameters()]]
+    step.close(updater)
+    model.load_state_dict(state)
+    return found
+
+
+SMALL = {
+    "relu": (lambda: nn.mlp([3, 5, 4, 2], "relu", seed=0), (3,), 2),
+    "tanh": (lambda: nn.mlp([3, 5, 4, 1], "tanh", dropout=0.2, seed=0), (3,), 0),
+    "convolution": (
+        lambda: nn.Sequential(nn.Conv1d(1, 2, 3, padding=1), relu(), nn.MaxPool1d(2), nn.Flatten(),
+                              nn.Linear(6, 4), relu(), nn.Linear(4, 2), seed=0), (1, 6), 2),
+    "lstm": (lambda: recurrent(2, 3), (4, 2), 0),
+    "one step": (lambda: recurrent(2, 3), (1, 2), 0),
+    "wide lstm": (lambda: recurrent(40, 2), (3, 40), 0),
+    "gru": (lambda: recurrent(2, 3, nn.GRU), (4, 2), 0),
+    "rnn": (lambda: recurrent(2, 3, nn.RNN), (4, 2), 0),
+    "both ways": (
+        lambda: nn.Sequential(
+            nn.LSTM(2, 3, 2, batch_first=True, bidirectional=True, returns="last"),
+            nn.Linear(6, 1), seed=0,
+        ), (4, 2), 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+@pytest.mark.parametrize("name", SMALL)
+def test_no_thread_writes_over_what_another_still_reads(name, threads, monkeypatch):
+    """Blocks of two rows, and sums of few images, so that each thread has several."""
+    make, shape, classes = SMALL[name]
+    expected = trained(make(), shape, classes, lambda step: step.run(0, 1))
+    assert np.isfinite(expected[0])
+    monkeypatch.setattr("chainrule.transforms.compile.calls.BLOCK", 2)
+    for seed in range(3):
+        turns = Turns(threads, seed)
+        found = trained(
+            make(), shape, classes,
+            lambda step, turns=turns: turns.run(step.source, step.bound.table.ctypes.data), threads,
+        )  # fmt: skip
+        for a, b in zip(found, expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("writes_over", [False, True])
+def test_a_product_is_not_moved_behind_what_writes_over_its_rows(writes_over):
+    """The row sums read a product of a; between them a u is written over a, or is not."""
+    x, w, v = (placeholder(s, np.dtype(float)) for s in ((6, 3), (3, 4), (3, 3)))
+    total = placeholder((), np.dtype(float))
+    with tracing():
+        a = ops.tanh(x)
+        product = ops.matmul(a, w)
+        u = ops.matmul(x, v)
+        other = ops.matmul(ops.mul(a, u), v) if writes_over else u
+        loss = ops.add(ops.sum(other), ops.sum(ops.sum(ops.square(product), 1)))
+        updates = {total: ops.add(total, loss)}
+    program = Program([x, w, v], [loss], updates)
+    (of_a,) = (call for call in program.text.calls if call.is_product and call.node.shape == (6, 4))
+    assert of_a.joins == (not writes_over)
+    bound = program.bind({}, plain=True)
+    rng = np.random.default_rng(0)
+    X, W, V = arrays = [rng.normal(size=leaf.shape) for leaf in (x, w, v)]
+    for leaf, array in zip((x, w, v, total), [*arrays, np.zeros(())], strict=True):
+        bound.set(program.leaves[leaf.birth], array)
+    bound.run()
+    A, U = np.tanh(X), X @ V
+    expected = (A * U @ V if writes_over else U).sum() + ((A @ W) ** 2).sum()
+    np.testing.assert_allclose(bound.result(0), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("rows", "block"), [(0, 1), (1, 1), (960, 960), (961, 481), (16384, 911)])
+def test_blocks_are_of_equal_size(rows, block):
+    assert Block("rows").count(rows) == block
