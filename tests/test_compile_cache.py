@@ -416,7 +416,7 @@ def test_two_programs_with_several_threads_at_once(monkeypatch):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
     assert not any(thread.is_alive() for thread in threads)
     for p, q in zip(*(step.graph.parameters for step in steps), strict=True):
         assert np.array_equal(p.value, q.value)

@@ -34,7 +34,8 @@ def test_every_row_is_filled():
 
 
 @pytest.mark.slow
-def test_page_is_up_to_date():
+def test_page_is_up_to_date(monkeypatch):
+    monkeypatch.delenv("CHAINRULE_COMPILE", raising=False)  # a row counts calls of NumPy
     assert page(SECTIONS) == PAGE.read_text(encoding="utf-8"), "run `make errata`"
 
 

@@ -78,7 +78,8 @@ def test_commands_say_which_extra_they_need(model, arguments, tmp_path):
 
 
 @pytest.mark.slow
-def test_training_and_compiling_without_numba():
+def test_training_and_compiling_without_numba(monkeypatch):
+    monkeypatch.delenv("CHAINRULE_COMPILE", raising=False)
     code = f"""
 import sys
 sys.modules.update(dict.fromkeys({HIDDEN}))
