@@ -11,7 +11,9 @@
 True
 """
 
+import importlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,10 +23,12 @@ from chainrule.nn.module import Module
 from chainrule.places import check_places
 from chainrule.plan import compiling
 from chainrule.sizing import sized
-from chainrule.transforms.compile import Compiled
+from chainrule.transforms.compile import DEVICE, Compiled
 from chainrule.transforms.compile.executor import NumpyProgram
-from chainrule.transforms.device import JaxFunction
 from chainrule.transforms.run import Graph, Spec, trace
+
+if TYPE_CHECKING:
+    from chainrule.transforms.device import JaxFunction
 
 BATCH = 4096
 """Rows that are predicted at a time without a program."""
@@ -58,7 +62,7 @@ class Prediction:
         if wanted in (True, "numba"):
             self.program = Compiled(self._traced(inputs), threads=threads)
         elif wanted == "jax":
-            self.program = JaxFunction(self._traced(inputs))
+            self.program = importlib.import_module(DEVICE).JaxFunction(self._traced(inputs))
         elif wanted == "auto" and self._may_pay(len(inputs[0]) * times):
             try:
                 graph = self._traced(inputs)
@@ -69,8 +73,9 @@ class Prediction:
     @property
     def by(self) -> str:
         """By what: "numba", "jax", or "as written"."""
-        names = {Compiled: "numba", JaxFunction: "jax"}
-        return "as written" if self.program is None else names[type(self.program)]
+        if self.program is None:
+            return "as written"
+        return "numba" if isinstance(self.program, Compiled) else "jax"
 
     def _may_pay(self, rows: int) -> bool:
         """Whether the work is above what tracing costs, roughly, and Numba is there."""

@@ -17,7 +17,7 @@ whole:
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -48,14 +48,16 @@ from chainrule.transforms.compile.executor import NumpyProgram
 from chainrule.transforms.compile.program import Program
 from chainrule.transforms.compile.report import Profile, plan, profile, work
 from chainrule.transforms.compile.structure import same
-from chainrule.transforms.device import JaxProgram
 from chainrule.transforms.reverse import reverse
 from chainrule.updating import Updater, advance, norm_of, scale_of
+
+if TYPE_CHECKING:
+    from chainrule.transforms.device import JaxProgram
 
 _WRITTEN_OUT = 250_000
 """Numbers of sparse rows that are written out at a time."""
 
-Kind: TypeAlias = type[Program] | type[NumpyProgram] | type[JaxProgram]
+Kind: TypeAlias = "type[Program] | type[NumpyProgram] | type[JaxProgram]"
 
 NUMBERS = ("t", "factor", "keep")
 """What a step is told: its number, a factor for the rate, and how much averages keep."""
@@ -375,8 +377,8 @@ class Step:
     def profile(self, seconds: float = 0.5) -> Profile:
         """Measure how long each statement of a step takes; nothing is learned from it."""
         if not isinstance(self.bound, Bound):
-            how = "JAX" if isinstance(self.program, JaxProgram) else "NumPy"
-            raise ConfigError(f'steps run by {how} have no profile: ask with compile="numba"')
+            how = {"numpy": "by NumPy", "jax": "by JAX"}[self.program.runs]
+            raise ConfigError(f'steps run {how} have no profile: ask with compile="numba"')
         if not self.numbers.any():
             self.numbers[:] = 1
         if self._order is None:
@@ -537,7 +539,7 @@ class Step:
             yield end, self._looking if looking else self.bound
             looking = not looking
 
-    def before_update(self, call: Callable[[], None], step: int) -> None:
+    def before_update(self, call: Callable[[], None] | None, step: int) -> None:
         """Call a function in one step, of which loss and norm are finite, before it updates."""
         for _, bound in self._each:
             bound.before_update(call, step)
@@ -563,7 +565,7 @@ class Step:
 
     def close(self, updater: Updater) -> None:
         """Give the optimizer's state back, piece by piece in place of the step's own memory."""
-        self.before_update(lambda: None, -1)  # it may refer to what holds the memory
+        self.before_update(None, -1)  # it may refer to what holds the memory
         self._each.clear()
         del self.bound, self._looking
         self.store(updater, last=True)

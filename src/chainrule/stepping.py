@@ -12,6 +12,7 @@
 (1, 'numpy')
 """
 
+import importlib
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,9 +23,9 @@ from chainrule.nn.module import Module
 from chainrule.plan import compiling
 from chainrule.step import Kind, Step, StepGraph
 from chainrule.threads import usable_threads
+from chainrule.transforms.compile import DEVICE
 from chainrule.transforms.compile.executor import NumpyProgram
 from chainrule.transforms.compile.program import Program
-from chainrule.transforms.device import JaxProgram, import_jax
 
 if TYPE_CHECKING:
     from chainrule.training import Training
@@ -48,11 +49,12 @@ def make_step(training: "Training") -> Step | None:
         expect("numba", extra="fast", why="to compile a training step")
         kinds = [Program]
     elif wanted == "jax":
-        import_jax()
+        device = importlib.import_module(DEVICE)
+        device.import_jax()
         if training.observer is not None and training.observer.every > 1:
             every = training.observer.every
             raise ConfigError(f"statistics={every}: by JAX they are of every step, statistics=True")
-        kinds = [JaxProgram]
+        kinds = [device.JaxProgram]
     elif wanted == "auto" and has("numba"):
         kinds = [NumpyProgram, Program]
     for kind in kinds:
@@ -65,7 +67,7 @@ def make_step(training: "Training") -> Step | None:
                 raise
             training.history.obstacle = f"{type(error).__name__}: {error}"
             break
-        training.runs = _RUNS.get(kind, "numba")
+        training.runs = kind.runs
     return step
 
 
@@ -83,7 +85,6 @@ def _wanted(training: "Training") -> bool | str:
     return asked
 
 
-_RUNS: dict[Any, str] = {NumpyProgram: "numpy", JaxProgram: "jax"}
 _OPTIONAL = ("numba", "jax")
 _ASKED: dict[str, bool | str] = {"numba": "numba", "numpy": "numpy", "jax": "jax",
                                  "as written": False}  # fmt: skip

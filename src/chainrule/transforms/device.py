@@ -163,6 +163,9 @@ class JaxProgram:
     The outputs are numbers, of which each step gives one.
     """
 
+    runs = "jax"
+    """How it runs, in the words of `Training.runs`."""
+
     def __init__(
         self,
         inputs: Sequence[Tensor],
@@ -211,7 +214,7 @@ class JaxBound:
         }
         self.moves: dict[int, int] = {}
         self._held: dict[int, Any] = {}
-        self.aside: tuple[Callable[[], None], int] = (lambda: None, -1)
+        self.aside: tuple[Any, int] = None, -1
 
     def set(self, leaf: Tensor, array: Array) -> None:
         """Let a leaf or an output be this array."""
@@ -226,12 +229,12 @@ class JaxBound:
         """Say which result an output is; none is known before."""
         return end.birth, None
 
-    def before_update(self, call: Callable[[], None], step: int) -> None:
+    def before_update(self, call: Callable[[], None] | None, step: int) -> None:
         """Call a function for a step whose checks are finite, and before which none updates.
 
         It finds in the arrays what they held before. A step of -1 is none.
         """
-        self.aside = (call, step)
+        self.aside = call, step
 
     def plan(self) -> str:
         """Say where steps run, and what lies there."""

@@ -30,7 +30,8 @@ from chainrule.tree import flatten, rebuild
 if TYPE_CHECKING:
     from chainrule.transforms.device import JaxFunction
 
-_DEVICE = "chainrule.transforms.device"  # it takes what this package says about graphs
+DEVICE = "chainrule.transforms.device"
+"""What runs by JAX, imported where it is asked for: most trainings never do."""
 
 ROWS = 256
 """Rows that a thread computes at a time, where rows do not depend on one another."""
@@ -213,7 +214,7 @@ def compile(  # noqa: A001
     on the device that JAX has, such as a GPU.
     """
     if by == "jax":
-        made: JaxFunction = importlib.import_module(_DEVICE).JaxFunction(trace(f, *specs))
+        made: JaxFunction = importlib.import_module(DEVICE).JaxFunction(trace(f, *specs))
         return made
     if by != "numba":
         raise ConfigError(f"by={by!r}: expected 'numba' or 'jax'")

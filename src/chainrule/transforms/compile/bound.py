@@ -51,7 +51,7 @@ class Bound:
         self.sizes, self.short = sizes, short
         self._kept: list[Any] = []
         self._error: BaseException | None = None
-        self._aside: Any = None
+        self._aside: tuple[Any, Any] = None, None
         self._inner: dict[tuple[int, int], InnerBound] = {}
         self._places: dict[int, dict[str, int]] = {}
         self.arrays: dict[int, Array] = {}
@@ -83,11 +83,14 @@ class Bound:
         self._raise()
         return end
 
-    def before_update(self, call: Callable[[], None], step: int) -> None:
+    def before_update(self, call: Callable[[], None] | None, step: int) -> None:
         """Call a function in a step whose checks are finite, before its update; -1 is none."""
-        self._aside = self._for_program(call) if step >= 0 else None
+        if call is None:
+            self._aside = None, None
+        elif self._aside[0] != call:
+            self._aside = call, self._for_program(call)
+            self.meeting[ASIDE + 1] = _address(self._aside[1])
         self.meeting[ASIDE] = step
-        self.meeting[ASIDE + 1] = _address(self._aside) if step >= 0 else 0
 
     def _raise(self) -> None:
         """Pass on what an op that runs through Python has raised."""

@@ -39,6 +39,9 @@ class NumpyProgram:
 
     source = "# run by NumPy, op by op: see step.plan()\n"
 
+    runs = "numpy"
+    """How it runs, in the words of `Training.runs`."""
+
     def __init__(
         self,
         inputs: Sequence[Tensor],
@@ -113,7 +116,7 @@ class NumpyBound:
         self.program = program
         self.arrays: dict[int, Array] = {}
         self.moves: dict[int, int] = {}
-        self.aside: tuple[Callable[[], None], int] = (lambda: None, -1)
+        self.aside: tuple[Any, int] = None, -1
         first = program.first
         ends = {x.order for x in [*program.outputs, *program.checks, *program.news]}
         ops = [node for node in program.nodes if node.op is not None]
@@ -146,9 +149,9 @@ class NumpyBound:
         """Say which result an output is, and what it is if that is known."""
         return end.order, end.number
 
-    def before_update(self, call: Callable[[], None], step: int) -> None:
+    def before_update(self, call: Callable[[], None] | None, step: int) -> None:
         """Call a function in a step whose checks are finite, before its update; -1 is none."""
-        self.aside = (call, step)
+        self.aside = call, step
 
     def result(self, i: int) -> Any:
         """Give a copy of an output of the last step."""

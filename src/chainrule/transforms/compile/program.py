@@ -49,6 +49,9 @@ class Program:
     A graph that differs from an earlier one in its sizes alone takes its source over.
     """
 
+    runs = "numba"
+    """How it runs, in the words of `Training.runs`."""
+
     def __init__(
         self,
         inputs: Sequence[Tensor],
