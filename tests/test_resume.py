@@ -28,6 +28,7 @@ from chainrule import (
 )
 from chainrule.checkpoint import Interval, newest
 from chainrule.errors import CheckpointError, ConfigError, FormatError
+from chainrule.interruption import Interruption
 from chainrule.save import write_model
 
 ROOT = Path(__file__).parents[1]
@@ -152,6 +153,13 @@ def test_a_second_sigterm_is_at_once(tmp_path):
         fit(checkpoint=tmp_path / "c", callbacks=[Twice()])
     assert caught.value.code == 143
     assert names(tmp_path / "c") == []
+
+
+def test_a_sigterm_after_the_last_look_ends_the_process():
+    with pytest.raises(SystemExit) as caught, Interruption().heard():
+        signal.raise_signal(signal.SIGTERM)
+    assert caught.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_a_finished_training_is_there_again_at_once(tmp_path):

@@ -2,11 +2,13 @@
 
 import json
 import math
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 from typing import ClassVar
 
@@ -28,6 +30,7 @@ from chainrule.search import Call, Choice, Int, LogUniform, Uniform, optimize, t
 from chainrule.search.fingerprint import of_rows
 from chainrule.search.interrupt import Shield, listening
 from chainrule.search.progress import TrialProgress
+from chainrule.search.workers import Worker
 
 X, Y = load_iris(return_X_y=True)
 LINE = {"x": Uniform(-5, 5)}
@@ -635,6 +638,19 @@ def test_a_worker_that_dies_is_replaced():
     found = optimize(dies, {"x": [1, 2, 3, 4]}, method="grid", jobs=2)
     assert [row["state"] for row in found] == ["finished", "failed", "finished", "finished"]
     assert "exit code 3" in found.trials[1]["error"]
+
+
+@pytest.mark.parametrize(("deaf", "ends"), [(True, ["kill", "join"]), (False, [])])
+def test_a_worker_that_does_not_hear_is_killed(deaf, ends):
+    worker, did = Worker.__new__(Worker), []
+    worker.pipe = multiprocessing.Pipe()[0]
+    worker.process = types.SimpleNamespace(
+        terminate=lambda: did.append("terminate"), kill=lambda: did.append("kill"),
+        join=lambda *seconds: did.append("join"), is_alive=lambda: deaf,
+    )  # fmt: skip
+    worker.end()
+    assert did == ["terminate", "join", *ends]
+    assert worker.pipe.closed
 
 
 def test_what_cannot_be_sent_is_refused():

@@ -37,8 +37,9 @@ class Interruption:
     def heard(self) -> Iterator[None]:
         """Note the first signal of a kind, and obey the second at once.
 
-        A signal that is ignored stays ignored, and SIGTERM is left to a program that handles it
-        itself. Only the main thread of a process can hear; elsewhere nothing changes.
+        A SIGTERM that came after anybody looked ends the process when the block does. A signal that
+        is ignored stays ignored, and SIGTERM is left to a program that handles it itself. Only the
+        main thread of a process can hear; elsewhere nothing changes.
         """
         before: dict[signal.Signals, Any] = {}
         if threading.current_thread() is threading.main_thread():
@@ -54,6 +55,8 @@ class Interruption:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+        if self.terminated:
+            raise SystemExit(TERMINATED)
 
     def _hear(self, number: int, frame: Any) -> None:
         if number in self._heard:

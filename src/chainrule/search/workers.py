@@ -25,6 +25,10 @@ _GUARD = (
 )
 
 
+_PATIENCE = 10.0
+"""Seconds that a process has to end when it is asked to."""
+
+
 class Message(NamedTuple):
     """From a worker: "ready", "report" with step and score, "done" with the outcome, or "gone"."""
 
@@ -80,7 +84,10 @@ class Worker:
     def end(self) -> None:
         """End the process, whatever it does."""
         self.process.terminate()
-        self.process.join()
+        self.process.join(_PATIENCE)
+        if self.process.is_alive():  # it does not hear
+            self.process.kill()
+            self.process.join()
         self.pipe.close()
 
 
