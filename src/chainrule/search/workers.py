@@ -47,7 +47,8 @@ class Worker:
         self.number: int | None = None
         self.started = False
         try:
-            self.process.start()
+            with _held_back():
+                self.process.start()
         except Exception as error:
             # Python raises any of these for what it cannot pickle.
             if type(error).__name__ not in ("PicklingError", "AttributeError", "TypeError"):
@@ -89,6 +90,19 @@ class Worker:
             self.process.kill()
             self.process.join()
         self.pipe.close()
+
+
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """Hold Ctrl-C back for a moment: a process that is started meanwhile never hears it."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
