@@ -423,16 +423,17 @@ class Training:
                     self.observer.look(loss)
                 found = self._gradients(loss)
                 gradients = list(map(np.add, gradients, found)) if gradients else found
-            limited, norm = self._clip(gradients)
+            gradients = self._limited(gradients)
+            clipped, norm = self._clip(gradients)
         if not np.isfinite(norm):
-            raise diverged(None, self.updater.t + 1, epoch, rate, norm, self.model, limited)
+            raise diverged(None, self.updater.t + 1, epoch, rate, norm, self.model, clipped)
         before = [p.value for p in self.parameters]
-        self.updater.step(limited, self._factor(epoch))
+        self.updater.step(clipped, self._factor(epoch))
         self.average.step(self.updater.t)
         count = sum(len(target) for _, target, _ in group)
         squares = None
         if self.observer is not None and seen:
-            squares = [self.observer.measured(self._limited(gradients), before)]
+            squares = [self.observer.measured(gradients, before)]
         return Steps(self.updater.t, [value], [norm], [rate], [count], [term], squares)
 
     def _gradients(self, loss: Any) -> list[Array]:
@@ -451,7 +452,6 @@ class Training:
         return gradients if limit is None else clip_by_value(gradients, limit)
 
     def _clip(self, gradients: list[Array]) -> tuple[list[Array], float]:
-        gradients = self._limited(gradients)
         if self.plan.clip_norm is not None:
             return clip_by_norm(gradients, self.plan.clip_norm)
         return gradients, global_norm(gradients)

@@ -47,7 +47,7 @@ class Worker:
         self.number: int | None = None
         self.started = False
         try:
-            with _held_back():
+            with _deaf_to_ctrl_c():
                 self.process.start()
         except Exception as error:
             # Python raises any of these for what it cannot pickle.
@@ -93,8 +93,8 @@ class Worker:
 
 
 @contextmanager
-def _held_back() -> Iterator[None]:
-    """Hold Ctrl-C back for a moment: a process that is started meanwhile never hears it."""
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Let a process that starts meanwhile never hear Ctrl-C: it takes the mask over."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
