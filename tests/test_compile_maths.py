@@ -44,7 +44,7 @@ ROWS = [
     Row("sin", ops.sin, mpmath.sin, units=(0.51, 1)),
     Row("cos", ops.cos, mpmath.cos, units=(0.51, 1)),
     Row("tanh", ops.tanh, mpmath.tanh, units=(1.55, 1.45)),
-    Row("sigmoid", ops.sigmoid, lambda x: 1 / (1 + mpmath.exp(-x)), low=-745, units=(1.65, 1.5)),
+    Row("sigmoid", ops.sigmoid, lambda x: 1 / (1 + mpmath.exp(-x)), low=-745, units=(2.4, 1.8)),
     Row(
         "softplus",
         ops.softplus,
@@ -53,7 +53,7 @@ ROWS = [
         high=745,
         units=(1.7, 1.55),
     ),
-    Row("silu", ops.silu, lambda x: x / (1 + mpmath.exp(-x)), low=-751, units=(2.2, 1.55)),
+    Row("silu", ops.silu, lambda x: x / (1 + mpmath.exp(-x)), low=-751, units=(2.6, 1.9)),
     Row("ndtr", ops.ndtr, lambda x: mpmath.erfc(-x / mpmath.sqrt(2)) / 2, low=-37, units=(0.51, 3)),
     Row("power", ops.pow, lambda x, y: x**y, low=0, binary=True, units=(0.51, 1)),
     Row("absolute", ops.abs, abs),

@@ -613,6 +613,7 @@ def dies(p):
 
 @pytest.mark.slow
 def test_other_sizes_and_rates_compile_nothing_new(tmp_path, monkeypatch):
+    monkeypatch.delenv("CHAINRULE_COMPILE", raising=False)
     monkeypatch.setenv("CHAINRULE_CACHE", str(tmp_path))
     space = {
         "hidden_layer_sizes": widths(layers=(2, 2), units=(4, 32)),

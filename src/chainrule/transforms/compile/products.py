@@ -29,6 +29,7 @@ from chainrule.transforms.compile.panels import (
     width_of,
 )
 from chainrule.transforms.compile.tiles import (
+    BYTES,
     COPY,
     DEPTH,
     FAR,
@@ -36,6 +37,7 @@ from chainrule.transforms.compile.tiles import (
     LONG,
     MASKS,
     MUCH,
+    NEAR,
     PACKED,
     SWAPPED,
     THIN,
@@ -112,12 +114,14 @@ def _multiply(
         steps = 32  # walk along the rows of B
     moves = not turned if a_step > 1 else a_row % page == 0 and k >= 64
     moves = moves and moved(m, n, k) > 0
+    rows_near = NEAR * width // BYTES // min(k, DEPTH)
+    height = min(max(rows_near // 48 * 48, 48), HEIGHT)
     for p in range(0, k, steps):
         depth = min(steps, k - p)
-        for i in range(0, m, HEIGHT):
+        for i in range(0, m, height):
             x, x_row, x_step = at(a, i * a_row + p * a_step), a_row, a_step
             if moves:
-                rows, x_row, x_step = min(HEIGHT, m - i), depth + width, 1
+                rows, x_row, x_step = min(height, m - i), depth + width, 1
                 if a_step == 1:
                     copy(rows, depth, x, a_row, side, x_row)
                 else:
@@ -139,7 +143,7 @@ def _multiply(
                                 source = at(b, (p + q) * ldb + s)
                                 copy(rows, columns, source, ldb, target, panel)
                 multiply_panel(
-                    min(HEIGHT, m - i), min(panel, n - j), depth, x, x_row, x_step, y, y_row,
+                    min(height, m - i), min(panel, n - j), depth, x, x_row, x_step, y, y_row,
                     at(c, i * ldc + j), ldc, p,
                 )  # fmt: skip
 

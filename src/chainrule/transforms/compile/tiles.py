@@ -20,6 +20,7 @@ LISTED = (10, 8, 5, 4, 3, 2, 1) if BYTES == 64 else SIZES  # if a register holds
 # A tile is two vectors wide, one of up to THIN rows WIDE: long runs of B, and sums to overlap.
 THIN, WIDE = (2, 8) if BYTES == 64 else (3, 4)
 DEPTH, HEIGHT = 512, 960  # steps of k and rows of A between which a panel of B is reused
+NEAR = 640 * 1024  # bytes of such a block of A, which the cache close to the core is to hold
 FAR = 2**20  # elements of B that no cache close to the core holds
 MUCH = 2**22  # multiply-adds that repay packing B
 PACKED = 8  # vectors of B's columns that are packed at a time

@@ -1,9 +1,10 @@
 """What Numba writes for the functions of `maths.py`: arithmetic without branches or calls.
 
 LLVM computes several elements of such a loop at once, which it cannot where a function of the C
-library is called. A formula is written once for float32 and float64. Errors are 2 units in the last
-place at most over the whole range, denormal numbers included (`silu` of float32: 2.1, `ndtr` of
-float64: 4). Only the sine, the cosine and the power of float64 are left to the C library.
+library is called. A formula is written once for float32 and float64. Errors are 2 units in the
+last place at most over the whole range, denormal numbers included (of float32 `sigmoid` 2.2 and
+`silu` 2.5, `ndtr` of float64: 4). Only the sine, the cosine and the power of float64 are left to
+the C library.
 
 The least Numba is 0.62: the LLVM of earlier ones ends the process at `maximum`.
 
@@ -51,6 +52,21 @@ def _exp_parts(x: Number, low: Number | None = None) -> tuple[Number, Number, Nu
     a = both >> 1
     b = both - a
     return h + c, (a << f.mantissa).from_bits(), (b << f.mantissa).from_bits()
+
+
+def _falling_parts(x: Number) -> tuple[Number, Number, float]:
+    """Give p, a, b with exp(x) = (1 + p) * a * b for x up to 0, where b is the same for every x.
+
+    So it takes fewer instructions than `_exp_parts`, which is a little nearer to the exact result.
+    """
+    f = x.format
+    x = _at_least(x, -_limit(x))
+    t = x * (1 / math.log(2)) + f.magic
+    n = t - f.magic
+    r = x - n * f.ln2_upper - n * f.ln2_lower
+    half = f.bias // 2
+    a = (t.bits() - (f.magic_bits - f.bias - half)) << f.mantissa
+    return r * r * r.polynomial(f.exp) + r, a.from_bits(), 2.0**-half
 
 
 def _at_least(x: Number, limit: float) -> Number:
@@ -140,16 +156,14 @@ def _tanh(x: Number) -> Number:
 def _logistic(x: Number, above: Number, below: Number) -> Number:
     """Compute above / (1 + exp(-x)), and for x below 0 below * exp(x) / (1 + exp(x)).
 
-    What rounding takes from 1 + exp(x) is taken from the dividend too. For x and -x the compiler
-    sees that the exponential is the same, where a slope asks for both.
+    For x and -x the compiler sees that the exponential is the same, where a slope asks for both.
     """
-    p, a, b = _exp_parts(-_at_most(abs(x), _limit(x)))
+    p, a, b = _falling_parts(-abs(x))
     negative = x < 0.0
-    e = (1 + p) * a * b
-    divisor = 1 + e
-    p = p - (e - (divisor - 1))
-    top = negative.where((below + below * p) * a, above)
-    return top / divisor * negative.where(b, 1.0)
+    small = (1 + p) * a
+    e = small * b
+    top = negative.where(below * small, above)
+    return top / (1 + e) * negative.where(x.same(b), 1.0)
 
 
 def _sigmoid(x: Number) -> Number:
@@ -168,7 +182,8 @@ def _limit(x: Number) -> float:
 def _softplus(x: Number) -> Number:
     """Compute max(x, 0) + log1p(e) with e = exp(-|x|), halving 1 + e where it is large."""
     f = x.format
-    e = _exp(-abs(x))
+    p, a, b = _falling_parts(-abs(x))
+    e = (1 + p) * a * b
     large = e > math.sqrt(2) - 1
     y = large.where(0.5 * e - 0.5, e)
     k = large.where(x.same(1.0), 0.0)
