@@ -7,6 +7,7 @@ from chainrule import losses, nn, ops, optim
 from chainrule.data import Rows
 from chainrule.graph import placeholder, tracing
 from chainrule.step import Step, StepGraph
+from chainrule.transforms.compile.arena import lifetimes
 from chainrule.transforms.compile.calls import Block
 from chainrule.transforms.compile.program import Program
 from chainrule.updating import Updater
@@ -52,7 +53,7 @@ NETS = {  # the net, the shape of a row, classes, a batch, numbers kept for a ro
     "four layers": (nn.mlp([20, 99, 99, 99, 2], "tanh", seed=0), (20,), 2, 20000, 3 * 99 + 2, 1.15),
     "wide": (nn.mlp([1024, 2048, 2048, 1000], "relu", seed=0), (1024,), 1000, 256, 5096, 1.0),
     "lenet": (lenet(), (1, 28, 28), 10, 512, LENET, 1.2),
-    "lstm": (recurrent(16, 128), (64, 16), 0, 64, 64 * 6 * 128 + 1, 1.25),
+    "lstm": (recurrent(16, 128), (64, 16), 0, 64, 64 * 6 * 128 + 1, 1.05),
 }
 
 
@@ -122,6 +123,16 @@ def test_no_thread_writes_over_what_another_still_reads(name, threads, monkeypat
         )  # fmt: skip
         for a, b in zip(found, expected, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+def test_threads_that_do_not_meet_share_no_memory_one_after_the_other():
+    """A step of a recurrence that passes its carry on: a thread may be a step ahead of another."""
+    model, shape, classes = SMALL["gru"]
+    program = graph_of(model(), shape, 7, classes).program(Program)
+    (text,) = (x.program.text for x in program.written.inner.values() if "passes" in x.node.attrs)
+    assert text.apart
+    assert text.check_at < len(text.calls)
+    assert {first == last == 0 for first, last in lifetimes(text).values()} == {True}
 
 
 @pytest.mark.parametrize("writes_over", [False, True])

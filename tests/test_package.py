@@ -23,6 +23,7 @@ LEVELS = [
     ["graph", "frames", "strays"],
     ["ops", "columns", "targets", "files"],
     ["transforms", "table", "metrics"],
+    ["carries"],
     [
         "functional",
         "pooling",

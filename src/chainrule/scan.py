@@ -16,13 +16,22 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from chainrule import ops
+from chainrule.carries import (
+    ALL,
+    columns_of,
+    cuts_of,
+    first_columns,
+    is_of_end,
+    span_of,
+    sum_of_columns,
+    without_zeros,
+)
 from chainrule.dims import Dim, Shape, product, resolve
 from chainrule.errors import GraphError, ShapeError
 from chainrule.graph import Array, Attrs, Op, Tensor, Value, ancestors, dtype_of, shape_of
 from chainrule.ops import helpers
-from chainrule.ops.linear import reshape_op
 from chainrule.ops.loops import Along, Steps
-from chainrule.ops.moving import place, shift, slice_op
+from chainrule.ops.moving import concat_op, place, shift
 from chainrule.ops.opset import in_onnx
 from chainrule.ops.source import Call, in_jax, in_numpy
 from chainrule.transforms.forward import forward
@@ -157,14 +166,14 @@ class Body:
         found: list[int] = []
         results: list[Tensor] = []
         carry, *others = self.graph.inputs
-        cuts = _cuts(self.graph, carry)
+        cuts = cuts_of(self.graph, carry)
         specs = [Spec(x.shape, x.dtype) for x in (*self.graph.inputs, self.graph.output)]
         if cuts:
-            specs[0] = Spec((ROWS, max(_span(x)[1] for x in cuts)), carry.dtype)
+            specs[0] = Spec((ROWS, max(span_of(x)[1] for x in cuts)), carry.dtype)
 
         def cotangents(*values: Tensor) -> list[Value]:
             given, g = list(values[:inside]), values[inside]
-            cut = {x.birth: _columns(given[0], *_span(x)) for x in cuts}
+            cut = {x.birth: columns_of(given[0], *span_of(x)) for x in cuts}
             known = cut or {carry.birth: given[0]}
             known |= dict(zip([x.birth for x in others], given[1:], strict=True))
             y, *parts = _computed([self.graph.output, *self.parts], known, ROWS)
@@ -186,6 +195,30 @@ class Body:
             start = end
         return found
 
+    def passing(self, concat: Op) -> "tuple[Body, int] | None":
+        """Give a step that takes only the columns of the carry that it reads, and how many.
+
+        These are its first part, which `concat` leaves out; the carry that goes to the next step
+        is its other result. There is none if a step reads other columns, or gives on what it got.
+        """
+        output, (carry, *others) = self.graph.output, self.graph.inputs
+        cuts = cuts_of(self.graph, carry)
+        if output.op is not concat_op or len(output.shape) != 2 or not cuts:
+            return None
+        width = int(output.inputs[0].shape[1])
+        if max(span_of(x)[1] for x in cuts) > width or output.inputs[0] in cuts:
+            return None
+
+        def step(*values: Tensor) -> list[Value]:
+            known = dict(zip([x.birth for x in others], values[1:], strict=True))
+            known |= {x.birth: columns_of(values[0], *span_of(x)) for x in cuts}
+            new, *sent = _computed(output.inputs, known, ROWS)
+            return [concat(values[0], *sent, axis=1), new]
+
+        first = Spec((ROWS, width), carry.dtype)
+        graph = trace(step, first, *[Spec(x.shape, x.dtype) for x in others])
+        return Body(graph, self.count), width
+
     def way_back(self, others: Sequence[Tensor]) -> "WayBack":
         """Say what is computed on the way back through the steps, if `others` follow from it."""
         graph, found, results = self.back
@@ -200,7 +233,7 @@ class Body:
         moves = _followers(graph, [*graph.inputs[: self.count + 1], *results])
         arriving = graph.inputs[-1]
         return WayBack(
-            [] if arriving.birth in sent else _cuts(graph, arriving),
+            [] if arriving.birth in sent else cuts_of(graph, arriving),
             (arriving.birth, results[0].birth),
             carry,
             list(sent.values()),
@@ -372,7 +405,7 @@ class Scan(Op):
         body, length, reverse = attrs["body"], attrs["length"], attrs["reverse"]
         graph, found, _ = body.back
         carried, rows = shape_of(graph.inputs[0])[1:], shape_of(inputs[0])[0]
-        start, carries = _first_columns(inputs[0], carried), _first_columns(out, carried)
+        start, carries = first_columns(inputs[0], carried), first_columns(out, carried)
         before = shift(carries, start, reverse=reverse)
         names = [x.birth for x in graph.inputs]
         results = body.results(out)
@@ -402,21 +435,21 @@ class Scan(Op):
         (length, rows), width = shape_of(g)[:2], shape_of(g)[-1]
         shapes = [x.shape[1:] for x in (way.carry, *way.sent)]
         widths = [product(x) for x in shapes]
-        g = _without_zeros(g, shapes[0])
+        g = without_zeros(g, shapes[0])
         start = ops.broadcast_to(np.zeros((), dtype_of(g)), (rows, sum(widths)))
         moving = [g, *kept]
-        if kept and len(shapes[0]) == 1 and _is_of_end(g, shapes[0][0], reverse):
+        if kept and len(shapes[0]) == 1 and is_of_end(g, shapes[0][0], reverse):
             last = ops.reshape(g.inputs[0], (rows, shape_of(g)[-1]))  # with it the way back begins
-            start = place(last, slices=(_ALL, (0, shape_of(g)[-1], 1)), shape=shape_of(start))
+            start = place(last, slices=(ALL, (0, shape_of(g)[-1], 1)), shape=shape_of(start))
             moving = kept
 
         def back(later: Value, *values: Value) -> tuple[Value, ...]:
             own = values[: len(moving) - len(kept)]
             both = [*own, ops.reshape(later[:, : widths[0]], (ROWS, *shapes[0]))]
             known = dict(zip(births, values[len(own) :], strict=True))
-            known |= {x.birth: _sum_of_columns(both, *_span(x)) for x in way.cuts}
+            known |= {x.birth: sum_of_columns(both, *span_of(x)) for x in way.cuts}
             if not way.cuts:
-                known[arriving] = _sum_of_columns(both, 0, width) if shapes[0] else ops.add(*both)
+                known[arriving] = sum_of_columns(both, 0, width) if shapes[0] else ops.add(*both)
             if whole in known:
                 known |= body.results(known[whole])
             given = _computed([way.carry, *way.sent], known, ROWS)
@@ -432,7 +465,7 @@ class Scan(Op):
         ]
         first = pieces[0][-1 if reverse else 0] if length else start[:, : widths[0]]
         first = ops.reshape(first, (rows, *shapes[0]))
-        return _sum_of_columns([first], 0, width) if shapes[0] else first, {
+        return sum_of_columns([first], 0, width) if shapes[0] else first, {
             x.birth: y for x, y in zip(way.sent, pieces[1:], strict=True)
         }
 
@@ -454,109 +487,6 @@ class Scan(Op):
         moved = [shift(out, inputs[0], reverse=reverse), *xs, *[tangents[i] for i in along]]
         fixed = [*consts, *[tangents[i] for i in moving if i > body.count]]
         return scan(tangent, start, moved, fixed, reverse=reverse)
-
-
-# Columns: the last axis of a carry, of which a step may read only the first.
-
-_ALL = (None, None, 1)
-"""A slice that takes all."""
-
-
-def _cuts(graph: Graph, x: Tensor) -> list[Tensor]:
-    """Give the nodes that cut columns out of x, if nothing else reads it."""
-    found = [node for node in graph.nodes if any(i is x for i in node.inputs)]
-    if any(y is x for y in flatten(graph.output)):
-        return []
-    for node in found:
-        *others, (start, stop, step) = node.attrs.get("slices", [_ALL])
-        whole = set(others) <= {_ALL}
-        if node.op is not slice_op or not others or not whole or step != 1 or None in (start, stop):
-            return []
-    return found
-
-
-def _span(cut: Tensor) -> tuple[int, int]:
-    """Give from where to where a node cuts columns."""
-    start, stop, _ = cut.attrs["slices"][-1]
-    return start, stop
-
-
-def _columns(x: Value, start: int, stop: int) -> Value:
-    """Give some columns."""
-    shape = shape_of(x)
-    if (start, stop) == (0, shape[-1]):
-        return x
-    everything = [_ALL] * (len(shape) - 1)
-    return slice_op(x, slices=(*everything, (start, stop, 1)))
-
-
-def _first_columns(x: Value, carried: Shape) -> Value:
-    """Give the columns that a step reads of carries."""
-    return _columns(x, 0, carried[-1]) if carried else x
-
-
-def _sum_of_columns(given: Sequence[Value], start: int, stop: int) -> Value:
-    """Add columns from start to stop; those that one does not have are 0 there."""
-    terms = []
-    for x in given:
-        *rows, width = shape_of(x)
-        end = min(stop, width)
-        if start < end:
-            part = _columns(x, start, end)
-            if end < stop:
-                cut = (*[_ALL] * len(rows), (0, end - start, 1))
-                part = place(part, slices=cut, shape=(*rows, stop - start))
-            terms.append(part)
-    if not terms:
-        shape = (*shape_of(given[0])[:-1], stop - start)
-        return ops.broadcast_to(np.zeros((), dtype_of(given[0])), shape)
-    return terms[0] if len(terms) == 1 else ops.add(*terms)
-
-
-def _is_of_end(g: Value, width: int, reverse: bool) -> bool:
-    """Whether all steps but the last get no cotangent, and that one none of more columns."""
-    if getattr(g, "op", None) is not place or len(shape_of(g)) != 3 or shape_of(g)[-1] > width:
-        return False
-    length = shape_of(g)[0]
-    step = (0, 1, 1) if reverse else (length - 1, length, 1)
-    return bool(g.attrs["slices"] == (step, _ALL, _ALL))
-
-
-def _without_zeros(g: Value, carried: Shape) -> Value:
-    """Leave out the columns after the last one of a cotangent that is not 0, if a step reads it."""
-    filled = _filled(g)
-    return _first_filled(g, filled) if carried and filled <= carried[-1] else g
-
-
-def _filled(g: Value) -> int:
-    """Give the columns of a sum of parts that were placed in zeros, up to the last that is not 0.
-
-    So arrives the cotangent of the carries of which only the state was used.
-    """
-    op, whole = getattr(g, "op", None), shape_of(g)[-1]
-    cut = g.attrs["slices"][-1] if op is place else None
-    if cut is not None and cut[0] is not None and cut[2] == 1:
-        return int(cut[1])
-    keeps = cut == _ALL or op is ops.add or (
-        op is reshape_op and shape_of(g.inputs[0])[-1:] == (whole,)
-    )  # fmt: skip
-    if not keeps or any(shape_of(x)[-1:] != (whole,) for x in g.inputs):
-        return int(whole)
-    return max(_filled(x) for x in g.inputs)
-
-
-def _first_filled(g: Value, width: int) -> Value:
-    """Give the first columns of what has no others that are not 0."""
-    shape = (*shape_of(g)[:-1], width)
-    if shape_of(g) == shape:
-        return g
-    if g.op is place and g.attrs["slices"][-1] != _ALL:
-        start, stop, _ = g.attrs["slices"][-1]
-        if (start, stop) == (0, width) and set(g.attrs["slices"][:-1]) <= {_ALL}:
-            return g.inputs[0]
-        return place(g.inputs[0], slices=g.attrs["slices"], shape=shape)
-    changed = {"shape": shape} if "shape" in g.attrs else {}
-    return g.op(*[_first_filled(x, width) for x in g.inputs], **g.attrs | changed)
 
 
 def _flat(x: Value) -> Value:

@@ -51,7 +51,7 @@ def lifetimes(text: Text) -> dict[int, tuple[int, int]]:
     """
     stretch, stretches = 0, []
     for i, call in enumerate(text.calls):
-        stretch += call.meets or i == text.check_at
+        stretch += call.meets or (i == text.check_at and not text.apart)
         stretches.append(stretch)
     spans: dict[int, tuple[int, int]] = {}
     for call, now in zip(text.calls, stretches, strict=True):

@@ -376,7 +376,11 @@ class InnerBound:
             {"rows": rows}, threads=outer.threads, plain=plain, inner=True
         )
         sign = -1 if node.attrs["reverse"] else 1
-        moving = [0, *range(1, node.attrs["body"].count + 1)]
+        moving = range(int("passes" in node.attrs), node.attrs["body"].count + 1)
+        width = int(node.attrs.get("passes", 0))
+        self.state = room((rows, width), node.dtype)
+        if width:
+            self.bound.set(n.leaves[0], self.state)
         for k, leaf in enumerate(n.leaves):
             given = node.inputs[k]
             if given.number is not None:
@@ -399,6 +403,8 @@ class InnerBound:
         """Give the address that a program asks for (`Inner`)."""
         if isinstance(what, int):
             return int(self.turned[what].ctypes.data)
+        if what == "state":
+            return int(self.state.ctypes.data)
         return self.code if what == "code" else int(self.tables[what].ctypes.data)
 
 

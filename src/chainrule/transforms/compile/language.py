@@ -206,6 +206,13 @@ def turn(x: Any, out: Any, rows: int, columns: int, first: int, last: int) -> No
             out[j * rows + i] = x[i * columns + j]
 
 
+def take_columns(x: Any, out: Any, across: int, columns: int, first: int, last: int) -> None:
+    """Copy the first columns of rows from first to last of a matrix that has more of them."""
+    for i in range(first, last):
+        for j in range(columns):
+            out[i * columns + j] = x[i * across + j]
+
+
 def scratch_size(m: int, n: int, k: int, parts: int = 0) -> int:
     """How many elements of scratch a product needs."""
     return 0
@@ -259,8 +266,8 @@ WORDS: dict[str, Any] = {
     function.__name__: function
     for function in (
         address_of, apart, argsort, at, bool_s, call_python, cumsum, cumsum_reversed, float32s,
-        flush_to_zero, float64s, int32s, int64s, meet, narrow, product, run_steps, share, tick,
-        turn, uint64s, windows_product,
+        flush_to_zero, float64s, int32s, int64s, meet, narrow, product, run_steps, share,
+        take_columns, tick, turn, uint64s, windows_product,
         maths.absolute, maths.cos, maths.exp, maths.expm1, maths.floor, maths.is_finite, maths.log,
         maths.log1p, maths.maximum, maths.minimum, maths.ndtr, maths.plus, maths.power,
         maths.sigmoid, maths.sign, maths.silu, maths.sin, maths.softplus, maths.sqrt, maths.tanh,

@@ -241,9 +241,13 @@ def _inner(node: Node) -> Inner:
     for given, x in zip(node.inputs, graph.inputs, strict=True):
         if given.number is None and given.dtype != x.dtype:
             raise GraphError(f"{node}: a step for {x.dtype} got {given.dtype}; trace it for that")
-    moving = [*graph.inputs[: body.count + 1], graph.output]
-    fixed = graph.inputs[body.count + 1 :]
-    program = Program(graph.inputs, [graph.output], streams=moving, turn=fixed)
+    carry, *others = graph.inputs
+    moving, fixed = [*others[: body.count], graph.output], others[body.count :]
+    if "passes" in node.attrs:
+        updates = {carry: body.parts[0]}
+        program = Program(others, [graph.output], updates, streams=moving, turn=fixed)
+    else:
+        program = Program(graph.inputs, [graph.output], streams=[carry, *moving], turn=fixed)
     leaves = [program.leaves[x.birth] for x in graph.inputs]
     result = program.outputs[0]
     before = [leaves[k].order for k in node.attrs.get("before", {})]

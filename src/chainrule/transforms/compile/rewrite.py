@@ -1,30 +1,57 @@
-"""Products that are rewritten, so that their results take less memory.
+"""What is rewritten so that results take less memory: recurrences, and products beside them.
 
 What a step of a recurrence computes without its carry is traced for all steps at once (`scan.py`),
 since a product of many rows is faster than many of few. With few inputs the matrix stays in the
 cache from step to step, and the result for all steps is large: there each step multiplies its own.
 
+On the way back the carry only passes from step to step. It is not kept, and where the result lies
+over what was kept on the way there, the states stay in their place, for products to read.
+
 The gradient of the kernel of a convolution is a sum over the images: a few of them are added up
 within a product.
 """
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from chainrule.dims import Dim
-from chainrule.ops.linear import matmul
+from chainrule.graph import Op
+from chainrule.ops.linear import matmul, reshape_op
 from chainrule.ops.loops import Element, Product, Steps
+from chainrule.ops.moving import concat_op, slice_op
 from chainrule.transforms.compile.schedule import is_one, windows_of
-from chainrule.transforms.compile.simplify import Node, above, reachable, same_shape
+from chainrule.transforms.compile.simplify import (
+    Node,
+    above,
+    fact,
+    is_zero,
+    reachable,
+    same_shape,
+)
 from chainrule.transforms.compile.structure import NARROW, Pieces
 from chainrule.transforms.run import Spec, trace
+
+
+def _without_first() -> Op:
+    """Give a `concat` that writes all parts but the first, which compiled code alone has."""
+    op = object.__new__(type(concat_op))
+    vars(op).update(vars(concat_op))
+    (loop,) = concat_op.loops
+    return op.looped(replace(loop, parts=lambda count: range(1, count)))
+
+
+_concat_of_others = _without_first()
+
+_ALL = (None, None, 1)
 
 SUMMED = 4
 """Images whose products are added up at once: few, for threads share the sums."""
 
 
 def rewritten(nodes: Sequence[Node], roots: Sequence[Node]) -> list[Node]:
-    """Rewrite products whose result one node reads, and give the nodes that are left."""
+    """Rewrite what needs less memory in another form, and give the nodes that are left."""
     readers: dict[int, int] = {x.order: 1 for x in roots}
     for x in (y for node in nodes for y in node.inputs):
         readers[x.order] = readers.get(x.order, 0) + 1
@@ -42,6 +69,10 @@ def rewritten(nodes: Sequence[Node], roots: Sequence[Node]) -> list[Node]:
             product = node.inputs[0]
             if readers[product.order] == 1 and _is_of_windows(product):
                 product.shape = (Pieces(product.shape[0], SUMMED), *product.shape[1:])
+    nodes = reachable(roots)
+    for node in [node for node in nodes if isinstance(node.loop, Steps)]:
+        if _pass_on(node, nodes, roots):
+            _leave_first_out(node, nodes)
     nodes = reachable(roots)
     for node in [node for node in nodes if isinstance(node.loop, Steps)]:
         for whole in node.inputs:
@@ -126,7 +157,7 @@ def _first_column(x: Node) -> int | None:
     """Give the first of some columns that are cut out, 0 if all are there; None if more changes."""
     if x.op is not None and x.op.name == "slice":
         *others, (start, _, step) = x.attrs["slices"]
-        whole, start = set(others) <= {(None, None, 1)}, start or 0
+        whole, start = set(others) <= {_ALL}, start or 0
         return start if whole and others and step == 1 and start >= 0 else None
     return 0 if x.op is None or x.op.name != "reshape" or _keeps_columns(x) else None
 
@@ -168,3 +199,59 @@ def _move(product: Node, steps: Node, k: int) -> None:
     graph = trace(step, *given, Spec(tuple(map(int, matrix.shape)), matrix.dtype))
     steps.attrs = steps.attrs | {"body": type(body)(graph, body.count)}
     steps.inputs = (*steps.inputs[:k], rows.inputs[0], *steps.inputs[k + 1 :], matrix)
+
+
+def _pass_on(steps: Node, nodes: Sequence[Node], roots: Sequence[Node]) -> bool:
+    """Let the carry only pass from step to step, if nothing else reads its columns of the result.
+
+    They are not written then: so the result may lie over what was kept there, whose first columns
+    stay as they are.
+    """
+    found = steps.attrs["body"].passing(_concat_of_others)
+    if found is None or steps.inputs[0].number is not None or any(x is steps for x in roots):
+        return False
+    body, width = found
+    readers = [y for y in nodes if any(x is steps for x in y.inputs)]
+    if any(_columns_from(y) < width for y in readers):
+        return False
+    steps.attrs = steps.attrs | {"body": body, "passes": width}
+    return True
+
+
+def _columns_from(x: Node) -> int:
+    """Give the first column that a node takes, 0 if it is no part of all steps."""
+    if x.op is not slice_op:
+        return 0
+    *others, (start, _, step) = x.attrs["slices"]
+    return start or 0 if set(others) == {_ALL} and step == 1 else 0
+
+
+def _leave_first_out(steps: Node, nodes: Sequence[Node]) -> None:
+    """Let products read what each step has got from the one before where that was kept.
+
+    The first step has got zeros, so that its rows add nothing to a product.
+    """
+    readers = Counter(x.order for node in nodes for x in node.inputs)
+    for product in nodes:
+        if not isinstance(product.loop, Product) or not product.attrs.get("transpose_a"):
+            continue
+        given = product.inputs[1]
+        found, chain = _of_step_before(given, steps), [given]
+        while found and chain[-1].op is not None and chain[-1].op.name != "shift":
+            chain.append(chain[-1].inputs[0])
+        if (
+            found is None or len(product.shape) != 2 or len(chain) < 2
+            or any(readers[x.order] != 1 for x in chain)
+            or not is_zero(found[0].inputs[0])
+        ):  # fmt: skip
+            continue
+        (whole, first), rows = found, chain[-1]
+        rows.op, rows.inputs, rows.shape = reshape_op, (whole,), (given.shape[0], whole.shape[2])
+        rows.attrs = {"shape": rows.shape}
+        cut = (first, first + int(given.shape[1]), 1)
+        given.op, given.inputs, given.attrs = slice_op, (rows,), {"slices": (_ALL, cut)}
+        for x in (rows, given):
+            assert x.op is not None
+            x.loop = fact(x.op, x.inputs, x.attrs)
+        later = (*steps.shape[:2], bool(whole.attrs["reverse"]))
+        product.attrs = product.attrs | {"later": later}

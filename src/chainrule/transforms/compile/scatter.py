@@ -24,8 +24,8 @@ def scatter_kernel(node: Node, memory: set[int], shares: dict[int, Node]) -> Ker
     parts = [(x, k) for x in given for k in x.loop.parts(len(x.inputs))]
     if node.loop.covers:
         by_nest: dict[int, list[_Part]] = {}
-        for i, part in enumerate(parts):
-            by_nest.setdefault(nest_of(node, i), []).append(part)
+        for i, (x, k) in enumerate(parts):
+            by_nest.setdefault(nest_of(node, i if several else k), []).append((x, k))
         nests += [_scattered(each, frame, node) for each in by_nest.values()]
     else:
         nests += [_scattered([(x, k)], frame, node, add=x.loop.add or several) for x, k in parts]

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from chainrule.ops.loops import Reduce
+from chainrule.ops.loops import Product, Reduce
 from chainrule.transforms.compile.frame import base, squeezed
-from chainrule.transforms.compile.schedule import Group, Root, Schedule
+from chainrule.transforms.compile.schedule import Group, Root, Schedule, Step, held
 from chainrule.transforms.compile.simplify import Node, same_shape
 
 
@@ -23,7 +23,10 @@ def sharing(schedule: Schedule, over: Mapping[int, Sequence[int]]) -> dict[int, 
                 x, before = base(step.node.inputs[k]), step.node.attrs.get("before", ())
                 reads = [j for j, y in enumerate(step.node.inputs) if base(y) is x]
                 once = [j for j in reads if j not in before] == [k]
-                if once and x.op is not None and x.order not in fixed and last_use[x.order] == i:
+                over_by = last_use[x.order] == i or _read_before_columns(
+                    x, step.node.attrs.get("passes", 0), schedule.steps[i + 1 :], schedule
+                )
+                if once and x.op is not None and x.order not in fixed and over_by:
                     shares[step.node.order] = shares.get(x.order, x)
                     break
             continue
@@ -48,6 +51,22 @@ def sharing(schedule: Schedule, over: Mapping[int, Sequence[int]]) -> dict[int, 
                     shares[node.order] = shares.get(x.order, x)
                     break
     return shares
+
+
+def _read_before_columns(x: Node, first: int, steps: Sequence[Step], schedule: Schedule) -> bool:
+    """Whether products alone read x in some steps, and columns before the first written over."""
+    for step in steps:
+        if isinstance(step, Group):
+            if any(base(y) is x for root in step.roots for y, _ in root.frame.loads):
+                return False
+        elif any(y is x for y in schedule.loaded_by(step.node)):
+            if not isinstance(step.node.loop, Product) or len(step.node.shape) != 2:
+                return False
+            for matrix in step.node.inputs:
+                lies, start = held(matrix)
+                if base(lies) is x and (lies is matrix or start + matrix.shape[1] > first):
+                    return False
+    return True
 
 
 def _may_overwrite(x: Node, root: Root, group: Group, last_use: dict[int, int], step: int) -> bool:

@@ -218,7 +218,7 @@ class _Simplifier:
         if loop.template == "{}":
             return inputs[0] if _is_same(inputs[0], x) else None
         for i, number in enumerate(_NEUTRAL.get(loop.template, ())):
-            given = 0 if _is_zero(inputs[i]) else inputs[i].number
+            given = 0 if is_zero(inputs[i]) else inputs[i].number
             if None not in (number, given) and given == number and _is_same(inputs[1 - i], x):
                 return inputs[1 - i]
         return None
@@ -256,7 +256,7 @@ def _is_same(node: Node, x: Tensor) -> bool:
     return node.dtype == x.dtype and node.weak == x.weak and same_shape(node.shape, x.shape)
 
 
-def _is_zero(x: Node) -> bool:
+def is_zero(x: Node) -> bool:
     """Whether a node has elements of the number 0 alone, moved about."""
     linear = x.op is not None and x.op.kind == "multilinear" and len(x.inputs) == 1
     return linear and x.inputs[0].number is not None and bool(x.inputs[0].number == 0)

@@ -6,7 +6,6 @@ alone, and is compiled once for nets of all widths.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from chainrule.dims import Constant, Dim, Size
@@ -34,6 +33,7 @@ from chainrule.transforms.compile.emit import (
     group_kernel,
 )
 from chainrule.transforms.compile.frame import base, squeezed, type_name
+from chainrule.transforms.compile.recurrence import Recurrence
 from chainrule.transforms.compile.scatter import scatter_kernel
 from chainrule.transforms.compile.schedule import (
     Group,
@@ -50,6 +50,7 @@ from chainrule.transforms.compile.structure import (
     LARGE,
     WIDE,
     Pieces,
+    Sum,
     at_least,
     name_of,
     product_of,
@@ -134,6 +135,14 @@ class Text:
         """Memory that moves on with every step."""
         return [node for node in self.memory if node.order in self.moving]
 
+    @property
+    def meet(self) -> list[str]:
+        """Statements that wait until all threads have come so far."""
+        return _MEET
+
+    place_of_thread = ("thread", "threads")
+    """Names of the number of a thread among those that share what is written, and how many."""
+
     # Calls.
 
     def _calls(self) -> tuple[list[Call], int]:
@@ -202,16 +211,17 @@ class Text:
 
     # Names in the program.
 
-    def _place(self, node: Node) -> str:
+    def place(self, node: Node) -> str:
         """Name of the memory of a node."""
         node = self.canonical(node)
         if node.order not in self._memory_names:
             stem = node.name or (node.op.name if node.op else "constant")
-            self._memory_names[node.order] = self._fresh(stem)
+            self._memory_names[node.order] = self.fresh(stem)
             self.memory.append(node)
         return self._memory_names[node.order]
 
-    def _fresh(self, stem: str) -> str:
+    def fresh(self, stem: str) -> str:
+        """Give a name that nothing has yet."""
         stem = re.sub(r"\W", "_", stem)
         stem = f"x_{stem}" if not stem or stem[0].isdigit() else stem
         name, count = stem, 1
@@ -221,7 +231,7 @@ class Text:
         self._taken.add(name)
         return name
 
-    def _size(self, n: Any) -> str:
+    def size(self, n: Any) -> str:
         """Name of a size; one that has no name of its own gets one for this use alone."""
         if isinstance(n, Constant) or (
             isinstance(n, int) and not isinstance(n, Size) and n in (0, 1)
@@ -230,9 +240,14 @@ class Text:
         key = name_of(n)
         if key in self._known_sizes:
             return self._known_sizes[key]
-        name = self._fresh(key or "n")
+        name = self.passed(key or "n", n)
         if key:
             self._known_sizes[key] = name
+        return name
+
+    def passed(self, stem: str, n: Any) -> str:
+        """Name of a number that comes with the sizes, such as an address."""
+        name = self.fresh(stem)
         self.sizes.append(n)
         self._size_names.append(name)
         return name
@@ -240,9 +255,7 @@ class Text:
     def _address(self, dtype: str, of_windows: bool = False) -> str:
         key = f"multiply_{'windows_' * of_windows}{dtype}"
         if key not in self._known_sizes:
-            self._known_sizes[key] = self._fresh(key)
-            self.sizes.append(Products(dtype, of_windows))
-            self._size_names.append(self._known_sizes[key])
+            self._known_sizes[key] = self.passed(key, Products(dtype, of_windows))
         return self._known_sizes[key]
 
     def _number(self, value: float) -> str:
@@ -257,7 +270,8 @@ class Text:
         i = 0
         for run in self.runs:
             if i == self.check_at:
-                steps += [*self._check(), *self._before_update(), "flush_to_zero(True)"]
+                steps += [*self._check(), *self._before_update()]
+                steps += ["flush_to_zero(True)"] * bool(self.checks)
             if run[0].meets:
                 steps += _MEET
             blocks = run[0].joins
@@ -272,7 +286,7 @@ class Text:
                 i += 1
             if self._by_turns:
                 self._by_turns = None
-                first, last = self._part(run[0].share, 1, shared)
+                first, last = self.part(run[0].share, 1, shared)
                 if blocks:
                     block = self._block(run[0].share)
                     steps.append(f"for begin in range({first}, {last}, {block}):")
@@ -282,12 +296,11 @@ class Text:
                     body = [*self._brief_places(run), *body]
                 body = ["    " + line for line in body]
             steps += body
-        if self.check_at < len(self.calls):
-            steps.append("flush_to_zero(False)")
-        elif self.checks:
-            steps += self._check()
+        if self.checks:
+            updates = self.check_at < len(self.calls)
+            steps += ["flush_to_zero(False)"] if updates else self._check()
         if self._meets:
-            steps += _MEET_SHORT if self._apart else _MEET
+            steps += _MEET_SHORT if self.apart else _MEET
         body = [*self._head(), "for step in range(start, stop):"]
         body += ["    " + line for line in [*self._top(shared), *steps] or ["pass"]]
         body.append("return stop")
@@ -303,7 +316,7 @@ class Text:
         for k, node in enumerate(self.memory):
             if node.order in mine:
                 name, kind = self._memory_names[node.order], type_name(node.dtype)
-                size = f"{self._size(product_of(node.shape[1:]))} * {node.dtype.itemsize}"
+                size = f"{self.size(product_of(node.shape[1:]))} * {node.dtype.itemsize}"
                 turns = "thread - one"
                 if node.order in self.blocks:
                     turns = f"thread * {self._block(self.blocks[node.order])} - begin"
@@ -312,11 +325,9 @@ class Text:
 
     def _block(self, rows: Any) -> str:
         """Name of the number of rows of a block."""
-        key = f"block of {self._size(rows)}"
+        key = f"block of {self.size(rows)}"
         if key not in self._known_sizes:
-            self._known_sizes[key] = self._fresh("block")
-            self.sizes.append(Block(rows))
-            self._size_names.append(self._known_sizes[key])
+            self._known_sizes[key] = self.passed("block", Block(rows))
         return self._known_sizes[key]
 
     def _head(self) -> list[str]:
@@ -364,14 +375,14 @@ class Text:
         return any(call.share is not None or call.owner for call in self.calls)
 
     @property
-    def _apart(self) -> bool:
+    def apart(self) -> bool:
         """Whether each thread has its part of all steps, and needs nothing of another."""
         return not self.checks and goes_alone(self.calls, self.moving)
 
     def _check(self) -> list[str]:
         if not self.checks:
-            return _MEET if self._meets and not self._apart else []
-        asked = " and ".join(f"is_finite({self._place(x)}[0])" for x in self.checks)
+            return _MEET if self._meets and not self.apart else []
+        asked = " and ".join(f"is_finite({self.place(x)}[0])" for x in self.checks)
         meet = _MEET if self._meets else []
         return [*meet, f"if not ({asked}):", "    return step"]
 
@@ -387,113 +398,33 @@ class Text:
         if call.is_product:
             return self._product(call, shared)
         if isinstance(call.node.loop, Steps) and call.kernel is None:
-            return self._steps(call.node)
+            return Recurrence(self, call.node, shared).lines()
         if call.kernel is None:
             for x in (*call.node.inputs, call.node):
-                self._place(x)
-            name = self._fresh(f"{call.node.op}_in_python")
-            self.sizes.append(Foreign(call.node))
-            self._size_names.append(name)
+                self.place(x)
+            name = self.passed(f"{call.node.op}_in_python", Foreign(call.node))
             return ["if thread == 0:", f"    call_python({name})"]
         kernel = call.kernel
-        args = [self._place(x) for x in kernel.pointers]
-        args += [self._size(n) for n in kernel.sizes]
+        args = [self.place(x) for x in kernel.pointers]
+        args += [self.size(n) for n in kernel.sizes]
         args += [self._number(value) for value in kernel.numbers]
         if kernel.share is None:
             owner = f"{call.owner} % threads" if call.owner else "0"
             return [f"if thread == {owner}:", f"    {call.name}({', '.join(args)})"]
-        args += self._part(kernel.share, kernel.stride, shared)
+        args += self.part(kernel.share, kernel.stride, shared)
         return [f"{call.name}({', '.join(args)})"]
 
-    def _steps(self, node: Node) -> list[str]:
-        """Write the addresses into the tables of a step, and run one step and then the others."""
-        inner = self.inner[node.order]
-        if node.shape[0] == 0:
-            self._place(node)
-            return ["pass"]
-        stem = node.op.name if node.op else ""
-        names = {}
-        before: dict[int, int] = node.attrs.get("before", {})
-        last = bool(before) and node.shape[0] != 1
-        tables = ["first", "rest", *["last"] * last]
-        for what in ("code", *tables):
-            names[what] = self._fresh(f"{stem}_{what}")
-            self.sizes.append(replace(inner, what=what))
-            self._size_names.append(names[what])
-        length, back = self._size(node.shape[0]), bool(node.attrs["reverse"])
-        whole, one = self._span(node, 0), self._span(node, 1)
-        turned, lines = self._turned(node, inner)
-        for what in tables:
-            table = self._fresh(f"{stem}_table")
-            lines.append(f"{table} = int64s({names[what]})")
-            for k, x in enumerate(node.inputs):
-                if x.number is not None:
-                    continue
-                address = turned.get(k) or f"address_of({self._place(x)})"
-                if k in before:
-                    address = self._before(node, k, what)
-                elif 0 < k <= node.attrs["body"].count and back:
-                    address += f" + {self._span(x, 0)} - {self._span(x, 1)}"
-                if k == 0 and what != "first":
-                    address = f"address_of({self._place(node)})" + (
-                        f" + {whole}" if back else f" - {one}"
-                    )
-                places = inner.program.places(inner.leaves[k])
-                lines += [f"{table}[{place}] = {address}" for place in places]
-            address = f"address_of({self._place(node)})" + (f" + {whole} - {one}" if back else "")
-            places = inner.program.places(inner.result)
-            lines += [f"{table}[{place}] = {address}" for place in places]
-        run = f"run_steps({names['code']}"
-        lines.append(f"{run}, 0, 1, {names['first']}, thread, threads)")
-        end = f"{length} - 1" if last else length
-        lines.append(f"{run}, 1, {end}, {names['rest']}, thread, threads)")
-        if last:
-            lines.append(f"{run}, {end}, {length}, {names['last']}, thread, threads)")
-        return lines
-
-    def _before(self, node: Node, k: int, what: str) -> str:
-        """Source of where a step finds what the one before has left, for each of the tables."""
-        x, back = node.inputs[k], node.attrs["reverse"]
-        whole, one = self._span(x, 0), self._span(x, 1)
-        start = f"address_of({self._place(node.inputs[node.attrs['before'][k]])})"
-        if what == "first" and node.shape[0] == 1:
-            return start
-        if what == "last":
-            return f"{start} + {whole} - {one}" if back else f"{start} - {whole} + {one}"
-        address = f"address_of({self._place(x)})"
-        return f"{address} + {whole} - {one} - {one}" if back else f"{address} + {one}"
-
-    def _turned(self, node: Node, inner: Inner) -> tuple[dict[int, str], list[str]]:
-        """Transpose what all steps multiply by the transpose of: names of addresses, statements."""
-        names: dict[int, str] = {}
-        lines = []
-        for k, x in enumerate(node.inputs):
-            if inner.leaves[k].order not in inner.program.written.turned:
-                continue
-            names[k] = self._fresh(f"{node.op.name if node.op else ''}_turned")
-            self.sizes.append(replace(inner, what=k))
-            self._size_names.append(names[k])
-            kind, (rows, columns) = type_name(x.dtype), (self._size(n) for n in x.shape)
-            part = f"share({rows}, thread, threads), share({rows}, thread + 1, threads)"
-            given = f"{self._place(x)}, {kind}s({names[k]})"
-            lines.append(f"turn({given}, {rows}, {columns}, {part})")
-        return names, [*lines, *(_MEET if lines else [])]
-
-    def _span(self, x: Node, axis: int) -> str:
-        """Source of the bytes of the part of an array from an axis on."""
-        return f"{self._size(product_of(x.shape[axis:]))} * {x.dtype.itemsize}"
-
-    def _part(self, n: Any, stride: Any, shared: dict[str, None]) -> list[str]:
+    def part(self, n: Any, stride: Any, shared: dict[str, None]) -> list[str]:
         """Source of the first and the last of what a thread does of n, or a turn of a loop."""
         if self._by_turns:
-            times = "" if isinstance(stride, int) and stride == 1 else f" * {self._size(stride)}"
+            times = "" if isinstance(stride, int) and stride == 1 else f" * {self.size(stride)}"
             first, last = self._by_turns
             return [first + times, f"({last}){times}" if times and " " in last else last + times]
-        name = self._size(n)
+        name = self.size(n)
         if name.isdigit():
             return [f"share({name}, thread, threads)", f"share({name}, thread + 1, threads)"]
         shared[name] = None
-        times = "" if isinstance(stride, int) and stride == 1 else f" * {self._size(stride)}"
+        times = "" if isinstance(stride, int) and stride == 1 else f" * {self.size(stride)}"
         return [f"{name}_first{times}", f"{name}_last{times}"]
 
     def _windows(self, call: Call, windows: Node, shared: dict[str, None]) -> list[str]:
@@ -502,35 +433,34 @@ class Text:
         a, b = node.inputs
         x, kind = windows.inputs[0], type_name(node.dtype)
         turned = bool(node.attrs.get("transpose_b"))
-        m, n, k = (self._size(s) for s in (*node.shape[-2:], a.shape[-1]))
-        listed = []
-        for what in ("rows", "columns", "run", "step"):
-            listed.append(self._fresh(f"{windows.op.name if windows.op else ''}_{what}"))
-            self.sizes.append(Places(windows, b, what))
-            self._size_names.append(listed[-1])
+        m, n, k = (self.size(s) for s in (*node.shape[-2:], a.shape[-1]))
+        listed = [
+            self.passed(f"{windows}_{what}", Places(windows, b, what))
+            for what in ("rows", "columns", "run", "step")
+        ]
         out, step, times = self._of_stack(node, node), listed.pop(), "1, 0, 0"
         if isinstance(node.shape[0], Pieces):
-            each, size = node.shape[0].each, self._size(product_of(a.shape[-2:]))
-            left = f"at({self._place(a)}, one * {each} * {size})"
-            begin = f"at({self._place(x)}, one * {each} * {step})"
-            rest = f"{self._size(node.shape[0].whole)} - one * {each}"
+            each, size = node.shape[0].each, self.size(product_of(a.shape[-2:]))
+            left = f"at({self.place(a)}, one * {each} * {size})"
+            begin = f"at({self.place(x)}, one * {each} * {step})"
+            rest = f"{self.size(node.shape[0].whole)} - one * {each}"
             times = f"min({each}, {rest}), {size}, {step}"
         else:
-            left, begin = self._of_stack(a, node), f"at({self._place(x)}, one * {step})"
+            left, begin = self._of_stack(a, node), f"at({self.place(x)}, one * {step})"
         how = f"{self._address(kind, of_windows=True)}, {turned}, {m}, {n}, {k}"
         line = f"windows_product({how}, {left}, {k}, {begin}, {', '.join(listed)}, {out}, {n}, "
         return self._for_each(node, [f"{line}{times}, scratch_{kind})"], shared)
 
     def _of_stack(self, x: Node, whole: Node) -> str:
         """Source of where one of a stack of matrices begins."""
-        which, name = self._which(x.shape[:-2], whole.shape[:-2]), self._place(x)
-        return f"at({name}, {which} * {self._size(product_of(x.shape[-2:]))})" if which else name
+        which, name = self._which(x.shape[:-2], whole.shape[:-2]), self.place(x)
+        return f"at({name}, {which} * {self.size(product_of(x.shape[-2:]))})" if which else name
 
     def _for_each(self, node: Node, lines: list[str], shared: dict[str, None]) -> list[str]:
         """Write the loop over a stack, unless there is one around."""
         if self._by_turns:
             return lines
-        first, last = self._part(product_of(node.shape[:-2]), 1, shared)
+        first, last = self.part(product_of(node.shape[:-2]), 1, shared)
         return [f"for one in range({first}, {last}):", *["    " + line for line in lines]]
 
     def _product(self, call: Call, shared: dict[str, None]) -> list[str]:
@@ -541,23 +471,30 @@ class Text:
         a, b = node.inputs
         turned_a = bool(node.attrs.get("transpose_a"))
         turned_b = bool(node.attrs.get("transpose_b"))
-        m, n, k = (self._size(s) for s in (*node.shape[-2:], a.shape[-2 if turned_a else -1]))
+        m, n, k = (self.size(s) for s in (*node.shape[-2:], a.shape[-2 if turned_a else -1]))
         if b.order in self.turned:
             turned_b = not turned_b
         (left, lda), (right, ldb) = self._matrix(a), self._matrix(b)
-        names = [left, right, self._place(node)]
+        if "later" in node.attrs:
+            length, rows, back = node.attrs["later"]
+            k = self.size(product_of((Sum((length, -1)), rows)))
+            if not back:
+                left = f"at({left}, {self.size(rows)} * {lda})"
+            else:
+                right = f"at({right}, {self.size(rows)} * {ldb})"
+        names = [left, right, self.place(node)]
         scratch = f"scratch_{type_name(node.dtype)}"
         address = self._address(type_name(node.dtype))
         how = f"{address}, {turned_a}, {turned_b}"
         if call.by_columns:
-            first, last = self._part(node.shape[1], 1, shared)
+            first, last = self.part(node.shape[1], 1, shared)
             right = f"at({names[1]}, {first}{f' * {ldb}' if turned_b else ''})"
             return self._multiply(
                 how, m, f"{last} - {first}", k, names[0], lda, right, ldb,
                 f"at({names[2]}, {first})", n, scratch,
             )  # fmt: skip
         if len(node.shape) == 2:
-            first, last = self._part(node.shape[0], 1, shared)
+            first, last = self.part(node.shape[0], 1, shared)
             left = f"at({names[0]}, {first}{'' if turned_a else f' * {lda}'})"
             out = f"at({names[2]}, {first} * {n})"
             return self._multiply(
@@ -571,8 +508,8 @@ class Text:
         """Source of where a matrix begins, and of the elements from one row to the next."""
         node, start = held(x)
         across = node.shape[-2] if x.order in self.turned else node.shape[-1]
-        place = self._place(node)
-        return f"at({place}, {self._size(start)})" if start else place, self._size(across)
+        place = self.place(node)
+        return f"at({place}, {self.size(start)})" if start else place, self.size(across)
 
     def _which(self, own: Sequence[Any], whole: Sequence[Any]) -> str:
         """Source of the number of a matrix among those of an operand, whose stack broadcasts."""
@@ -581,9 +518,9 @@ class Text:
         terms = []
         for k, n in enumerate(own):
             if not is_one(n):
-                after = self._size(product_of(whole[len(whole) - len(own) + k + 1 :]))
-                inside = self._size(product_of(own[k + 1 :]))
-                terms.append(f"one // {after} % {self._size(n)} * {inside}")
+                after = self.size(product_of(whole[len(whole) - len(own) + k + 1 :]))
+                inside = self.size(product_of(own[k + 1 :]))
+                terms.append(f"one // {after} % {self.size(n)} * {inside}")
         return f"({' + '.join(terms)})" if terms else ""
 
     @staticmethod
