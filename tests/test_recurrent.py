@@ -7,9 +7,11 @@ import chainrule as cr
 from chainrule import Spec, grad, nn, ops, optim, tensor, trace, train, vjp
 from chainrule.errors import ConfigError, GraphError, ShapeError
 from chainrule.graph import ancestors, value_of
+from chainrule.ops.loops import Steps
 from chainrule.scan import scan
 from chainrule.testing import check_layer, check_op
 from chainrule.transforms.compile.program import Program
+from chainrule.transforms.reverse import reverse
 
 RNG = np.random.default_rng(0)
 KINDS = [nn.RNN, nn.LSTM, nn.GRU]
@@ -427,6 +429,53 @@ def test_threads_give_the_same_bits():
     x = RNG.normal(size=(40, 9, 3)).astype(np.float32)
     one, two = (cr.compile(layer, x, threads=n) for n in (1, 2))
     assert one(x).tobytes() == two(x).tobytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_threads_train_to_the_same_bits(kind):
+    """Directions have a team of threads each, of which with three one is larger."""
+    pytest.importorskip("numba")
+    x, y = RNG.normal(size=(30, 9, 3)).astype(np.float32), np.arange(30) % 2
+    found = []
+    for threads in (1, 2, 3):
+        model = nn.Sequential(
+            kind(3, 16, 2, batch_first=True, bidirectional=True, returns="last"),
+            nn.Linear(32, 2), seed=0,
+        )  # fmt: skip
+        settings = {"epochs": 3, "batch_size": 8, "seed": 0, "compile": "numba"}
+        train(model, "cross_entropy", x, y, threads=threads, **settings)
+        found.append([p.value.tobytes() for p in model.parameters()])
+    assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize(("bidirectional", "teams"), [(True, True), (False, False)])
+def test_two_directions_have_a_team_of_threads_each(bidirectional, teams):
+    layer = nn.LSTM(3, 4, batch_first=True, bidirectional=bidirectional, returns="last", seed=0)
+    parameters = list(layer.parameters())
+
+    def gradients(x):
+        loss = ops.sum(ops.square(layer(x)))
+        return reverse([loss], [np.ones(())], parameters, create_graph=True)
+
+    graph = trace(gradients, Spec((5, 6, 3), np.float32))
+    program = Program(graph.inputs, graph.output)
+    found = [c.team for c in program.text.calls if isinstance(c.node.loop, Steps)]
+    assert found == ([0, 1, 1, 0] if teams else [None, None])
+    products = [c.team for c in program.text.calls if c.is_product and c.team is not None]
+    assert sorted(products) == [0, 0, 1, 1] * teams
+    assert ("run_steps(scan_code, 0, 1, scan_first, mate, mates)" in program.source) == teams
+
+
+def test_recurrences_of_different_length_of_work_have_no_teams():
+    def f(x, y):
+        return scan(lambda h, x: ops.tanh(h + x), np.zeros((2, 3)), [x]), scan(
+            lambda h, y: ops.tanh(h + y), np.zeros((2, 5)), [y]
+        )
+
+    graph = trace(f, Spec((4, 2, 3), float), Spec((4, 2, 5), float))
+    calls = Program(graph.inputs, graph.output).text.calls
+    assert {call.team for call in calls} == {None}
 
 
 def test_threads_meet_in_the_steps_only_where_they_need_each_other():

@@ -17,10 +17,11 @@ class Turns:
         self.changed = threading.Condition()
         self.local = threading.local()
         self.left, self.now, self.failed = [], None, []
+        self.waiting = {}
 
     def run(self, source, table):
         """Run a plain program, its work shared out in pieces of one."""
-        own = {"meet": lambda meeting, threads: self._meet(), "share": thin_share}
+        own = {"meet": self._meet, "share": thin_share}
         words = language.WORDS | own
         program = language.module_of(source, "chainrule_turns", "<program>", words).program
         self.alive = set(range(self.threads))
@@ -49,13 +50,21 @@ class Turns:
             self._next()
 
     def _next(self):
+        """Give the turn to a thread that does not wait for others; all have one before the next."""
+        free = self.alive.difference(*self.waiting.values())
+        self.left = [thread for thread in self.left if thread in free]
         if not self.left:
-            self.left = self.random.sample(sorted(self.alive), len(self.alive))
+            self.left = self.random.sample(sorted(free), len(free))
         self.now = self.left.pop() if self.left else None
         self.changed.notify_all()
 
-    def _meet(self):
+    def _meet(self, meeting, threads):
+        """Wait at a place until so many threads are there."""
         with self.changed:
+            there = self.waiting.setdefault(meeting.ctypes.data, set())
+            there.add(self.local.thread)
+            if len(there) == threads:
+                there.clear()
             self._next()
             self.changed.wait_for(lambda: self.now == self.local.thread)
 

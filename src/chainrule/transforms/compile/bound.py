@@ -137,7 +137,7 @@ class Bound:
         self.scratch_bytes = -(-scratch // ALIGN) * ALIGN
         self.scratch = empty(self.scratch_bytes * self.threads, np.uint8)
         self.numbers = np.array(self.text.numbers, np.float64)
-        self.meeting = empty(5 * ALIGN, np.int64)
+        self.meeting = empty(9 * ALIGN, np.int64)
         self.meeting[:] = 0
         self.meeting[ASIDE] = -1
         self.clocks = np.zeros(len(self.text.calls) + 1, np.int64)

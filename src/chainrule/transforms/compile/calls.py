@@ -18,7 +18,8 @@ class Call:
     """One statement of the program: a kernel, a product, or a function of Python.
 
     `share` is the size whose range threads share out; `local` are the pieces of memory of which a
-    thread then touches its part alone. What is not shared is done by thread `owner`.
+    thread then touches its part alone. What is not shared is done by thread `owner`. If there is a
+    `team`, 0 or 1, every second thread has a share.
     """
 
     node: Node
@@ -29,6 +30,7 @@ class Call:
     share: Any = None
     local: set[int] = field(default_factory=set)
     owner: int = 0
+    team: int | None = None
     by_columns: bool = False
     meets: bool = False
     joins: bool = False
@@ -148,6 +150,7 @@ def _go_together(first: Call, second: Call, kept: set[int]) -> bool:
         first.is_product and len(node.shape) == 2
         and second.kernel is not None and not _in_turns(second)
         and first.share is not None and same_shape([first.share], node.shape[:1])
+        and first.team is None and second.team is None
         and same_shape([first.share], [second.share])
         and not (first.writes & kept) and first.writes <= first.local & second.local
     )  # fmt: skip

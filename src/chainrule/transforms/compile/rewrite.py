@@ -12,16 +12,17 @@ within a product.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from chainrule.dims import Dim
 from chainrule.graph import Op
 from chainrule.ops.linear import matmul, reshape_op
-from chainrule.ops.loops import Element, Product, Steps
+from chainrule.ops.loops import Element, Product, Reduce, Steps
 from chainrule.ops.moving import concat_op, slice_op
-from chainrule.transforms.compile.schedule import is_one, windows_of
+from chainrule.transforms.compile.frame import base
+from chainrule.transforms.compile.schedule import held, is_one, windows_of
 from chainrule.transforms.compile.simplify import (
     Node,
     above,
@@ -73,7 +74,7 @@ def rewritten(nodes: Sequence[Node], roots: Sequence[Node]) -> list[Node]:
     for node in [node for node in nodes if isinstance(node.loop, Steps)]:
         if _pass_on(node, nodes, roots):
             _leave_first_out(node, nodes)
-    nodes = reachable(roots)
+    nodes = _in_teams(reachable(roots))
     for node in [node for node in nodes if isinstance(node.loop, Steps)]:
         for whole in node.inputs:
             if isinstance(whole.loop, Steps):
@@ -255,3 +256,76 @@ def _leave_first_out(steps: Node, nodes: Sequence[Node]) -> None:
             x.loop = fact(x.op, x.inputs, x.attrs)
         later = (*steps.shape[:2], bool(whole.attrs["reverse"]))
         product.attrs = product.attrs | {"later": later}
+
+
+def _in_teams(nodes: list[Node]) -> list[Node]:
+    """Let two teams of threads have a recurrence each, where one needs nothing of the other.
+
+    So it is in the two directions of a layer. A team has all rows, more at a time than a share of
+    them, and what it has kept on the way there is in its own caches on the way back.
+    """
+    alone = [node for node in nodes if isinstance(node.loop, Steps)]
+    while len(alone) > 1:
+        first, second = alone[:2]
+        if first.order in above([second]) or not _are_twins(first, second):
+            del alone[0]
+            continue
+        del alone[:2]
+        _put_side_by_side(first, second, nodes)
+        kept = [x.attrs["team"] for x in first.inputs if isinstance(x.loop, Steps)]
+        team = kept[0] if kept else 0
+        first.attrs, second.attrs = first.attrs | {"team": team}, second.attrs | {"team": 1 - team}
+        nodes = sorted(nodes, key=lambda node: node.order)
+    _follow(nodes)
+    return nodes
+
+
+def _are_twins(a: Node, b: Node) -> bool:
+    """Whether two recurrences take as long."""
+    bodies = [x.attrs["body"].graph.nodes for x in (a, b)]
+    return (
+        same_shape(a.shape, b.shape)
+        and [x.shape for x in a.inputs] == [x.shape for x in b.inputs]
+        and [str(x.op) for x in bodies[0]] == [str(x.op) for x in bodies[1]]
+    )
+
+
+def _put_side_by_side(first: Node, second: Node, nodes: Sequence[Node]) -> None:
+    """Let what the second of two nodes needs come before both, and the rest after them."""
+    needed, both = above([second]), (first.order, second.order)
+    span = [x for x in nodes if first.order <= x.order <= second.order]
+    orders = [x.order for x in span]
+    place = {x.order: 1 if x.order in both else 2 * (x.order not in needed) for x in span}
+    for order, x in zip(orders, sorted(span, key=lambda x: place[x.order]), strict=True):
+        x.order = order
+
+
+def _follow(nodes: Sequence[Node]) -> None:
+    """Let the team of a recurrence compute what is made for it, and the sums of what it gives."""
+    readers: dict[int, list[Node]] = {}
+    for node in nodes:
+        for x in node.inputs:
+            readers.setdefault(x.order, []).append(node)
+    found: dict[Any, list[Node]] = {}
+    for node in nodes:
+        if not isinstance(node.loop, Product | Reduce) or len(node.shape) > 2:
+            continue
+        given = [base(held(x)[0]) for x in node.inputs]
+        teams = {x.attrs["team"] for x in given if isinstance(x.loop, Steps) and "team" in x.attrs}
+        teams = teams or {x.attrs.get("team") for x in _read_at_last(node, readers)}
+        if len(teams) == 1 and teams != {None}:
+            shapes = tuple(x.shape for x in (node, *node.inputs))
+            found.setdefault((str(node), shapes), []).append(node)
+            node.attrs = node.attrs | {"team": teams.pop()}
+    for several in found.values():
+        if sum(2 * x.attrs["team"] - 1 for x in several):  # one team would wait for the other
+            for node in several:
+                node.attrs = {key: x for key, x in node.attrs.items() if key != "team"}
+
+
+def _read_at_last(node: Node, readers: Mapping[int, list[Node]]) -> list[Node]:
+    """Give the nodes that read the elements of a node, in whatever shape."""
+    return [
+        y for x in readers.get(node.order, ())
+        for y in (_read_at_last(x, readers) if _is_order(x) else [x])
+    ]  # fmt: skip

@@ -62,10 +62,13 @@ HEAD = 5
 ASIDE = 32
 """Place behind the meeting point: before the update of which step to call Python, and where."""
 
+TEAMS = (40, 56)
+"""Places behind the meeting point where the threads of each of two teams meet."""
+
 _RESERVED = {
-    *language.WORDS, "begin", "clocks", "end", "first", "last", "meeting", "min", "numbers",
-    "one", "range", "row", "scratch", "short", "start", "step", "stop", "table", "thread",
-    "threads",
+    *language.WORDS, "begin", "clocks", "end", "first", "last", "mate", "mates", "meeting", "min",
+    "numbers", "one", "range", "row", "scratch", "short", "start", "step", "stop", "table",
+    "thread", "threads",
 }  # fmt: skip
 
 
@@ -101,6 +104,7 @@ class Text:
         self._known_sizes: dict[str, str] = {}
         self._taken: set[str] = set(_RESERVED)
         self._by_turns: tuple[str, str] | None = None
+        self._team: int | None = None
         self.calls, self.check_at = self._calls()
         ends = [*schedule.outputs, *checks, *(leaf for leaf, _ in schedule.updates)]
         kept = streams | {self.canonical(x).order for x in ends}
@@ -137,17 +141,27 @@ class Text:
 
     @property
     def meet(self) -> list[str]:
-        """Statements that wait until all threads have come so far."""
-        return _MEET
+        """Statements that wait until all threads that share what is written have come so far."""
+        if self._team is None:
+            return _MEET
+        return ["if mates > 1:", f"    meet(at(meeting, {TEAMS[self._team]}), mates)"]
 
-    place_of_thread = ("thread", "threads")
-    """Names of the number of a thread among those that share what is written, and how many."""
+    @property
+    def place_of_thread(self) -> tuple[str, str]:
+        """Names of the number of a thread among those that share what is written, and how many."""
+        return ("thread", "threads") if self._team is None else ("mate", "mates")
 
     # Calls.
 
     def _calls(self) -> tuple[list[Call], int]:
         steps = self.schedule.steps
         calls = [self._call(step) for step in steps]
+        for call in calls:
+            teams = {
+                x.attrs.get("team") for x in (call.kernel.roots if call.kernel else [call.node])
+            }
+            if len(teams) == 1 and teams != {None}:
+                (call.team,), call.local = teams, set()
         for leaf, new in self.schedule.updates:
             if self.canonical(new) is not leaf:
                 kernel = copy_kernel(new, leaf, self.schedule.memory, self.shares)
@@ -342,6 +356,8 @@ class Text:
             lines.append("numbers = float64s(table[0])")
         if self._meets or self.checks:
             lines.append("meeting = int64s(table[1])")
+        if any(c.team is not None for c in self.calls):
+            lines += ["mate = thread // 2", "mates = (threads + 1 - thread % 2) // 2"]
         kinds = sorted({type_name(c.node.dtype) for c in self.calls if c.is_product})
         lines += [f"scratch_{kind} = {kind}s(table[2] + thread * table[3])" for kind in kinds]
         for k, node in enumerate(self.memory):
@@ -395,6 +411,14 @@ class Text:
         return [f"if step == meeting[{ASIDE}]:", *["    " + line for line in [*call, *meet]]]
 
     def _statement(self, call: Call, shared: dict[str, None]) -> list[str]:
+        if call.team is None:
+            return self._of_all(call, shared)
+        self._team = call.team
+        lines = self._of_all(call, shared)
+        self._team = None
+        return [f"if thread % 2 == {call.team} % threads:", *["    " + line for line in lines]]
+
+    def _of_all(self, call: Call, shared: dict[str, None]) -> list[str]:
         if call.is_product:
             return self._product(call, shared)
         if isinstance(call.node.loop, Steps) and call.kernel is None:
@@ -421,10 +445,12 @@ class Text:
             first, last = self._by_turns
             return [first + times, f"({last}){times}" if times and " " in last else last + times]
         name = self.size(n)
-        if name.isdigit():
-            return [f"share({name}, thread, threads)", f"share({name}, thread + 1, threads)"]
-        shared[name] = None
         times = "" if isinstance(stride, int) and stride == 1 else f" * {self.size(stride)}"
+        if name.isdigit() or self._team is not None:
+            one, all_ = self.place_of_thread
+            ends = f"share({name}, {one}, {all_})", f"share({name}, {one} + 1, {all_})"
+            return [end + times for end in ends]
+        shared[name] = None
         return [f"{name}_first{times}", f"{name}_last{times}"]
 
     def _windows(self, call: Call, windows: Node, shared: dict[str, None]) -> list[str]:
