@@ -191,9 +191,17 @@ class Training:
         return schedule.over(total) if isinstance(schedule, Schedule) else schedule
 
     def prepare(self) -> None:
-        """Check that all fits together, go on from a checkpoint, and make a program of the step."""
+        """Check that all fits together, go on from a checkpoint, and make a program of the step.
+
+        NumPy's products use one thread for it: others would wait for more of them for a tenth of a
+        second, busily, and slow down the steps that come first.
+        """
         if self.first_epoch:
             return
+        with blas_threads(largest_product=0):
+            self._prepare()
+
+    def _prepare(self) -> None:
         check_contract(self.model, self.loss, self.rows, self.batch_size)
         if self.validation is not None:
             check_rows(self.validation, "validation ")
