@@ -336,6 +336,35 @@ def test_a_model_with_random_numbers_of_its_own_is_trained_as_it_is_written():
         train(Noisy(), "mse", X, Y, epochs=1, compile="numpy")
 
 
+OWN_LOSS = losses.Loss("own", lambda p, t: ops.square(ops.sub(p, t)), "values", "values")
+
+
+def own_layer():
+    class Own(nn.Linear):
+        pass
+
+    return Own(3, 2, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("make", "loss", "penalty", "again"),
+    [
+        (lambda: nn.mlp([3, 4, 2], "tanh", dropout=0.1, seed=0), "mse", penalties.L2(0.1), False),
+        (own_layer, "mse", None, True),
+        (lambda: nn.Sequential(nn.Linear(3, 3), own_layer()), "mse", None, True),
+        (lambda: nn.mlp([3, 4, 2], [lambda x: ops.mul(x, x)], seed=0), "mse", None, True),
+        (lambda: nn.Linear(3, 2, seed=0), OWN_LOSS, None, True),
+        (lambda: nn.Linear(3, 2, seed=0), "mse", lambda rows: ops.div(0.1, rows), True),
+    ],
+)  # fmt: skip
+def test_code_of_others_is_traced_twice(make, loss, penalty, again, monkeypatch):
+    """It may draw random numbers in Python, which this package does not."""
+    seen = []
+    monkeypatch.setattr(StepGraph, "check_repeats", lambda *_: seen.append(1))
+    train(make(), loss, X, Y, epochs=1, penalty=penalty, compile="numpy")
+    assert bool(seen) == again
+
+
 @pytest.mark.parametrize("kind", [None, NumpyProgram, PlainProgram, JaxProgram])
 @pytest.mark.parametrize("several", [1, 2])
 @pytest.mark.parametrize("penalty", [None, penalties.L2(0.1), lambda rows: ops.div(0.1, rows)])

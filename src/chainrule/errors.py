@@ -7,6 +7,7 @@ True
 
 import importlib
 import importlib.util
+import sys
 from types import ModuleType
 
 
@@ -82,7 +83,8 @@ def has(package: str) -> bool:
     >>> has("math"), has("no_such_package")
     (True, False)
     """
-    return importlib.util.find_spec(package) is not None
+    loaded = sys.modules.get(package) is not None
+    return loaded or importlib.util.find_spec(package) is not None
 
 
 _SAID = '{} is needed {}: pip install "chainrule[{}]"'

@@ -95,10 +95,24 @@ def _made(training: "Training", kind: Kind, *, check: bool) -> Step:
     graph = traced(training, flat=kind is NumpyProgram)
     if check:
         graph.check_indices()
-        with training_mode(training.model):
-            graph.check_repeats(training.model, training.loss, training.penalty)
+        if not _repeats(training):
+            with training_mode(training.model):
+                graph.check_repeats(training.model, training.loss, training.penalty)
     threads = usable_threads(training.plan.threads)
     return Step(graph, training.batch_size, kind, threads, training.observer)
+
+
+def _repeats(training: "Training") -> bool:
+    """Whether all that a step computes is written in this package, where nothing but keys changes.
+
+    Code of others may draw random numbers in Python, which a trace would repeat.
+    """
+    modules = [module for _, module in training.model.named_modules()]
+    parts: list[Any] = [training.loss.formula, *map(type, modules)]
+    parts += [x for module in modules for x in vars(module).values() if callable(x)]
+    if training.penalty is not None:
+        parts += [*training.penalty.functions, *(type(x) for _, x in training.penalty.items)]
+    return all(getattr(x, "__module__", "").split(".")[0] == "chainrule" for x in parts)
 
 
 def traced(training: "Training", flat: bool) -> StepGraph:

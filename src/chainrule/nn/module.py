@@ -125,6 +125,8 @@ class Module:
 
     def _items(self) -> Iterator[tuple[str, Any]]:
         for name, value in vars(self).items():
+            if type(value) in _NUMBERS_AND_TEXT:
+                continue
             if isinstance(value, Tensor | Module) and hasattr(Module, name):
                 raise ConfigError(
                     f"the attribute {type(self).__name__}.{name} hides what every Module has under "
@@ -337,6 +339,9 @@ def _shape_text(shape: Any) -> str:
     if not shape:
         return ""
     return "(" + ", ".join(str(n) for n in shape) + ("," if len(shape) == 1 else "") + ")"
+
+
+_NUMBERS_AND_TEXT = frozenset({bool, float, int, str, type(None)})
 
 
 def _unfolded(name: str, value: Any) -> Iterator[tuple[str, Any]]:
