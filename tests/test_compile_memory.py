@@ -107,7 +107,7 @@ SMALL = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("threads", [2, 3])
+@pytest.mark.parametrize("threads", [2, 3, 4])
 @pytest.mark.parametrize("name", SMALL)
 def test_no_thread_writes_over_what_another_still_reads(name, threads, monkeypatch):
     """Blocks of two rows, and sums of few images, so that each thread has several."""

@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -51,6 +52,41 @@ def columns_of(x: Value, start: int, stop: int) -> Value:
 def first_columns(x: Value, carried: Shape) -> Value:
     """Give the columns that a step reads of carries."""
     return columns_of(x, 0, carried[-1]) if carried else x
+
+
+def placed_side_by_side(x: Tensor) -> list[Tensor]:
+    """Give the parts that x consists of, from the first column to the last.
+
+    There are none unless it is a sum of what was placed next to each other.
+    """
+    stack, found = [x], []
+    while stack:
+        term = unshaped(stack.pop())
+        if term.op is ops.add:
+            stack += [y for y in term.inputs if not _is_zeros(y)]
+        elif term.op is place and len(term.shape) == 2 and term.attrs["slices"][0] == ALL:
+            found.append(term)
+        else:
+            return []
+    found.sort(key=lambda term: span_of(term)[0] or 0)
+    ends = [0, *[span_of(term)[1] for term in found]]
+    follow = [(start, stop, 1) for start, stop in pairwise(ends)]
+    whole = [term.attrs["slices"][1] for term in found] == follow and ends[-1] == x.shape[1]
+    return [term.inputs[0] for term in found] if whole else []
+
+
+def unshaped(x: Tensor) -> Tensor:
+    """Give the tensor that was given its own shape anew, or x."""
+    while x.op is reshape_op and x.shape == x.inputs[0].shape:
+        x = x.inputs[0]
+    return x
+
+
+def _is_zeros(x: Tensor) -> bool:
+    """Whether x is the number 0, spread over a shape."""
+    (given,) = x.inputs if len(x.inputs) == 1 else (x,)
+    linear = x.op is not None and x.op.kind == "multilinear"
+    return linear and given.op is None and given.shape == () and given.value == 0
 
 
 def sum_of_columns(given: Sequence[Value], start: int, stop: int) -> Value:

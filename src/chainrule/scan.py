@@ -22,8 +22,10 @@ from chainrule.carries import (
     cuts_of,
     first_columns,
     is_of_end,
+    placed_side_by_side,
     span_of,
     sum_of_columns,
+    unshaped,
     without_zeros,
 )
 from chainrule.dims import Dim, Shape, product, resolve
@@ -212,12 +214,35 @@ class Body:
         def step(*values: Tensor) -> list[Value]:
             known = dict(zip([x.birth for x in others], values[1:], strict=True))
             known |= {x.birth: columns_of(values[0], *span_of(x)) for x in cuts}
+            known |= self._side_by_side(known)
             new, *sent = _computed(output.inputs, known, ROWS)
             return [concat(values[0], *sent, axis=1), new]
 
         first = Spec((ROWS, width), carry.dtype)
         graph = trace(step, first, *[Spec(x.shape, x.dtype) for x in others])
         return Body(graph, self.count), width
+
+    def _side_by_side(self, known: dict[int, Value]) -> dict[int, Value]:
+        """Compute what is sent, and parts of the carry that do not follow from it, in one place.
+
+        They share functions, such as those of the gates, which one loop then computes once.
+        """
+        carry, *sent = map(unshaped, self.graph.output.inputs)
+        parts = placed_side_by_side(sent[0]) if len(sent) == 1 else []
+        follows = _followers(self.graph, sent)
+        more = [
+            x for x in placed_side_by_side(carry)
+            if parts and x.shape == parts[0].shape and x.birth not in follows
+        ]  # fmt: skip
+        if not more:
+            return {}
+        whole = ops.concat(_computed([*parts, *more], known, ROWS), axis=1)
+        found, start = {}, 0
+        for x in (sent[0], *more):
+            end = start + int(x.shape[1])
+            found[x.birth] = columns_of(whole, start, end)
+            start = end
+        return found
 
     def way_back(self, others: Sequence[Tensor]) -> "WayBack":
         """Say what is computed on the way back through the steps, if `others` follow from it."""

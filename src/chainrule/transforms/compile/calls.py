@@ -19,7 +19,7 @@ class Call:
 
     `share` is the size whose range threads share out; `local` are the pieces of memory of which a
     thread then touches its part alone. What is not shared is done by thread `owner`. If there is a
-    `team`, 0 or 1, every second thread has a share.
+    `team`, 0 or 1, every second thread has a share; all have one if their number is odd.
     """
 
     node: Node

@@ -357,7 +357,10 @@ class Text:
         if self._meets or self.checks:
             lines.append("meeting = int64s(table[1])")
         if any(c.team is not None for c in self.calls):
-            lines += ["mate = thread // 2", "mates = (threads + 1 - thread % 2) // 2"]
+            lines += [
+                "mate = thread if threads % 2 else thread // 2",
+                "mates = threads if threads % 2 else threads // 2",
+            ]
         kinds = sorted({type_name(c.node.dtype) for c in self.calls if c.is_product})
         lines += [f"scratch_{kind} = {kind}s(table[2] + thread * table[3])" for kind in kinds]
         for k, node in enumerate(self.memory):
@@ -416,7 +419,8 @@ class Text:
         self._team = call.team
         lines = self._of_all(call, shared)
         self._team = None
-        return [f"if thread % 2 == {call.team} % threads:", *["    " + line for line in lines]]
+        asked = f"if threads % 2 or thread % 2 == {call.team}:"
+        return [asked, *["    " + line for line in lines]]
 
     def _of_all(self, call: Call, shared: dict[str, None]) -> list[str]:
         if call.is_product:
