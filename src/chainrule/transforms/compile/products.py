@@ -29,19 +29,17 @@ from chainrule.transforms.compile.panels import (
     width_of,
 )
 from chainrule.transforms.compile.tiles import (
-    BYTES,
     COPY,
     DEPTH,
     FAR,
-    HEIGHT,
     LONG,
     MASKS,
     MUCH,
-    NEAR,
     PACKED,
     SWAPPED,
     THIN,
     WIDE,
+    height_of,
     moved_size,
     packed_size,
 )
@@ -51,6 +49,7 @@ register_jitable: Any = extending.register_jitable
 
 packed = register_jitable(packed_size)
 moved = register_jitable(moved_size)
+height_of_block = register_jitable(height_of)
 _options = {"nogil": True, "error_model": "numpy"}
 
 
@@ -114,8 +113,7 @@ def _multiply(
         steps = 32  # walk along the rows of B
     moves = not turned if a_step > 1 else a_row % page == 0 and k >= 64
     moves = moves and moved(m, n, k) > 0
-    rows_near = NEAR * width // BYTES // min(k, DEPTH)
-    height = min(max(rows_near // 48 * 48, 48), HEIGHT)
+    height = height_of_block(k, width)
     for p in range(0, k, steps):
         depth = min(steps, k - p)
         for i in range(0, m, height):

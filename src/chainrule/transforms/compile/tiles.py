@@ -30,6 +30,12 @@ MOVED = (64, 256)  # rows and columns of C from which on A may be moved before
 COPY = 18  # multiply-adds of an element that take as long as copying it
 
 
+def height_of(k: int, lanes: int) -> int:
+    """Give the rows of a block of A, for vectors of so many numbers: those of several tiles."""
+    near = NEAR * lanes // BYTES // max(min(k, DEPTH), 1)
+    return min(max(near // 48 * 48, 48), HEIGHT)
+
+
 def packed_size(k: int) -> int:
     """Give the elements of scratch in which a block of B is packed."""
     return PACKED * LANES * (min(k, DEPTH) + LANES)
@@ -38,7 +44,7 @@ def packed_size(k: int) -> int:
 def moved_size(m: int, n: int, k: int) -> int:
     """Give the elements of scratch into which a block of A is turned or copied, if it is."""
     some = m >= MOVED[0] and n >= MOVED[1]
-    return (min(m, HEIGHT) + LANES) * (min(k, DEPTH) + LANES) if some else 0
+    return (min(m, height_of(k, LANES)) + LANES) * (min(k, DEPTH) + LANES) if some else 0
 
 
 def scratch_size(m: int, n: int, k: int, parts: int = 0) -> int:
