@@ -449,9 +449,25 @@ def test_threads_train_to_the_same_bits(kind):
     assert found[0] == found[1] == found[2] == found[3]
 
 
-def of_gradients(layer):
-    """A program of the gradients of a layer."""
-    parameters = list(layer.parameters())
+def test_a_carry_that_is_read_as_a_whole_is_kept():
+    """All columns of it, and not only those that a step sends on."""
+
+    def step(carry, x):
+        h = ops.tanh(ops.add(carry[:, :3], x))
+        return h, ops.mul(h, x)
+
+    def f(x):
+        return ops.sum(ops.square(scan(step, np.zeros((4, 6)), [x])))
+
+    x = RNG.normal(size=(5, 4, 3))
+    compiled = cr.compile(f, x, plain=True)
+    np.testing.assert_allclose(compiled(x), f(x), rtol=1e-12)
+    assert "take_columns(" not in compiled.source
+
+
+def of_gradients(layer, *names):
+    """A program of the gradients of a layer by all parameters, or by those of some names."""
+    parameters = [p for name, p in layer.named_parameters() if not names or name in names]
 
     def gradients(x):
         loss = ops.sum(ops.square(layer(x)))
@@ -479,6 +495,14 @@ def test_two_directions_have_a_team_of_threads_each(bidirectional, teams):
     products = [c.team for c in program.text.calls if c.is_product and c.team is not None]
     assert sorted(products) == [0, 0, 1, 1] * teams
     assert ("run_steps(scan_code, 0, 1, scan_first, mate, mates)" in program.source) == teams
+
+
+def test_what_one_team_alone_would_compute_is_shared_out():
+    layer = nn.LSTM(3, 4, batch_first=True, bidirectional=True, returns="last", seed=0)
+    names = "weight_ih_l0", "weight_ih_l0_reverse", "weight_hh_l0_reverse"
+    program = of_gradients(layer, *names)
+    found = [c.team for c in program.text.calls if c.is_product]
+    assert sorted(found, key=str) == [0, 1, None]
 
 
 def test_recurrences_of_different_length_of_work_have_no_teams():

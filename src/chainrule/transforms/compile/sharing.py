@@ -54,19 +54,25 @@ def sharing(schedule: Schedule, over: Mapping[int, Sequence[int]]) -> dict[int, 
 
 
 def _read_before_columns(x: Node, first: int, steps: Sequence[Step], schedule: Schedule) -> bool:
-    """Whether products alone read x in some steps, and columns before the first written over."""
+    """Whether some steps read x in products alone, of columns before the first written over."""
     for step in steps:
         if isinstance(step, Group):
             if any(base(y) is x for root in step.roots for y, _ in root.frame.loads):
                 return False
-        elif any(y is x for y in schedule.loaded_by(step.node)):
-            if not isinstance(step.node.loop, Product) or len(step.node.shape) != 2:
-                return False
-            for matrix in step.node.inputs:
-                lies, start = held(matrix)
-                if base(lies) is x and (lies is matrix or start + matrix.shape[1] > first):
-                    return False
+        elif any(y is x for y in schedule.loaded_by(step.node)) and not (
+            _multiplies_columns(step.node, x, first)
+        ):
+            return False
     return True
+
+
+def _multiplies_columns(node: Node, x: Node, first: int) -> bool:
+    """Whether a node is a product of two matrices, which takes of x columns before the first."""
+    lie = [(held(matrix), matrix) for matrix in node.inputs]
+    ends = [start + y.shape[1] for (lies, start), y in lie if base(lies) is x and lies is not y]
+    reads = sum(base(lies) is x for (lies, _), _ in lie)
+    two = isinstance(node.loop, Product) and len(node.shape) == 2
+    return two and len(ends) == reads and max(ends) <= first
 
 
 def _may_overwrite(x: Node, root: Root, group: Group, last_use: dict[int, int], step: int) -> bool:
