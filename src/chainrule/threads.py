@@ -13,6 +13,7 @@ trained with one thread for the products, large ones with all.
 import functools
 import importlib
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -37,14 +38,28 @@ def usable_threads(asked: int | None = None) -> int:
 def blas_threads(largest_product: float) -> Iterator[None]:
     """Limit products to one thread inside the block, if the largest is small.
 
+    The limit is that of the process: of several blocks at once, in threads, the last one lifts it.
     Without threadpoolctl (it comes with scikit-learn) nothing is limited.
     """
     controller = _controller() if largest_product <= WORTH_SHARING else None
     if controller is None:
         yield
         return
-    with controller.limit(limits=1, user_api="blas"):
+    with _lock:
+        _limits.append(None if _limits else controller.limit(limits=1, user_api="blas"))
+    try:
         yield
+    finally:
+        with _lock:
+            if len(_limits) > 1:
+                _limits.pop()
+            else:
+                _limits.pop().restore_original_limits()
+
+
+_lock = threading.Lock()
+_limits: list[Any] = []
+"""The limit that holds now, and a place for each further block that needs it."""
 
 
 @functools.cache
