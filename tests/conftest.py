@@ -19,6 +19,12 @@ class _Terminal(io.StringIO):
 
 
 @pytest.fixture
+def as_asked(monkeypatch):
+    """Let tests choose how a step runs, whatever the environment says."""
+    monkeypatch.delenv("CHAINRULE_COMPILE", raising=False)
+
+
+@pytest.fixture
 def terminal(monkeypatch):
     """Give a stream that is taken for a terminal of 80 columns."""
     monkeypatch.setenv("COLUMNS", "80")

@@ -33,10 +33,7 @@ X = RNG.normal(size=(26, 3))
 Y = RNG.normal(size=(26, 2))
 
 
-@pytest.fixture(autouse=True)
-def _as_asked(monkeypatch):
-    """Let the tests choose how a step runs, whatever the environment says."""
-    monkeypatch.delenv("CHAINRULE_COMPILE", raising=False)
+pytestmark = pytest.mark.usefixtures("as_asked")
 
 
 WAYS = ["as written", NumpyProgram, PlainProgram]

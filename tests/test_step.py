@@ -27,9 +27,7 @@ Y = RNG.normal(size=(50, 2))
 
 
 @pytest.fixture(autouse=True)
-def _as_asked(monkeypatch):
-    """Let the tests choose how a step runs, whatever the environment says."""
-    monkeypatch.delenv("CHAINRULE_COMPILE", raising=False)
+def _with_jax(as_asked):
     with jax_or_stand_in():
         yield
 
@@ -346,6 +344,13 @@ def own_layer():
     return Own(3, 2, seed=0)
 
 
+def method_in_c():
+    """A layer that holds a method that names no module."""
+    layer = nn.Linear(3, 2, seed=0)
+    layer.remember = [].append
+    return layer
+
+
 @pytest.mark.parametrize(
     ("make", "loss", "penalty", "again"),
     [
@@ -354,6 +359,7 @@ def own_layer():
         (lambda: nn.Sequential(nn.Linear(3, 3), own_layer()), "mse", None, True),
         (lambda: nn.mlp([3, 4, 2], [lambda x: ops.mul(x, x)], seed=0), "mse", None, True),
         (lambda: nn.Linear(3, 2, seed=0), OWN_LOSS, None, True),
+        (method_in_c, "mse", None, True),
         (lambda: nn.Linear(3, 2, seed=0), "mse", lambda rows: ops.div(0.1, rows), True),
     ],
 )  # fmt: skip

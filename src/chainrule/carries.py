@@ -13,12 +13,9 @@ from chainrule import ops
 from chainrule.dims import Shape
 from chainrule.graph import Tensor, Value, dtype_of, shape_of
 from chainrule.ops.linear import reshape_op
-from chainrule.ops.moving import place, slice_op
+from chainrule.ops.moving import ALL, place, slice_op
 from chainrule.transforms.run import Graph
 from chainrule.tree import flatten
-
-ALL = (None, None, 1)
-"""A slice that takes all."""
 
 
 def cuts_of(graph: Graph, x: Tensor) -> list[Tensor]:

@@ -17,7 +17,6 @@ import numpy as np
 
 from chainrule import ops
 from chainrule.carries import (
-    ALL,
     columns_of,
     cuts_of,
     first_columns,
@@ -33,7 +32,7 @@ from chainrule.errors import GraphError, ShapeError
 from chainrule.graph import Array, Attrs, Op, Tensor, Value, ancestors, dtype_of, shape_of
 from chainrule.ops import helpers
 from chainrule.ops.loops import Along, Steps
-from chainrule.ops.moving import concat_op, place, shift
+from chainrule.ops.moving import ALL, concat_op, place, shift
 from chainrule.ops.opset import in_onnx
 from chainrule.ops.source import Call, in_jax, in_numpy
 from chainrule.transforms.forward import forward

@@ -112,7 +112,8 @@ def _repeats(training: "Training") -> bool:
     parts += [x for module in modules for x in vars(module).values() if callable(x)]
     if training.penalty is not None:
         parts += [*training.penalty.functions, *(type(x) for _, x in training.penalty.items)]
-    return all(getattr(x, "__module__", "").split(".")[0] == "chainrule" for x in parts)
+    homes = [getattr(x, "__module__", None) or "" for x in parts]  # a method in C has none
+    return all(home.split(".")[0] == "chainrule" for home in homes)
 
 
 def traced(training: "Training", flat: bool) -> StepGraph:

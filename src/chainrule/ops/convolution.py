@@ -24,7 +24,7 @@ from chainrule.graph import Array, Value, dtype_of, shape_of
 from chainrule.ops.kinds import Multilinear
 from chainrule.ops.linear import matmul, reshape, sum_op
 from chainrule.ops.loops import Parts
-from chainrule.ops.moving import slice_op
+from chainrule.ops.moving import ALL, slice_op
 from chainrule.ops.notation import PRODUCT, Form, Notation
 from chainrule.ops.opset import Use, in_float32, in_onnx
 from chainrule.ops.source import call_in_jax, call_in_numpy
@@ -86,7 +86,7 @@ def _conv_input(
     if whole == shape:
         return x
     inside = [(before, before + n, 1) for n, (before, _) in zip(shape, padding, strict=True)]
-    return slice_op(x, slices=((None, None, 1), (None, None, 1), *inside))
+    return slice_op(x, slices=(ALL, ALL, *inside))
 
 
 def _conv_kernel(

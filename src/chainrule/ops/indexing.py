@@ -15,9 +15,7 @@ from chainrule.errors import ShapeError
 from chainrule.graph import Tensor, Value, shape_of
 from chainrule.ops.elementwise import add, less, mul, where
 from chainrule.ops.linear import reshape, transpose
-from chainrule.ops.moving import slice_op, take
-
-_FULL = (None, None, 1)
+from chainrule.ops.moving import ALL, slice_op, take
 
 
 def getitem(x: Value, key: Any) -> Value:
@@ -39,17 +37,17 @@ def getitem(x: Value, key: Any) -> Value:
         n = shape[axis]
         if isinstance(part, slice):
             slices.append(_bounds(part, n))
-            kept.append(len(range(*part.indices(n))) if slices[-1] != _FULL else n)
+            kept.append(len(range(*part.indices(n))) if slices[-1] != ALL else n)
         elif isinstance(part, int | np.integer):
             if isinstance(n, int) and not -n <= part < n:
                 raise ShapeError(f"index {part} is outside axis {axis} of size {n}")
             slices.append(_bounds(slice(part, part + 1 or None), n))
         else:
             arrays.append((len(kept), part))
-            slices.append(_FULL)
+            slices.append(ALL)
             kept.append(n)
         axis += 1
-    if any(s != _FULL for s in slices):
+    if any(s != ALL for s in slices):
         x = slice_op(x, slices=tuple(slices))
     if tuple(kept) != shape_of(x):
         x = reshape(x, tuple(kept))
@@ -84,7 +82,7 @@ def _expanded(parts: list[Any], ndim: int) -> list[Any]:
 def _bounds(part: slice, n: Any) -> tuple[int | None, int | None, int]:
     step = 1 if part.step is None else int(part.step)
     if part.start is None and part.stop is None and step == 1:
-        return _FULL
+        return ALL
     if isinstance(n, Dim):
         raise ShapeError(f"the named dimension {n} cannot be cut in a trace: only x[:] is possible")
     start, stop, step = part.indices(n)

@@ -22,6 +22,9 @@ from chainrule.ops.source import Call, in_jax, in_numpy
 Slices = tuple[tuple[int | None, int | None, int], ...]  # start, stop, step of each axis
 
 
+ALL = (None, None, 1)
+"""A slice that takes all."""
+
 # Transposes name ops that come later.
 place: Multilinear
 scatter_add: Multilinear
@@ -45,7 +48,7 @@ def _key(slices: Slices) -> tuple[slice, ...]:
 
 def _infer_slice(x: Tensor, slices: Slices) -> tuple[Shape, Any]:
     shape = tuple(
-        n if s == (None, None, 1) else len(range(*slice(*s).indices(n)))
+        n if s == ALL else len(range(*slice(*s).indices(n)))
         for n, s in zip(x.shape, slices, strict=True)
     )
     return shape, x.dtype
@@ -59,7 +62,7 @@ def _run_place(x: Any, slices: Slices, shape: Shape) -> Array:
 
 def _span(slices: Slices, shape: Shape) -> Span:
     """Give the one axis that is cut, and from where to where."""
-    cut = [axis for axis, s in enumerate(slices) if s != (None, None, 1)]
+    cut = [axis for axis, s in enumerate(slices) if s != ALL]
     if len(cut) != 1 or slices[cut[0]][2] != 1:
         return None
     start, stop, _ = slices[cut[0]]
@@ -175,7 +178,7 @@ def _concat_vjp(g: Value, out: Value, *parts: Value, axis: int) -> list[Value]:
     cotangents, start = [], 0
     for part in parts:
         shape = shape_of(part)
-        slices: list[tuple[int | None, int | None, int]] = [(None, None, 1)] * len(shape)
+        slices: list[tuple[int | None, int | None, int]] = [ALL] * len(shape)
         slices[axis] = (start, start + shape[axis], 1)
         cotangents.append(slice_op(g, slices=tuple(slices)))
         start += shape[axis]
@@ -227,7 +230,7 @@ def _shift_start(g: Value, x: Value, start: Value, reverse: bool) -> Value:
     if shape[0] == 0:
         return _zeros(shape[1:], dtype_of(g))
     at = (shape[0] - 1, shape[0], 1) if reverse else (0, 1, 1)
-    everything = [(None, None, 1)] * (len(shape) - 1)
+    everything = [ALL] * (len(shape) - 1)
     return reshape_op(slice_op(g, slices=(at, *everything)), shape=shape[1:])
 
 
@@ -386,7 +389,7 @@ def _slice_in_onnx(use: Use) -> str:
     far = 2**31 - 1
     ends: list[list[int]] = [[], [], [], []]
     for axis, (start, stop, step) in enumerate(use.attrs["slices"]):
-        if (start, stop, step) == (None, None, 1):
+        if (start, stop, step) == ALL:
             continue
         last = (far if step > 0 else -far) if stop is None else stop
         for each, n in zip(ends, (start, last, axis, step), strict=True):
@@ -398,7 +401,7 @@ def _place_in_onnx(use: Use) -> str:
     """Put zeros behind each axis that is cut, and pick from it the elements or a zero."""
     x = use.input(0)
     for axis, (cut, n) in enumerate(zip(use.attrs["slices"], use.attrs["shape"], strict=True)):
-        if cut == (None, None, 1):
+        if cut == ALL:
             continue
         places = range(*slice(*cut).indices(n))
         if places.step == 1 and len(places):

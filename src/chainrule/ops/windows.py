@@ -19,7 +19,7 @@ from chainrule.ops.general import max_op
 from chainrule.ops.kinds import Discrete, General, Multilinear
 from chainrule.ops.linear import reshape
 from chainrule.ops.loops import Element, Index, Parts, Place, Scatter
-from chainrule.ops.moving import place, put_along, take_along_op
+from chainrule.ops.moving import ALL, place, put_along, take_along_op
 from chainrule.ops.notation import Form, Notation, given, moved
 from chainrule.ops.opset import Use, gathered, in_onnx, transposed, zeros
 from chainrule.ops.source import Call, in_jax
@@ -351,7 +351,7 @@ def pad(x: Value, padding: Sequence[Sequence[int]]) -> Value:
     lead = len(whole) - len(padding)
     sizes = [n + before + after for n, (before, after) in zip(whole[lead:], padding, strict=True)]
     slices = [(before, before + n, 1) for n, (before, _) in zip(whole[lead:], padding, strict=True)]
-    everything = [(None, None, 1)] * lead
+    everything = [ALL] * lead
     return place(x, slices=(*everything, *slices), shape=(*whole[:lead], *sizes))
 
 

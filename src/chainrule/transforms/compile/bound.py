@@ -22,7 +22,7 @@ from chainrule.transforms.compile.calls import Block, Call, Foreign, Inner, Plac
 from chainrule.transforms.compile.frame import base
 from chainrule.transforms.compile.schedule import windows_of
 from chainrule.transforms.compile.simplify import Node
-from chainrule.transforms.compile.source import ASIDE, HEAD, Text
+from chainrule.transforms.compile.source import ASIDE, HEAD, TEAMS, Text
 from chainrule.transforms.compile.structure import evaluate
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class Bound:
         self.scratch_bytes = -(-scratch // ALIGN) * ALIGN
         self.scratch = empty(self.scratch_bytes * self.threads, np.uint8)
         self.numbers = np.array(self.text.numbers, np.float64)
-        self.meeting = empty(9 * ALIGN, np.int64)
+        self.meeting = empty(8 * (TEAMS[-1] + 16), np.int64)
         self.meeting[:] = 0
         self.meeting[ASIDE] = -1
         self.clocks = np.zeros(len(self.text.calls) + 1, np.int64)

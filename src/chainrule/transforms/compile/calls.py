@@ -90,9 +90,8 @@ class Inner:
     """What a program needs of the steps inside a node: their `code`, or a table, as `first`.
 
     A number asks for memory in which that input lies transposed, `state` for that of a carry that
-    is not kept. `leaves` are the nodes of the
-    inputs in the program of a step, `result` that of the carry. A step may write its result `over`
-    its part of these inputs.
+    is not kept. `leaves` are the nodes of the inputs in the program of a step, `result` that of the
+    carry. A step may write its result `over` its part of these inputs.
     """
 
     node: Node

@@ -20,7 +20,7 @@ from chainrule.dims import Dim
 from chainrule.graph import Op
 from chainrule.ops.linear import matmul, reshape_op
 from chainrule.ops.loops import Element, Product, Reduce, Steps
-from chainrule.ops.moving import concat_op, slice_op
+from chainrule.ops.moving import ALL, concat_op, slice_op
 from chainrule.transforms.compile.frame import base
 from chainrule.transforms.compile.schedule import held, is_one, windows_of
 from chainrule.transforms.compile.simplify import (
@@ -44,8 +44,6 @@ def _without_first() -> Op:
 
 
 _concat_of_others = _without_first()
-
-_ALL = (None, None, 1)
 
 SUMMED = 4
 """Images whose products are added up at once: few, for threads share the sums."""
@@ -158,7 +156,7 @@ def _first_column(x: Node) -> int | None:
     """Give the first of some columns that are cut out, 0 if all are there; None if more changes."""
     if x.op is not None and x.op.name == "slice":
         *others, (start, _, step) = x.attrs["slices"]
-        whole, start = set(others) <= {_ALL}, start or 0
+        whole, start = set(others) <= {ALL}, start or 0
         return start if whole and others and step == 1 and start >= 0 else None
     return 0 if x.op is None or x.op.name != "reshape" or _keeps_columns(x) else None
 
@@ -224,7 +222,7 @@ def _columns_from(x: Node) -> int:
     if x.op is not slice_op:
         return 0
     *others, (start, _, step) = x.attrs["slices"]
-    return start or 0 if set(others) == {_ALL} and step == 1 else 0
+    return start or 0 if set(others) == {ALL} and step == 1 else 0
 
 
 def _leave_first_out(steps: Node, nodes: Sequence[Node]) -> None:
@@ -250,7 +248,7 @@ def _leave_first_out(steps: Node, nodes: Sequence[Node]) -> None:
         rows.op, rows.inputs, rows.shape = reshape_op, (whole,), (given.shape[0], whole.shape[2])
         rows.attrs = {"shape": rows.shape}
         cut = (first, first + int(given.shape[1]), 1)
-        given.op, given.inputs, given.attrs = slice_op, (rows,), {"slices": (_ALL, cut)}
+        given.op, given.inputs, given.attrs = slice_op, (rows,), {"slices": (ALL, cut)}
         for x in (rows, given):
             assert x.op is not None
             x.loop = fact(x.op, x.inputs, x.attrs)

@@ -63,7 +63,7 @@ ASIDE = 32
 """Place behind the meeting point: before the update of which step to call Python, and where."""
 
 TEAMS = (40, 56)
-"""Places behind the meeting point where the threads of each of two teams meet."""
+"""Places behind the meeting point, of 16 numbers, where the threads of each of two teams meet."""
 
 _RESERVED = {
     *language.WORDS, "begin", "clocks", "end", "first", "last", "mate", "mates", "meeting", "min",
