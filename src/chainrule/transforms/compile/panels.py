@@ -108,12 +108,13 @@ def _tile(module: Any, scalar: Any, rows: int, vectors: int, listed: str = "") -
     """Write the product of some rows of A and some vectors' columns of B, the last one partial.
 
     If A is `listed`, the rows of A and its columns begin at elements that two lists name, whose
-    addresses come as `a_row` and `a_step`; if B is, its rows do, with `ldb` for their list.
+    addresses come as `a_row` and `a_step`; if B is, its rows do, with `ldb` for their list. What
+    of C will be written next begins `ahead` elements further.
     """
     name = f"tile_{rows}_{vectors}_{scalar}_{listed}"
-    arguments = [_I64, _POINTER, _I64, _I64, _POINTER, _I64, _POINTER, _I64, _I64, _I64]
+    arguments = [_I64, _POINTER, _I64, _I64, _POINTER, _I64, _POINTER, *[_I64] * 4]
     e = _Emitter(module, name, scalar, arguments)
-    k, a, a_row, a_step, b, ldb, c, ldc, last, done = e.function.args
+    k, a, a_row, a_step, b, ldb, c, ldc, last, done, ahead = e.function.args
     builder, entry = e.builder, e.builder.block
     more, start, loop, end = (
         e.function.append_basic_block(x) for x in ("more", "start", "loop", "end")
@@ -126,9 +127,8 @@ def _tile(module: Any, scalar: Any, rows: int, vectors: int, listed: str = "") -
     else:  # three distances, and a pointer for every four rows, leave registers free
         distances = [e.opaque(e.times(a_row, i)) for i in range(min(rows, 4))]
         firsts = [e.at(a, e.opaque(e.times(a_row, i))) for i in range(0, rows, 4)]
-    for place in (x for x in places if x[1] * BYTES % 64 == 0):  # the tile below
-        below = e.at(targets[place], e.times(ldc, rows))
-        e.call("llvm.prefetch.p0", VOID, below, _I32(1), _I32(3), _I32(1))
+    for place in (x for x in places if x[1] * BYTES % 64 == 0):
+        e.call("llvm.prefetch.p0", VOID, e.at(targets[place], ahead), _I32(1), _I32(3), _I32(1))
     builder.cbranch(builder.icmp_signed(">", done, _I64(0)), more, start)
 
     builder.position_at_end(more)
@@ -220,7 +220,10 @@ def _write_panel(module: Any, name: str, scalar: Any, listed: str = "") -> Any:
                 x, y = builder.load(a_now, typ=_POINTER), builder.load(c_now, typ=_POINTER)
                 x_row = builder.load(a_rows, typ=_I64)
                 tile = _tile(module, scalar, rows, vectors, listed)
-                builder.call(tile, [k, x, x_row, a_step, b, ldb, y, ldc, last, done])
+                # Below the last tile are rows that another thread may be writing.
+                below = builder.icmp_signed(">", count, _I64(rows))
+                ahead = builder.select(below, e.times(ldc, rows), _I64(0))
+                builder.call(tile, [k, x, x_row, a_step, b, ldb, y, ldc, last, done, ahead])
                 builder.store(builder.sub(count, _I64(rows)), left)
                 if listed == "a":
                     builder.store(builder.add(x_row, _I64(8 * rows)), a_rows)
