@@ -23,7 +23,12 @@ from chainrule.transforms.compile.machine import (
     scratch_size,
     windows_scratch_size,
 )
-from chainrule.transforms.compile.products import call_product, call_windows_product, turn
+from chainrule.transforms.compile.products import (
+    call_add_product,
+    call_product,
+    call_windows_product,
+    turn,
+)
 from chainrule.transforms.compile.tiles import DEPTH, HEIGHT, LANES
 from golden import golden
 
@@ -56,16 +61,23 @@ def pointer(context, number, like):
 
 
 @njit
-def run(function, flags, sizes, a, b, c, strides, scratch):
-    call_product(
-        function, flags[0], flags[1], sizes[0], sizes[1], sizes[2],
-        pointer(a, scratch), strides[0], pointer(b, scratch), strides[1],
-        pointer(c, scratch), strides[2], pointer(scratch.ctypes.data, scratch),
-    )  # fmt: skip
+def run(function, done, flags, sizes, a, b, c, strides, scratch):
+    x, y, z = pointer(a, scratch), pointer(b, scratch), pointer(c, scratch)
+    space = pointer(scratch.ctypes.data, scratch)
+    if done < 0:
+        call_product(
+            function, flags[0], flags[1], sizes[0], sizes[1], sizes[2],
+            x, strides[0], y, strides[1], z, strides[2], space,
+        )  # fmt: skip
+    else:
+        call_add_product(
+            function, done, flags[0], flags[1], sizes[0], sizes[1], sizes[2],
+            x, strides[0], y, strides[1], z, strides[2], space,
+        )  # fmt: skip
 
 
-def multiply(form, a, b, c):
-    """Write op(a) op(b) to c."""
+def multiply(form, a, b, c, done=-1):
+    """Write op(a) op(b) to c, or add it to what is there of terms that are done."""
     m, n, k = *c.shape, a.shape[0 if form[0] else 1]
     size = scratch_size(m, n, k, parts=int(tuple(form) == (1, 0)))
     space = np.full(size + 32, np.nan, c.dtype)
@@ -73,7 +85,7 @@ def multiply(form, a, b, c):
     scratch, rest = np.split(space[start:], [size])
     strides = tuple(x.strides[0] // x.itemsize for x in (a, b, c))
     run(
-        product_address(c.dtype.name), form, (m, n, k), a.ctypes.data, b.ctypes.data,
+        product_address(c.dtype.name), done, form, (m, n, k), a.ctypes.data, b.ctypes.data,
         c.ctypes.data, strides, scratch,
     )  # fmt: skip
     assert np.isnan(rest).all()
@@ -128,6 +140,24 @@ def test_equals_numpy_and_writes_nothing_else(form, dtype):
         if dtype == np.float64:
             np.testing.assert_allclose(c, x @ y, rtol=1e-13, atol=1e-13 * np.sqrt(k))
         assert np.isnan(outer).sum() == outer.size - c.size
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("form", FORMS)
+def test_a_sum_goes_on_where_it_was_left(form, dtype):
+    """In pieces of k, down to none, the bits are those of one product."""
+    for m, n, k in SHAPES:
+        a, b = operands(form, m, n, k, dtype)
+        whole, outer = np.zeros((m, n), dtype), inside((m, n), dtype)
+        multiply(form, a, b, whole)
+        for first, last in itertools.pairwise((0, k // 3, k // 3, k)):
+            x = a[first:last] if form[0] else a[:, first:last]
+            y = b[:, first:last] if form[1] else b[first:last]
+            multiply(form, x, y, outer[1], done=first)
+            if last == 0:
+                assert not outer[1].any()
+        np.testing.assert_array_equal(outer[1], whole)
+        assert np.isnan(outer[0]).sum() == outer[0].size - m * n
 
 
 def in_pages(shape, dtype):
@@ -398,7 +428,7 @@ def test_how_products_are_cut_up(monkeypatch):
         "multiply_listed_b": told("panel of listed B"), "turn_whole": told("turn"),
         "turn_part": told("turn a part"), "FAR": 1000, "MASKS": True, "DEPTH": 64,
         "height_of_block": lambda k, width: 960,
-        "THIN": 3, "WIDE": 4, "PACKED": 8, "COPY": 18, "LONG": 20, "SWAPPED": 300,
+        "THIN": 3, "WIDE": 4, "PACKED": 8, "COPY": 18, "LONG": 20, "SWAPPED": (30, 300),
         "MUCH": 41000,
         "moved": lambda m, n, k: m >= 30 and n >= 40,
         "packed": lambda k: 64 * (min(k, 64) + 8),
@@ -411,17 +441,17 @@ def test_how_products_are_cut_up(monkeypatch):
     for form, m, n, k, ldc in CUTS:
         lines.append(f"{m}x{n}x{k}, transposed {form[0]} {form[1]}")
         lda, ldb = (m if form[0] else k), (k if form[1] else n)
-        products.product(*form, m, n, k, "a", lda, "b", ldb, Memory("c"), ldc, "scratch")
+        products.product(0, *form, m, n, k, "a", lda, "b", ldb, Memory("c"), ldc, "scratch")
     monkeypatch.setattr(products, "MUCH", 10**6)
     for m, k, ldb in ((32, 64, 512), (31, 64, 512), (32, 63, 512), (32, 64, 520)):
         lines.append(f"{m}x9x{k}, rows of B {ldb} apart")
-        products.product(0, 0, m, 9, k, "a", k, "b", ldb, Memory("c"), 9, "scratch")
+        products.product(0, 0, 0, m, 9, k, "a", k, "b", ldb, Memory("c"), 9, "scratch")
     for k, lda in ((64, 512), (63, 512), (64, 520)):
         lines.append(f"30x40x{k}, rows of A {lda} apart")
-        products.product(0, 0, 30, 40, k, "a", lda, "b", 40, Memory("c"), 40, "scratch")
+        products.product(0, 0, 0, 30, 40, k, "a", lda, "b", 40, Memory("c"), 40, "scratch")
     monkeypatch.setattr(products, "MASKS", False)
     lines.append("without masks, 4x20x9")
-    products.product(0, 0, 4, 20, 9, "a", 9, "b", 20, "c", 20, "scratch")
+    products.product(0, 0, 0, 4, 20, 9, "a", 9, "b", 20, "c", 20, "scratch")
     monkeypatch.setattr(products, "MASKS", True)
     for turned, m, shape, size, stride in WINDOWS:
         lines.append(f"{m} units, windows {size} of {shape} by {stride}, transposed {turned}")

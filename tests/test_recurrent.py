@@ -10,6 +10,7 @@ from chainrule.graph import ancestors, value_of
 from chainrule.ops.loops import Steps
 from chainrule.scan import scan
 from chainrule.testing import check_layer, check_op
+from chainrule.transforms.compile import source
 from chainrule.transforms.compile.program import Program
 from chainrule.transforms.reverse import reverse
 
@@ -447,6 +448,25 @@ def test_threads_train_to_the_same_bits(kind):
         train(model, "cross_entropy", x, y, threads=threads, **settings)
         found.append([p.value.tobytes() for p in model.parameters()])
     assert found[0] == found[1] == found[2] == found[3]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("block", [2, 5, 16])
+def test_sums_over_all_steps_go_through_blocks_of_rows(monkeypatch, kind, block):
+    """In both directions, with blocks that hold less than a step, and more."""
+    monkeypatch.setattr(source, "SUMMED", block)
+    layer = kind(2, 3, bidirectional=True, batch_first=True, returns="sequence", seed=0)
+    layer.astype(np.float64)
+    x = RNG.normal(size=(8, 5, 2))
+
+    def gradients(x):
+        loss = ops.sum(ops.square(layer(x)))
+        return reverse([loss], [np.ones(())], layer.parameters(), create_graph=True)
+
+    compiled = cr.compile(gradients, x, plain=True)
+    for ours, theirs in zip(compiled(x), gradients(x), strict=True):
+        np.testing.assert_allclose(ours, theirs.value, rtol=1e-10, atol=1e-12)
+    assert compiled.source.count("for begin in range(0, ") == 2
 
 
 def test_a_carry_that_is_read_as_a_whole_is_kept():

@@ -12,6 +12,9 @@ from chainrule.transforms.compile.simplify import Node, same_shape
 BLOCK = 960
 """Rows that two calls take at a time: for so many a product packs its other matrix once."""
 
+SUMMED = 256
+"""Rows of a recurrence that several calls sum up one after the other, while a cache holds them."""
+
 
 @dataclass
 class Call:
@@ -35,6 +38,9 @@ class Call:
     meets: bool = False
     joins: bool = False
     """Whether only the next call reads what this one writes: both go through blocks of rows."""
+    sums: tuple[Node, Any] | None = None
+    """A recurrence of whose rows it is a sum, and how many there are: the next calls of this kind
+    go through blocks of them together."""
 
     @property
     def is_product(self) -> bool:
@@ -65,9 +71,10 @@ class Places:
 
 @dataclass(frozen=True)
 class Block:
-    """So many of some rows as two calls take at a time of which one joins the other."""
+    """So many of some rows as several calls take at a time."""
 
     rows: Any
+    most: int = BLOCK
 
     def count(self, rows: int) -> int:
         """Divide rows into equal blocks.
@@ -75,7 +82,7 @@ class Block:
         >>> Block("rows").count(100), Block("rows").count(1000)
         (100, 500)
         """
-        return max(-(-rows // max(-(-rows // BLOCK), 1)), 1)
+        return max(-(-rows // max(-(-rows // self.most), 1)), 1)
 
 
 @dataclass(frozen=True)
@@ -143,10 +150,21 @@ def joined(calls: Sequence[Call], kept: set[int]) -> list[Call]:
     return found
 
 
+def gathered(calls: Sequence[Call]) -> list[Call]:
+    """Put sums over rows of a recurrence right after the first of those rows, where they can."""
+    found = list(calls)
+    for call in calls:
+        here = found.index(call)
+        others = [i for i in range(here) if _sum_up_the_same(found[i], call)]
+        if others and not any(_touch(call, c) for c in found[others[-1] + 1 : here]):
+            found.insert(others[-1] + 1, found.pop(here))
+    return found
+
+
 def _go_together(first: Call, second: Call, kept: set[int]) -> bool:
     node = first.node
     return (
-        first.is_product and len(node.shape) == 2
+        first.is_product and len(node.shape) == 2 and first.sums is None
         and second.kernel is not None and not _in_turns(second)
         and first.share is not None and same_shape([first.share], node.shape[:1])
         and first.team is None and second.team is None
@@ -178,21 +196,31 @@ def runs(calls: Sequence[Call], check_at: int) -> list[list[Call]]:
     """Gather calls that follow each other without a meeting and share out the same thing.
 
     What a call has made of a turn is still in the cache when the next one reads it, if all do the
-    same turn before they go on. A turn has to be worth the calls: a matrix at least.
+    same turn before they go on. A turn has to be worth the calls: a matrix at least. So it is with
+    rows that several calls sum up.
     """
     found: list[list[Call]] = []
     for i, call in enumerate(calls):
         run = found[-1] if found else []
-        together = (bool(run) and run[-1].joins) or (
-            not call.meets and not call.joins and i != check_at and _in_turns(call)
-            and any(call.reads & x.writes for x in run)
-            and _in_turns(run[-1]) and same_shape([run[-1].share], [call.share])
+        alone = not run or call.meets or call.joins or i == check_at
+        together = not alone and (
+            _sum_up_the_same(run[-1], call)
+            or (_in_turns(call) and any(call.reads & x.writes for x in run)
+                and _in_turns(run[-1]) and same_shape([run[-1].share], [call.share]))
         )  # fmt: skip
-        if together:
+        if together or (run and run[-1].joins):
             run.append(call)
         else:
             found.append([call])
     return found
+
+
+def _sum_up_the_same(first: Call, second: Call) -> bool:
+    return (
+        first.sums is not None and second.sums is not None
+        and first.sums[0] is second.sums[0] and same_shape(first.sums[1:], second.sums[1:])
+        and first.team == second.team and same_shape([first.share], [second.share])
+    )  # fmt: skip
 
 
 def brief(found: Sequence[Sequence[Call]], kept: set[int]) -> set[int]:

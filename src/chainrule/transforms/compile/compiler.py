@@ -220,6 +220,7 @@ _WORDS: dict[str, Any] = language.WORDS | {
     "meet": _meet,
     "narrow": _narrow,
     "product": products.call_product,
+    "add_product": products.call_add_product,
     "take_columns": njit(**_OPTIONS)(language.take_columns),
     "tick": _tick,
     "turn": products.turn,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chainrule.dims import Constant
-from chainrule.ops.loops import Along, Reduce
+from chainrule.ops.loops import Along, Reduce, Steps
 from chainrule.transforms.compile.frame import (
     INNER,
     OUTER,
@@ -53,6 +53,8 @@ class Kernel:
     writes: list[Node] = field(default_factory=list)
     work: list[list[Any]] = field(default_factory=list)
     """Sizes of the loop nests."""
+    sums: tuple[Node, Any] | None = None
+    """If it is a sum over rows of a recurrence, that one, and the rows: it takes some at a time."""
 
     @property
     def text(self) -> str:
@@ -211,7 +213,8 @@ def _columns(root: Root, memory: set[int], shares: dict[int, Node]) -> Kernel:
     frame.shares = shares
     turns = root.inner[:-1]
     few = all(isinstance(n, Constant) for n in turns) and math.prod(map(int, turns)) <= _FEW
-    nest = _few_turns(root, frame) if few else _many_turns(root, frame)
+    sums = None if few else _summed(root)
+    nest = _few_turns(root, frame) if few else _many_turns(root, frame, in_blocks=sums is not None)
     lines = list(frame.lines[TOP])
     if few:
         lines.insert(0, "narrow()")
@@ -221,18 +224,28 @@ def _columns(root: Root, memory: set[int], shares: dict[int, Node]) -> Kernel:
     lines += [INDENT * len(root.outer) + line for line in [*frame.lines[OUTER], *nest]]
     share = root.outer[0] if root.outer else root.inner[-1]
     split = "i0" if root.outer else "j"
-    return finished(frame, lines, share, [root], memory, [[*root.outer, *root.inner]], split)
+    work = [[*root.outer, *root.inner]]
+    return finished(frame, lines, share, [root], memory, work, split, sums)
 
 
-def _many_turns(root: Root, frame: Frame) -> list[str]:
+def _summed(root: Root) -> tuple[Node, Any] | None:
+    """Give the recurrence of whose rows a root is the sum, and how many there are."""
+    found = [base(x) for x, _ in root.frame.loads if isinstance(base(x).loop, Steps)]
+    return (found[0], root.inner[0]) if found and not root.outer and len(root.inner) == 2 else None
+
+
+def _many_turns(root: Root, frame: Frame, in_blocks: bool) -> list[str]:
     """Start a line of results, and take in one line of elements after the other."""
     node = root.node
     value = write(root, frame, frame.stored)
     place, start = _line_of(root, frame)
     step = assignment(place, node.loop.step.format(place, x=value), node.dtype)
-    sizes = [frame.size(n) for n in root.inner]
+    sizes = ["begin, end"] if in_blocks else [frame.size(root.inner[0])]
+    sizes += [frame.size(n) for n in root.inner[1:]]
     columns = sizes[-1] if root.outer else "first, last"
     lines = [f"for j in range({columns}):", INDENT + f"{place} = {start}"]
+    if in_blocks:
+        lines = ["if begin == 0:", *[INDENT + line for line in lines]]
     spans = [*zip(root.inner_names[:-1], sizes[:-1], strict=True), ("j", columns)]
     for depth, (name, span) in enumerate(spans):
         lines.append(INDENT * depth + f"for {name} in range({span}):")
@@ -304,12 +317,14 @@ def finished(
     memory: set[int],
     work: list[list[Any]],
     split: str = "",
+    sums: tuple[Node, Any] | None = None,
 ) -> Kernel:
     """Put a kernel together; `split` is the variable of the loop that threads share."""
     pointers = [node for _, node in frame.pointers.values()]
     names = [name for name, _ in frame.pointers.values()]
     names += [name for name, _ in frame.sizes.values()]
     names += [name for name, _ in frame.numbers.values()]
+    names += ["begin", "end"] if sums is not None else []
     names += ["first", "last"] if share is not None else []
     touched = [(x, at) for x, at in frame.loads]
     touched += [(root.node, root.home) for root in roots if root.node.order in memory]
@@ -325,6 +340,7 @@ def finished(
         local={x.order for x in pointers} - apart if share is not None else set(),
         writes=[root.node for root in roots if root.node.order in memory],
         work=work,
+        sums=sums,
     )
 
 

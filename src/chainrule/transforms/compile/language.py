@@ -153,11 +153,32 @@ def product(
 
     `address` is that of machine code which computes products, and is not used here.
     """
+    add_product(address, 0, transpose_a, transpose_b, m, n, k, a, lda, b, ldb, c, ldc, scratch)
+
+
+def add_product(
+    address: int,
+    done: int,
+    transpose_a: bool,
+    transpose_b: bool,
+    m: int,
+    n: int,
+    k: int,
+    a: Any,
+    lda: int,
+    b: Any,
+    ldb: int,
+    c: Any,
+    ldc: int,
+    scratch: Any,
+) -> None:
+    """C[m, n] += A B, where C is a sum of so many terms that are done; C = A B if none are."""
     if not m or not n:
         return
+    result, k = _matrix(c, m, n, ldc), max(k, 0)
     left = _matrix(a, k, m, lda).T if transpose_a else _matrix(a, m, k, lda)
     right = _matrix(b, n, k, ldb).T if transpose_b else _matrix(b, k, n, ldb)
-    _matrix(c, m, n, ldc)[...] = left @ right
+    result[...] = result + left @ right if done > 0 else left @ right
 
 
 def windows_product(
@@ -265,8 +286,8 @@ def argsort(x: Any, out: Any, before: int, length: int, after: int) -> None:
 WORDS: dict[str, Any] = {
     function.__name__: function
     for function in (
-        address_of, apart, argsort, at, bool_s, call_python, cumsum, cumsum_reversed, float32s,
-        flush_to_zero, float64s, int32s, int64s, meet, narrow, product, run_steps, share,
+        add_product, address_of, apart, argsort, at, bool_s, call_python, cumsum, cumsum_reversed,
+        float32s, flush_to_zero, float64s, int32s, int64s, meet, narrow, product, run_steps, share,
         take_columns, tick, turn, uint64s, windows_product,
         maths.absolute, maths.cos, maths.exp, maths.expm1, maths.floor, maths.is_finite, maths.log,
         maths.log1p, maths.maximum, maths.minimum, maths.ndtr, maths.plus, maths.power,

@@ -93,7 +93,7 @@ def _turn_exactly(rows: int, columns: int, x: Any, x_row: int, out: Any, out_row
 @njit(**_options)
 def _multiply(
     m: int, n: int, k: int, a: Any, a_row: int, a_step: int, b: Any, ldb: int, turned: bool,
-    c: Any, ldc: int, scratch: Any, side: Any,
+    c: Any, ldc: int, scratch: Any, side: Any, done: int,
 ) -> None:  # fmt: skip
     """Compute C of A, with any strides, and B, which is stored transposed if `turned`.
 
@@ -142,18 +142,18 @@ def _multiply(
                                 copy(rows, columns, source, ldb, target, panel)
                 multiply_panel(
                     min(height, m - i), min(panel, n - j), depth, x, x_row, x_step, y, y_row,
-                    at(c, i * ldc + j), ldc, p,
+                    at(c, i * ldc + j), ldc, done + p,
                 )  # fmt: skip
 
 
 @register_jitable
 def product(
-    transpose_a: int, transpose_b: int, m: int, n: int, k: int, a: Any, lda: int, b: Any, ldb: int,
-    c: Any, ldc: int, scratch: Any,
+    done: int, transpose_a: int, transpose_b: int, m: int, n: int, k: int, a: Any, lda: int,
+    b: Any, ldb: int, c: Any, ldc: int, scratch: Any,
 ) -> None:  # fmt: skip
-    """Compute C = op(A) op(B)."""
+    """Compute C = op(A) op(B), or add it to C if that is a sum of terms that are `done`."""
     if k <= 0:
-        for i in range(m):
+        for i in range(m if done <= 0 else 0):
             for j in range(n):
                 c[i * ldc + j] = 0
         return
@@ -161,7 +161,8 @@ def product(
     turned = transpose_b != 0
     # Few columns would leave lanes empty: compute the long rows of C^T = B^T A^T. So it is done,
     # too, where A lies transposed: its rows, in place of its columns, are read in order.
-    far = transpose_a != 0 and not turned and k >= LONG and m * n <= SWAPPED
+    few = n < SWAPPED[0] and m * n < SWAPPED[1]
+    far = transpose_a != 0 and not turned and k >= LONG and few
     swaps = n < m and (2 * n <= width_of(a) or far)
     copies = swaps and (n > 1 or ldc > 1)
     result, result_row, side = c, ldc, at(scratch, packed(k))
@@ -170,7 +171,9 @@ def product(
     if swaps:
         a_row, a_step = (ldb, 1) if transpose_b else (1, ldb)
         m, n, a, b, ldb, turned = n, m, b, a, lda, transpose_a == 0
-    _multiply(m, n, k, a, a_row, a_step, b, ldb, turned, result, result_row, scratch, side)
+    if copies and done > 0:
+        _turn_exactly(n, m, c, ldc, result, result_row)
+    _multiply(m, n, k, a, a_row, a_step, b, ldb, turned, result, result_row, scratch, side, done)
     if copies:
         _turn_exactly(m, n, result, result_row, c, ldc)
 
@@ -274,7 +277,7 @@ def windows_signature(scalar: Any) -> Any:
 def signature(scalar: Any) -> Any:
     """Give the types of the arguments of a product."""
     size, pointer = types.int64, types.CPointer(scalar)
-    return types.void(*[size] * 5, pointer, size, pointer, size, pointer, size, pointer)
+    return types.void(*[size] * 6, pointer, size, pointer, size, pointer, size, pointer)
 
 
 @intrinsic
@@ -288,6 +291,15 @@ def call_product(
     `scratch`, of `scratch_size(m, n, k)` elements, belongs to this call alone. NaN and infinities
     behave as in plain loops, and nothing outside the matrices is read or written.
     """
+    return _called(signature(a.dtype), 0)
+
+
+@intrinsic
+def call_add_product(
+    context: Any, address: Any, done: Any, transpose_a: Any, transpose_b: Any, m: Any, n: Any,
+    k: Any, a: Any, lda: Any, b: Any, ldb: Any, c: Any, ldc: Any, scratch: Any,
+) -> Any:  # fmt: skip
+    """Add the terms of a product to C, which is a sum of so many that are `done`; 0: is not yet."""
     return _called(signature(a.dtype))
 
 
@@ -301,13 +313,13 @@ def call_windows_product(
     return _called(windows_signature(a.dtype))
 
 
-def _called(expected: Any) -> Any:
-    """Call a function at an address."""
+def _called(expected: Any, *numbers: int) -> Any:
+    """Call a function at an address, with some numbers before the arguments that are passed."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kinds = [context.get_value_type(x) for x in expected.args]
         function = builder.inttoptr(args[0], ir.FunctionType(VOID, kinds).as_pointer())
-        builder.call(function, args[1:])
+        builder.call(function, [*map(ir.IntType(64), numbers), *args[1:]])
         return context.get_dummy_value()
 
-    return types.void(types.int64, *expected.args), generate
+    return types.void(types.int64, *expected.args[len(numbers) :]), generate

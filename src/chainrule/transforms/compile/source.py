@@ -12,6 +12,8 @@ from chainrule.dims import Constant, Dim, Size
 from chainrule.ops.loops import Along, Product, Scatter, Steps
 from chainrule.transforms.compile import language
 from chainrule.transforms.compile.calls import (
+    BLOCK,
+    SUMMED,
     Block,
     Call,
     Foreign,
@@ -20,6 +22,7 @@ from chainrule.transforms.compile.calls import (
     Products,
     brief,
     comment,
+    gathered,
     goes_alone,
     joined,
     runs,
@@ -33,6 +36,7 @@ from chainrule.transforms.compile.emit import (
     group_kernel,
 )
 from chainrule.transforms.compile.frame import base, squeezed, type_name
+from chainrule.transforms.compile.multiplication import Multiplication
 from chainrule.transforms.compile.recurrence import Recurrence
 from chainrule.transforms.compile.scatter import scatter_kernel
 from chainrule.transforms.compile.schedule import (
@@ -40,17 +44,13 @@ from chainrule.transforms.compile.schedule import (
     Schedule,
     Step,
     held,
-    is_one,
     read_by,
-    windows_of,
 )
 from chainrule.transforms.compile.sharing import sharing
 from chainrule.transforms.compile.simplify import Node, Scatters, same_shape
 from chainrule.transforms.compile.structure import (
     LARGE,
     WIDE,
-    Pieces,
-    Sum,
     at_least,
     name_of,
     product_of,
@@ -66,8 +66,8 @@ TEAMS = (40, 56)
 """Places behind the meeting point, of 16 numbers, where the threads of each of two teams meet."""
 
 _RESERVED = {
-    *language.WORDS, "begin", "clocks", "end", "first", "last", "mate", "mates", "meeting", "min",
-    "numbers", "one", "range", "row", "scratch", "short", "start", "step", "stop", "table",
+    *language.WORDS, "begin", "clocks", "end", "first", "last", "mate", "mates", "max", "meeting",
+    "min", "numbers", "one", "range", "row", "scratch", "short", "start", "step", "stop", "table",
     "thread", "threads",
 }  # fmt: skip
 
@@ -103,13 +103,17 @@ class Text:
         self._size_names: list[str] = []
         self._known_sizes: dict[str, str] = {}
         self._taken: set[str] = set(_RESERVED)
-        self._by_turns: tuple[str, str] | None = None
+        self.by_turns: tuple[str, str] | None = None
+        """Of what a turn of the loop around a statement has the share: names of its ends."""
+        self.sums_blocks = False
+        """Whether the loop around a statement goes through blocks of rows that are summed up."""
         self._team: int | None = None
         self.calls, self.check_at = self._calls()
         ends = [*schedule.outputs, *checks, *(leaf for leaf, _ in schedule.updates)]
         kept = streams | {self.canonical(x).order for x in ends}
         if schedule.updates:
             self.calls = joined(self.calls, kept)
+        self.calls[: self.check_at] = gathered(self.calls[: self.check_at])
         set_owners(self.calls)
         set_meetings(self.calls, self.check_at)
         self.runs = runs(self.calls, self.check_at)
@@ -187,6 +191,10 @@ class Text:
         elif isinstance(node.loop, Product):
             call.share = node.shape[0] if len(node.shape) == 2 else product_of(node.shape[:-2])
             call.local = {node.order}
+            if len(node.shape) == 2 and node.attrs.get("transpose_a"):
+                rows = base(held(node.inputs[0])[0])
+                if isinstance(rows.loop, Steps):
+                    call.sums = rows, node.inputs[0].shape[0]
             if len(node.shape) == 2 and not node.attrs.get("transpose_a"):
                 call.local.add(inputs[0].order)
             if len(node.shape) > 2:
@@ -221,6 +229,7 @@ class Text:
             writes={self.canonical(x).order for x in kernel.writes},
             share=kernel.share,
             local=kernel.local,
+            sums=kernel.sums,
         )
 
     # Names in the program.
@@ -266,7 +275,8 @@ class Text:
         self._size_names.append(name)
         return name
 
-    def _address(self, dtype: str, of_windows: bool = False) -> str:
+    def address(self, dtype: str, of_windows: bool = False) -> str:
+        """Name of the address of the machine code that multiplies matrices, or windows."""
         key = f"multiply_{'windows_' * of_windows}{dtype}"
         if key not in self._known_sizes:
             self._known_sizes[key] = self.passed(key, Products(dtype, of_windows))
@@ -288,9 +298,9 @@ class Text:
                 steps += ["flush_to_zero(True)"] * bool(self.checks)
             if run[0].meets:
                 steps += _MEET
-            blocks = run[0].joins
-            if len(run) > 1:
-                self._by_turns = ("begin", "end") if blocks else ("one", "one + 1")
+            self.sums_blocks = run[0].sums is not None and len(run) > 1
+            if len(run) > 1 and not self.sums_blocks:
+                self.by_turns = ("begin", "end") if run[0].joins else ("one", "one + 1")
             body: list[str] = []
             for call in run:
                 body.append(f"# {comment(call)}")
@@ -298,18 +308,8 @@ class Text:
                 if self.timed:
                     body.append(f"tick(clocks, {i}, {len(self.calls)})")
                 i += 1
-            if self._by_turns:
-                self._by_turns = None
-                first, last = self.part(run[0].share, 1, shared)
-                if blocks:
-                    block = self._block(run[0].share)
-                    steps.append(f"for begin in range({first}, {last}, {block}):")
-                    body = [f"end = min(begin + {block}, {last})", *self._brief_places(run), *body]
-                else:
-                    steps.append(f"for one in range({first}, {last}):")
-                    body = [*self._brief_places(run), *body]
-                body = ["    " + line for line in body]
-            steps += body
+            steps += self._in_loop(run, body, shared) if len(run) > 1 else body
+            self.by_turns, self.sums_blocks = None, False
         if self.checks:
             updates = self.check_at < len(self.calls)
             steps += ["flush_to_zero(False)"] if updates else self._check()
@@ -322,6 +322,22 @@ class Text:
         lines = ["def program(start, stop, short, table, thread, threads):"]
         parts.append("\n".join([*lines, *["    " + line for line in body]]))
         return "\n\n\n".join(parts) + "\n"
+
+    def _in_loop(
+        self, run: Sequence[Call], body: Sequence[str], shared: dict[str, None]
+    ) -> list[str]:
+        """Put a loop over turns, or over blocks of rows, around the statements of a run."""
+        call, self.by_turns = run[0], None
+        if call.sums is None and not call.joins:
+            first, last = self.part(call.share, 1, shared)
+            lines, start = [], f"for one in range({first}, {last}):"
+        else:
+            rows, most = (call.share, BLOCK) if call.sums is None else (call.sums[1], SUMMED)
+            first, last = ["0", self.size(rows)] if call.sums else self.part(rows, 1, shared)
+            block = self._block(rows, most)
+            lines = [f"end = min(begin + {block}, {last})"]
+            start = f"for begin in range({first}, {last}, {block}):"
+        return [start, *["    " + line for line in [*lines, *self._brief_places(run), *body]]]
 
     def _brief_places(self, run: Sequence[Call]) -> list[str]:
         """Let what lives for one turn begin where this thread has memory for one."""
@@ -337,11 +353,11 @@ class Text:
                 lines.append(f"{name} = {kind}s(table[{HEAD + k}] + ({turns}) * {size})")
         return lines
 
-    def _block(self, rows: Any) -> str:
+    def _block(self, rows: Any, most: int = BLOCK) -> str:
         """Name of the number of rows of a block."""
-        key = f"block of {self.size(rows)}"
+        key = f"block of {self.size(rows)}, {most}"
         if key not in self._known_sizes:
-            self._known_sizes[key] = self.passed("block", Block(rows))
+            self._known_sizes[key] = self.passed("block", Block(rows, most))
         return self._known_sizes[key]
 
     def _head(self) -> list[str]:
@@ -424,7 +440,7 @@ class Text:
 
     def _of_all(self, call: Call, shared: dict[str, None]) -> list[str]:
         if call.is_product:
-            return self._product(call, shared)
+            return Multiplication(self, call, shared).lines()
         if isinstance(call.node.loop, Steps) and call.kernel is None:
             return Recurrence(self, call.node, shared).lines()
         if call.kernel is None:
@@ -439,14 +455,16 @@ class Text:
         if kernel.share is None:
             owner = f"{call.owner} % threads" if call.owner else "0"
             return [f"if thread == {owner}:", f"    {call.name}({', '.join(args)})"]
+        if kernel.sums is not None:
+            args += ["begin", "end"] if self.sums_blocks else ["0", self.size(kernel.sums[1])]
         args += self.part(kernel.share, kernel.stride, shared)
         return [f"{call.name}({', '.join(args)})"]
 
     def part(self, n: Any, stride: Any, shared: dict[str, None]) -> list[str]:
         """Source of the first and the last of what a thread does of n, or a turn of a loop."""
-        if self._by_turns:
+        if self.by_turns:
             times = "" if isinstance(stride, int) and stride == 1 else f" * {self.size(stride)}"
-            first, last = self._by_turns
+            first, last = self.by_turns
             return [first + times, f"({last}){times}" if times and " " in last else last + times]
         name = self.size(n)
         times = "" if isinstance(stride, int) and stride == 1 else f" * {self.size(stride)}"
@@ -456,106 +474,6 @@ class Text:
             return [end + times for end in ends]
         shared[name] = None
         return [f"{name}_first{times}", f"{name}_last{times}"]
-
-    def _windows(self, call: Call, windows: Node, shared: dict[str, None]) -> list[str]:
-        """Multiply a stack of matrices by windows that are read where they lie."""
-        node = call.node
-        a, b = node.inputs
-        x, kind = windows.inputs[0], type_name(node.dtype)
-        turned = bool(node.attrs.get("transpose_b"))
-        m, n, k = (self.size(s) for s in (*node.shape[-2:], a.shape[-1]))
-        listed = [
-            self.passed(f"{windows}_{what}", Places(windows, b, what))
-            for what in ("rows", "columns", "run", "step")
-        ]
-        out, step, times = self._of_stack(node, node), listed.pop(), "1, 0, 0"
-        if isinstance(node.shape[0], Pieces):
-            each, size = node.shape[0].each, self.size(product_of(a.shape[-2:]))
-            left = f"at({self.place(a)}, one * {each} * {size})"
-            begin = f"at({self.place(x)}, one * {each} * {step})"
-            rest = f"{self.size(node.shape[0].whole)} - one * {each}"
-            times = f"min({each}, {rest}), {size}, {step}"
-        else:
-            left, begin = self._of_stack(a, node), f"at({self.place(x)}, one * {step})"
-        how = f"{self._address(kind, of_windows=True)}, {turned}, {m}, {n}, {k}"
-        line = f"windows_product({how}, {left}, {k}, {begin}, {', '.join(listed)}, {out}, {n}, "
-        return self._for_each(node, [f"{line}{times}, scratch_{kind})"], shared)
-
-    def _of_stack(self, x: Node, whole: Node) -> str:
-        """Source of where one of a stack of matrices begins."""
-        which, name = self._which(x.shape[:-2], whole.shape[:-2]), self.place(x)
-        return f"at({name}, {which} * {self.size(product_of(x.shape[-2:]))})" if which else name
-
-    def _for_each(self, node: Node, lines: list[str], shared: dict[str, None]) -> list[str]:
-        """Write the loop over a stack, unless there is one around."""
-        if self._by_turns:
-            return lines
-        first, last = self.part(product_of(node.shape[:-2]), 1, shared)
-        return [f"for one in range({first}, {last}):", *["    " + line for line in lines]]
-
-    def _product(self, call: Call, shared: dict[str, None]) -> list[str]:
-        node = call.node
-        windows = windows_of(node)
-        if windows is not None:
-            return self._windows(call, windows, shared)
-        a, b = node.inputs
-        turned_a = bool(node.attrs.get("transpose_a"))
-        turned_b = bool(node.attrs.get("transpose_b"))
-        m, n, k = (self.size(s) for s in (*node.shape[-2:], a.shape[-2 if turned_a else -1]))
-        if b.order in self.turned:
-            turned_b = not turned_b
-        (left, lda), (right, ldb) = self._matrix(a), self._matrix(b)
-        if "later" in node.attrs:
-            length, rows, back = node.attrs["later"]
-            k = self.size(product_of((Sum((length, -1)), rows)))
-            if not back:
-                left = f"at({left}, {self.size(rows)} * {lda})"
-            else:
-                right = f"at({right}, {self.size(rows)} * {ldb})"
-        names = [left, right, self.place(node)]
-        scratch = f"scratch_{type_name(node.dtype)}"
-        address = self._address(type_name(node.dtype))
-        how = f"{address}, {turned_a}, {turned_b}"
-        if call.by_columns:
-            first, last = self.part(node.shape[1], 1, shared)
-            right = f"at({names[1]}, {first}{f' * {ldb}' if turned_b else ''})"
-            return self._multiply(
-                how, m, f"{last} - {first}", k, names[0], lda, right, ldb,
-                f"at({names[2]}, {first})", n, scratch,
-            )  # fmt: skip
-        if len(node.shape) == 2:
-            first, last = self.part(node.shape[0], 1, shared)
-            left = f"at({names[0]}, {first}{'' if turned_a else f' * {lda}'})"
-            out = f"at({names[2]}, {first} * {n})"
-            return self._multiply(
-                how, f"{last} - {first}", n, k, left, lda, names[1], ldb, out, n, scratch
-            )
-        left, right, out = (self._of_stack(x, node) for x in (a, b, node))
-        lines = self._multiply(how, m, n, k, left, lda, right, ldb, out, n, scratch)
-        return self._for_each(node, lines, shared)
-
-    def _matrix(self, x: Node) -> tuple[str, str]:
-        """Source of where a matrix begins, and of the elements from one row to the next."""
-        node, start = held(x)
-        across = node.shape[-2] if x.order in self.turned else node.shape[-1]
-        place = self.place(node)
-        return f"at({place}, {self.size(start)})" if start else place, self.size(across)
-
-    def _which(self, own: Sequence[Any], whole: Sequence[Any]) -> str:
-        """Source of the number of a matrix among those of an operand, whose stack broadcasts."""
-        if same_shape(squeezed(own), squeezed(whole)):
-            return "one" if squeezed(own) else ""
-        terms = []
-        for k, n in enumerate(own):
-            if not is_one(n):
-                after = self.size(product_of(whole[len(whole) - len(own) + k + 1 :]))
-                inside = self.size(product_of(own[k + 1 :]))
-                terms.append(f"one // {after} % {self.size(n)} * {inside}")
-        return f"({' + '.join(terms)})" if terms else ""
-
-    @staticmethod
-    def _multiply(*arguments: str) -> list[str]:
-        return [f"product({', '.join(arguments)})"]
 
 
 _MEET = ["if threads > 1:", "    meet(meeting, threads)"]

@@ -24,9 +24,9 @@ NEAR = 640 * 1024  # bytes of such a block of A, which the cache close to the co
 FAR = 2**20  # elements of B that no cache close to the core holds
 MUCH = 2**22  # multiply-adds that repay packing B
 PACKED = 8  # vectors of B's columns that are packed at a time
-SWAPPED = 2**17  # elements of C up to which it may be computed transposed, to be turned back
+SWAPPED = (64, 2**17)  # columns, elements below which C may be computed transposed, to be turned
 LONG = 128  # terms from which that repays
-MOVED = (64, 256)  # rows and columns of C from which on A may be moved before
+MOVED = (64, 128, 2**14)  # rows, columns, elements of C from which on A may be moved before
 COPY = 18  # multiply-adds of an element that take as long as copying it
 
 
@@ -42,9 +42,14 @@ def packed_size(k: int) -> int:
 
 
 def moved_size(m: int, n: int, k: int) -> int:
-    """Give the elements of scratch into which a block of A is turned or copied, if it is."""
-    some = m >= MOVED[0] and n >= MOVED[1]
-    return (min(m, height_of(k, LANES)) + LANES) * (min(k, DEPTH) + LANES) if some else 0
+    """Give the elements of scratch into which a block of A is turned or copied, if it is.
+
+    They are enough for any smaller k as well.
+    """
+    rows, depth = min(m, HEIGHT), min(k, DEPTH)
+    block = min(rows * depth, max(NEAR // 4, 48 * depth))
+    some = m >= MOVED[0] and n >= MOVED[1] and m * n >= MOVED[2]
+    return block + LANES * (rows + depth + LANES) if some else 0
 
 
 def scratch_size(m: int, n: int, k: int, parts: int = 0) -> int:
@@ -52,10 +57,10 @@ def scratch_size(m: int, n: int, k: int, parts: int = 0) -> int:
 
     If A alone is transposed, `parts` says into how many parts the rows may be divided.
     """
-    swaps = parts > 0 and n < m and k >= LONG and m // parts * n <= SWAPPED
-    result = m * n if 2 * n <= LANES else min(m * n, SWAPPED) if swaps else 0
-    moved = max(moved_size(m, n, k), moved_size(n, m, k) if parts > 0 else 0)
-    return packed_size(k) + result + moved
+    few = n < min(m, SWAPPED[0]) and m // max(parts, 1) * n < SWAPPED[1]
+    swaps = parts > 0 and k >= LONG and few
+    result = m * n if 2 * n <= LANES else min(m * n, SWAPPED[1]) if swaps else 0
+    return packed_size(k) + result + moved_size(m, n, k)
 
 
 def windows_scratch_size(n: int, k: int) -> int:

@@ -1,0 +1,142 @@
+"""The statement of a product of matrices: where they begin in memory, and which part is whose.
+
+Matrices of a stack are multiplied one by one; threads share the stack, or the rows or the columns
+of a single product. Windows are read where they lie.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from chainrule.transforms.compile.calls import Call, Places
+from chainrule.transforms.compile.frame import squeezed, type_name
+from chainrule.transforms.compile.schedule import held, is_one, windows_of
+from chainrule.transforms.compile.simplify import Node, same_shape
+from chainrule.transforms.compile.structure import Pieces, Sum, product_of
+
+if TYPE_CHECKING:
+    from chainrule.transforms.compile.source import Text
+
+
+class Multiplication:
+    """Writes the statement of a call; `shared` sizes get parts for threads."""
+
+    def __init__(self, text: "Text", call: Call, shared: dict[str, None]) -> None:
+        self.text, self.call, self.node, self.shared = text, call, call.node, shared
+
+    def lines(self) -> list[str]:
+        """Write the statement."""
+        node, text = self.node, self.text
+        windows = windows_of(node)
+        if windows is not None:
+            return self._of_windows(windows)
+        a, b = node.inputs
+        turned_a = bool(node.attrs.get("transpose_a"))
+        turned_b = bool(node.attrs.get("transpose_b")) != (b.order in text.turned)
+        m, n, k = (text.size(s) for s in (*node.shape[-2:], a.shape[-2 if turned_a else -1]))
+        (left, lda), (right, ldb), out = self._matrix(a), self._matrix(b), text.place(node)
+        kind = type_name(node.dtype)
+        how = f"product({text.address(kind)}, "
+        if text.sums_blocks:
+            left, right, k, done = self._of_block(k, left, lda, right, ldb)
+            how = f"add_{how}{done}, "
+        elif "later" in node.attrs:
+            left, right, k = self._of_later_steps(left, lda, right, ldb)
+        alone = len(node.shape) == 2
+        if self.call.by_columns:
+            first, last = self._part(node.shape[1])
+            n, columns = f"{last} - {first}", n
+            right = f"at({right}, {first}{f' * {ldb}' if turned_b else ''})"
+            out, ldc = f"at({out}, {first})", columns
+        elif alone:
+            first, last = self._part(node.shape[0])
+            m, ldc = f"{last} - {first}", n
+            left = f"at({left}, {first}{'' if turned_a else f' * {lda}'})"
+            out = f"at({out}, {first} * {n})"
+        else:
+            left, right, out, ldc = *(self._of_stack(x) for x in (a, b, node)), n
+        args = [turned_a, turned_b, m, n, k, left, lda, right, ldb, out, ldc, f"scratch_{kind}"]
+        line = f"{how}{', '.join(map(str, args))})"
+        return [line] if alone else self._for_each(line)
+
+    def _of_later_steps(self, left: str, lda: str, right: str, ldb: str) -> tuple[str, str, str]:
+        """Source of where the rows of all steps but the first begin, and how many there are."""
+        length, each, back = self.node.attrs["later"]
+        rows = self.text.size(product_of((Sum((length, -1)), each)))
+        if back:
+            return left, f"at({right}, {self.text.size(each)} * {ldb})", rows
+        return f"at({left}, {self.text.size(each)} * {lda})", right, rows
+
+    def _of_block(
+        self, rows: str, left: str, lda: str, right: str, ldb: str
+    ) -> tuple[str, str, str, str]:
+        """Source of where the rows of a block begin, how many there are, and how many are done."""
+        first, last, done, other = "begin", "end", "begin", "begin"
+        if "later" in self.node.attrs:
+            _, each, back = self.node.attrs["later"]
+            one = self.text.size(each)
+            if back:
+                last, other = f"min(end, {rows} - {one})", f"(begin + {one})"
+            else:
+                first, other = f"max(begin, {one})", f"(max(begin, {one}) - {one})"
+                done = other[1:-1]
+        left, right = f"at({left}, {first} * {lda})", f"at({right}, {other} * {ldb})"
+        return left, right, f"{last} - {first}", done
+
+    def _matrix(self, x: Node) -> tuple[str, str]:
+        """Source of where a matrix begins, and of the elements from one row to the next."""
+        node, start = held(x)
+        across = node.shape[-2] if x.order in self.text.turned else node.shape[-1]
+        place = self.text.place(node)
+        return f"at({place}, {self.text.size(start)})" if start else place, self.text.size(across)
+
+    def _which(self, own: Sequence[Any], whole: Sequence[Any]) -> str:
+        """Source of the number of a matrix among those of an operand, whose stack broadcasts."""
+        if same_shape(squeezed(own), squeezed(whole)):
+            return "one" if squeezed(own) else ""
+        terms = []
+        for k, n in enumerate(own):
+            if not is_one(n):
+                after = self.text.size(product_of(whole[len(whole) - len(own) + k + 1 :]))
+                inside = self.text.size(product_of(own[k + 1 :]))
+                terms.append(f"one // {after} % {self.text.size(n)} * {inside}")
+        return f"({' + '.join(terms)})" if terms else ""
+
+    def _of_windows(self, windows: Node) -> list[str]:
+        """Multiply a stack of matrices by windows that are read where they lie."""
+        node, text = self.node, self.text
+        a, b = node.inputs
+        x, kind = windows.inputs[0], type_name(node.dtype)
+        turned = bool(node.attrs.get("transpose_b"))
+        m, n, k = (text.size(s) for s in (*node.shape[-2:], a.shape[-1]))
+        listed = [
+            text.passed(f"{windows}_{what}", Places(windows, b, what))
+            for what in ("rows", "columns", "run", "step")
+        ]
+        out, step, times = self._of_stack(node), listed.pop(), "1, 0, 0"
+        if isinstance(node.shape[0], Pieces):
+            each, size = node.shape[0].each, text.size(product_of(a.shape[-2:]))
+            left = f"at({text.place(a)}, one * {each} * {size})"
+            begin = f"at({text.place(x)}, one * {each} * {step})"
+            rest = f"{text.size(node.shape[0].whole)} - one * {each}"
+            times = f"min({each}, {rest}), {size}, {step}"
+        else:
+            left, begin = self._of_stack(a), f"at({text.place(x)}, one * {step})"
+        how = f"{text.address(kind, of_windows=True)}, {turned}, {m}, {n}, {k}"
+        line = f"windows_product({how}, {left}, {k}, {begin}, {', '.join(listed)}, {out}, {n}, "
+        return self._for_each(f"{line}{times}, scratch_{kind})")
+
+    def _of_stack(self, x: Node) -> str:
+        """Source of where one of a stack of matrices begins."""
+        which, place = self._which(x.shape[:-2], self.node.shape[:-2]), self.text.place(x)
+        size = self.text.size(product_of(x.shape[-2:])) if which else ""
+        return f"at({place}, {which} * {size})" if which else place
+
+    def _for_each(self, line: str) -> list[str]:
+        """Write the loop over a stack, unless there is one around."""
+        if self.text.by_turns:
+            return [line]
+        first, last = self._part(product_of(self.node.shape[:-2]))
+        return [f"for one in range({first}, {last}):", "    " + line]
+
+    def _part(self, n: Any) -> list[str]:
+        return self.text.part(n, 1, self.shared)
