@@ -22,8 +22,8 @@ LEVELS = [
     ["save", "cells", "picture", "scopes"],
     ["graph", "frames", "strays"],
     ["ops", "columns", "targets", "files"],
-    ["transforms", "table", "metrics"],
     ["carries"],
+    ["transforms", "table", "metrics"],
     [
         "functional",
         "pooling",

@@ -6,6 +6,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,11 +15,13 @@ from chainrule.dims import Shape
 from chainrule.graph import Tensor, Value, dtype_of, shape_of
 from chainrule.ops.linear import reshape_op
 from chainrule.ops.moving import ALL, place, slice_op
-from chainrule.transforms.run import Graph
 from chainrule.tree import flatten
 
+if TYPE_CHECKING:
+    from chainrule.transforms.run import Graph
 
-def cuts_of(graph: Graph, x: Tensor) -> list[Tensor]:
+
+def cuts_of(graph: "Graph", x: Tensor) -> list[Tensor]:
     """Give the nodes that cut columns out of x, if nothing else reads it."""
     found = [node for node in graph.nodes if any(i is x for i in node.inputs)]
     if any(y is x for y in flatten(graph.output)):

@@ -196,6 +196,19 @@ class Body:
             start = end
         return found
 
+    def rewritten(self, rule: "Callable[[Tensor, dict[int, Value]], Value | None]") -> "Body":
+        """Give a step of which a rule computes some nodes in another way, from all before them."""
+
+        def step(*values: Tensor) -> list[Value]:
+            names = [x.birth for x in self.graph.inputs]
+            found: dict[int, Value] = dict(zip(names, values, strict=True))
+            for each in _prepared([self.graph.output], found, ROWS):
+                new = rule(each[0], found)
+                found = _executed([each], found) if new is None else found | {each[0].birth: new}
+            return [found[self.graph.output.birth]]
+
+        return Body(self._traced(step), self.count)
+
     def passing(self, concat: Op) -> "tuple[Body, int] | None":
         """Give a step that takes only the columns of the carry that it reads, and how many.
 

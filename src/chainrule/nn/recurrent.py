@@ -317,10 +317,10 @@ class LSTM(_Recurrent):
     def _step(self, carry: Value, x: Value, *weights: Value) -> tuple[Value, ...]:
         h, c = self._parts(carry, 2)
         z = _sums(x, h, weights)
-        i, f, g, o = self._parts(z, 4)
-        i, f, g, o = ops.sigmoid(i), ops.sigmoid(f), ops.tanh(g), ops.sigmoid(o)
+        i_in, f_in, g, o_in = self._parts(z, 4)
+        i, f, g, o = ops.sigmoid(i_in), ops.sigmoid(f_in), ops.tanh(g), ops.sigmoid(o_in)
         c = ops.add(ops.mul(f, c), ops.mul(i, g))
-        return ops.mul(o, ops.tanh(c)), c, z
+        return ops.mul(o, ops.tanh(c)), c, i_in, f_in, g, o_in
 
     def config(self) -> dict[str, Any]:
         """Give the arguments of the constructor."""

@@ -29,7 +29,7 @@ class Multiplication:
         windows = windows_of(node)
         if windows is not None:
             return self._of_windows(windows)
-        a, b = node.inputs
+        a, b = node.inputs[:2]
         turned_a = bool(node.attrs.get("transpose_a"))
         turned_b = bool(node.attrs.get("transpose_b")) != (b.order in text.turned)
         m, n, k = (text.size(s) for s in (*node.shape[-2:], a.shape[-2 if turned_a else -1]))
@@ -39,6 +39,8 @@ class Multiplication:
         if text.sums_blocks:
             left, right, k, done = self._of_block(k, left, lda, right, ldb)
             how = f"add_{how}{done}, "
+        elif len(node.inputs) > 2:  # the third is a product to whose terms these are added
+            how = f"add_{how}1, "
         elif "later" in node.attrs:
             left, right, k = self._of_later_steps(left, lda, right, ldb)
         alone = len(node.shape) == 2

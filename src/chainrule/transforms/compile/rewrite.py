@@ -16,12 +16,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from chainrule import ops
 from chainrule.dims import Dim
 from chainrule.graph import Op
 from chainrule.ops.linear import matmul, reshape_op
 from chainrule.ops.loops import Element, Product, Reduce, Steps
 from chainrule.ops.moving import ALL, concat_op, slice_op
 from chainrule.transforms.compile.frame import base
+from chainrule.transforms.compile.gates import keep_gates
 from chainrule.transforms.compile.schedule import held, is_one, windows_of
 from chainrule.transforms.compile.simplify import (
     Node,
@@ -70,15 +72,61 @@ def rewritten(nodes: Sequence[Node], roots: Sequence[Node]) -> list[Node]:
                 product.shape = (Pieces(product.shape[0], SUMMED), *product.shape[1:])
     nodes = reachable(roots)
     for node in [node for node in nodes if isinstance(node.loop, Steps)]:
+        keep_gates(node, nodes, roots)
+    for node in [node for node in nodes if isinstance(node.loop, Steps)]:
         if _pass_on(node, nodes, roots):
             _leave_first_out(node, nodes)
     nodes = _in_teams(reachable(roots))
+    _add_up(nodes, roots)
+    nodes = reachable(roots)
     for node in [node for node in nodes if isinstance(node.loop, Steps)]:
         for whole in node.inputs:
             if isinstance(whole.loop, Steps):
                 _come_last(node, whole, nodes)
                 nodes = reachable(roots)
     return nodes
+
+
+def _add_up(nodes: Sequence[Node], roots: Sequence[Node]) -> None:
+    """Let a product add its terms to those of another one, if both are read in their sum alone.
+
+    So that sum is written once, and read once by what is computed of it.
+    """
+    readers: dict[int, list[Node]] = {x.order: [x] for x in roots}
+    for node in nodes:
+        for x in node.inputs:
+            readers.setdefault(x.order, []).append(node)
+
+    def terms(x: Node) -> list[Node]:
+        return [y for y in x.inputs if len(readers[y.order]) == 1 and _is_plain_product(y)]
+
+    for node in [node for node in nodes if node.op is ops.add]:
+        found = terms(node)
+        rest = next((x for x in node.inputs if x not in found), None) if found else None
+        if rest is not None and rest.op is ops.add and len(readers[rest.order]) == 1:
+            found += terms(rest)
+        if len(found) != 2 or not _fit(*found):
+            continue
+        first, second = sorted(found, key=lambda x: x.order)
+        second.inputs = (*second.inputs, first)
+        if rest is not None:
+            (other,) = [x for x in rest.inputs if x not in found]
+            node.inputs = (second, other)
+            continue
+        readers[second.order] = readers[node.order]
+        for y in readers[node.order]:
+            y.inputs = tuple(second if x is node else x for x in y.inputs)
+
+
+def _is_plain_product(x: Node) -> bool:
+    alone = isinstance(x.loop, Product) and len(x.shape) == 2 and len(x.inputs) == 2
+    return alone and not x.attrs.get("transpose_a") and windows_of(x) is None
+
+
+def _fit(a: Node, b: Node) -> bool:
+    """Whether the results of two products can lie in one place, which the same threads share."""
+    same = a.dtype == b.dtype and same_shape(a.shape, b.shape)
+    return same and a.attrs.get("team") == b.attrs.get("team")
 
 
 def _come_last(steps: Node, whole: Node, nodes: Sequence[Node]) -> None:

@@ -19,6 +19,9 @@ def sharing(schedule: Schedule, over: Mapping[int, Sequence[int]]) -> dict[int, 
     fixed = {base(x).order for x in schedule.outputs} | set(leaf_of)
     for i, step in enumerate(schedule.steps):
         if not isinstance(step, Group):
+            if isinstance(step.node.loop, Product) and len(step.node.inputs) > 2:
+                x = base(step.node.inputs[2])  # to which it adds
+                shares[step.node.order] = shares.get(x.order, x)
             for k in over.get(step.node.order, ()):
                 x, before = base(step.node.inputs[k]), step.node.attrs.get("before", ())
                 reads = [j for j, y in enumerate(step.node.inputs) if base(y) is x]

@@ -190,7 +190,7 @@ class Text:
             call.share, call.by_columns = node.shape[1], True
         elif isinstance(node.loop, Product):
             call.share = node.shape[0] if len(node.shape) == 2 else product_of(node.shape[:-2])
-            call.local = {node.order}
+            call.local = {self.canonical(node).order}
             if len(node.shape) == 2 and node.attrs.get("transpose_a"):
                 rows = base(held(node.inputs[0])[0])
                 if isinstance(rows.loop, Steps):
