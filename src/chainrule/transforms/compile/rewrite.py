@@ -105,22 +105,23 @@ def _add_up(nodes: Sequence[Node], roots: Sequence[Node]) -> None:
         rest = next((x for x in node.inputs if x not in found), None) if found else None
         if rest is not None and rest.op is ops.add and len(readers[rest.order]) == 1:
             found += terms(rest)
-        if len(found) != 2 or not _fit(*found):
+        if len(found) != 2 or not _fit(*found) or node.dtype != found[0].dtype:
             continue
         first, second = sorted(found, key=lambda x: x.order)
-        second.inputs = (*second.inputs, first)
-        if rest is not None:
+        if len(second.inputs) > 2:
+            continue
+        if rest is None:  # the sum itself becomes the second product
+            node.op, node.loop, node.attrs = second.op, second.loop, second.attrs
+            node.inputs = (*second.inputs, first)
+        else:
+            second.inputs = (*second.inputs, first)
             (other,) = [x for x in rest.inputs if x not in found]
             node.inputs = (second, other)
-            continue
-        readers[second.order] = readers[node.order]
-        for y in readers[node.order]:
-            y.inputs = tuple(second if x is node else x for x in y.inputs)
 
 
 def _is_plain_product(x: Node) -> bool:
-    alone = isinstance(x.loop, Product) and len(x.shape) == 2 and len(x.inputs) == 2
-    return alone and not x.attrs.get("transpose_a") and windows_of(x) is None
+    alone = isinstance(x.loop, Product) and len(x.shape) == 2 and windows_of(x) is None
+    return alone and not x.attrs.get("transpose_a")
 
 
 def _fit(a: Node, b: Node) -> bool:
