@@ -61,32 +61,37 @@ def pointer(context, number, like):
 
 
 @njit
-def run(function, done, flags, sizes, a, b, c, strides, scratch):
+def run(function, plus, flags, sizes, a, b, c, strides, scratch):
     x, y, z = pointer(a, scratch), pointer(b, scratch), pointer(c, scratch)
     space = pointer(scratch.ctypes.data, scratch)
-    if done < 0:
+    if plus[0] < 0:
         call_product(
             function, flags[0], flags[1], sizes[0], sizes[1], sizes[2],
             x, strides[0], y, strides[1], z, strides[2], space,
         )  # fmt: skip
     else:
         call_add_product(
-            function, done, flags[0], flags[1], sizes[0], sizes[1], sizes[2],
+            function, plus[0], plus[1], flags[0], flags[1], sizes[0], sizes[1], sizes[2],
             x, strides[0], y, strides[1], z, strides[2], space,
         )  # fmt: skip
 
 
-def multiply(form, a, b, c, done=-1):
+def scratch_of(dtype, size):
+    """Scratch at the start of a cache line, and what lies behind it, all NaN."""
+    space = np.full(size + 32, np.nan, dtype)
+    start = -space.ctypes.data % 64 // space.itemsize
+    return np.split(space[start:], [size])
+
+
+def multiply(form, a, b, c, done=-1, again=0, scratch=None):
     """Write op(a) op(b) to c, or add it to what is there of terms that are done."""
     m, n, k = *c.shape, a.shape[0 if form[0] else 1]
     size = scratch_size(m, n, k, parts=int(tuple(form) == (1, 0)))
-    space = np.full(size + 32, np.nan, c.dtype)
-    start = -space.ctypes.data % 64 // c.itemsize
-    scratch, rest = np.split(space[start:], [size])
+    own, rest = scratch_of(c.dtype, size)
     strides = tuple(x.strides[0] // x.itemsize for x in (a, b, c))
     run(
-        product_address(c.dtype.name), done, form, (m, n, k), a.ctypes.data, b.ctypes.data,
-        c.ctypes.data, strides, scratch,
+        product_address(c.dtype.name), (done, again), form, (m, n, k), a.ctypes.data,
+        b.ctypes.data, c.ctypes.data, strides, own if scratch is None else scratch,
     )  # fmt: skip
     assert np.isnan(rest).all()
 
@@ -158,6 +163,32 @@ def test_a_sum_goes_on_where_it_was_left(form, dtype):
                 assert not outer[1].any()
         np.testing.assert_array_equal(outer[1], whole)
         assert np.isnan(outer[0]).sum() == outer[0].size - m * n
+
+
+AGAIN = [
+    (256, 128, 256, True), (240, 130, 301, True), (70, 300, 33, True), (190, 300, 400, True),
+    (512, 128, DEPTH, False), (256, 128, DEPTH + 1, False), (64, 130, 64, False),
+]  # fmt: skip
+"""m, n and k of a product, and whether another one with its transposed A finds that turned."""
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("m", "n", "k", "found"), AGAIN)
+@pytest.mark.parametrize("columns", [1, 16, 21, 140])
+def test_a_matrix_that_was_turned_is_found_again(dtype, m, n, k, found, columns):
+    rng, form = np.random.default_rng(m), (1, 0)
+    a, b, other = (rng.normal(size=(k, s)).astype(dtype) for s in (m, n, columns))
+    first, expected, second = (np.zeros((m, s), dtype) for s in (n, columns, columns))
+    scratch, rest = scratch_of(dtype, max(scratch_size(m, s, k, parts=1) for s in (n, columns)))
+    multiply(form, a, other, expected)
+    multiply(form, a, b, first, scratch=scratch)
+    multiply(form, a, other, second, done=0, again=n, scratch=scratch)
+    np.testing.assert_array_equal(second, expected)
+    multiply(form, a, b, first, scratch=scratch)
+    a[:] = np.nan
+    multiply(form, a, other, second, done=0, again=n, scratch=scratch)
+    np.testing.assert_array_equal(second, expected if found and columns > 1 else np.nan)
+    assert np.isnan(rest).all()
 
 
 def in_pages(shape, dtype):
@@ -441,17 +472,17 @@ def test_how_products_are_cut_up(monkeypatch):
     for form, m, n, k, ldc in CUTS:
         lines.append(f"{m}x{n}x{k}, transposed {form[0]} {form[1]}")
         lda, ldb = (m if form[0] else k), (k if form[1] else n)
-        products.product(0, *form, m, n, k, "a", lda, "b", ldb, Memory("c"), ldc, "scratch")
+        products.product(0, 0, *form, m, n, k, "a", lda, "b", ldb, Memory("c"), ldc, "scratch")
     monkeypatch.setattr(products, "MUCH", 10**6)
     for m, k, ldb in ((32, 64, 512), (31, 64, 512), (32, 63, 512), (32, 64, 520)):
         lines.append(f"{m}x9x{k}, rows of B {ldb} apart")
-        products.product(0, 0, 0, m, 9, k, "a", k, "b", ldb, Memory("c"), 9, "scratch")
+        products.product(0, 0, 0, 0, m, 9, k, "a", k, "b", ldb, Memory("c"), 9, "scratch")
     for k, lda in ((64, 512), (63, 512), (64, 520)):
         lines.append(f"30x40x{k}, rows of A {lda} apart")
-        products.product(0, 0, 0, 30, 40, k, "a", lda, "b", 40, Memory("c"), 40, "scratch")
+        products.product(0, 0, 0, 0, 30, 40, k, "a", lda, "b", 40, Memory("c"), 40, "scratch")
     monkeypatch.setattr(products, "MASKS", False)
     lines.append("without masks, 4x20x9")
-    products.product(0, 0, 0, 4, 20, 9, "a", 9, "b", 20, "c", 20, "scratch")
+    products.product(0, 0, 0, 0, 4, 20, 9, "a", 9, "b", 20, "c", 20, "scratch")
     monkeypatch.setattr(products, "MASKS", True)
     for turned, m, shape, size, stride in WINDOWS:
         lines.append(f"{m} units, windows {size} of {shape} by {stride}, transposed {turned}")

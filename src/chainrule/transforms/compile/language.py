@@ -153,12 +153,13 @@ def product(
 
     `address` is that of machine code which computes products, and is not used here.
     """
-    add_product(address, 0, transpose_a, transpose_b, m, n, k, a, lda, b, ldb, c, ldc, scratch)
+    add_product(address, 0, 0, transpose_a, transpose_b, m, n, k, a, lda, b, ldb, c, ldc, scratch)
 
 
 def add_product(
     address: int,
     done: int,
+    again: int,
     transpose_a: bool,
     transpose_b: bool,
     m: int,
@@ -172,7 +173,11 @@ def add_product(
     ldc: int,
     scratch: Any,
 ) -> None:
-    """C[m, n] += A B, where C is a sum of so many terms that are done; C = A B if none are."""
+    """C[m, n] += A B, where C is a sum of so many terms that are done; C = A B if none are.
+
+    `again` says that the last product with this scratch was one of the same A, with so many
+    columns, which machine code may have turned; 0 if not.
+    """
     if not m or not n:
         return
     result, k = _matrix(c, m, n, ldc), max(k, 0)

@@ -66,12 +66,12 @@ def multiply(a: Any, times: int) -> None:
     start = -scratch.ctypes.data % 64 // a.itemsize
     whole, place = ctypes.c_int64, ctypes.c_void_p
     kind = ctypes.CFUNCTYPE(
-        None, *[whole] * 6, place, whole, place, whole, place, whole, place
+        None, *[whole] * 7, place, whole, place, whole, place, whole, place
     )  # fmt: skip
     function = kind(product_address(a.dtype.name))
     first, second, third = (x.ctypes.data for x in a)
     for _ in range(times):
-        function(0, 0, 0, n, n, n, first, n, second, n, third, n, scratch[start:].ctypes.data)
+        function(0, 0, 0, 0, n, n, n, first, n, second, n, third, n, scratch[start:].ctypes.data)
 
 
 def cache_folder() -> Path:

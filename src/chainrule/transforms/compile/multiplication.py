@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from chainrule.transforms.compile.calls import Call, Places
-from chainrule.transforms.compile.frame import squeezed, type_name
+from chainrule.transforms.compile.frame import base, squeezed, type_name
 from chainrule.transforms.compile.schedule import held, is_one, windows_of
 from chainrule.transforms.compile.simplify import Node, same_shape
 from chainrule.transforms.compile.structure import Pieces, Sum, product_of
@@ -38,9 +38,9 @@ class Multiplication:
         how = f"product({text.address(kind)}, "
         if text.sums_blocks:
             left, right, k, done = self._of_block(k, left, lda, right, ldb)
-            how = f"add_{how}{done}, "
+            how = f"add_{how}{done}, {self._again()}, "
         elif len(node.inputs) > 2:  # the third is a product to whose terms these are added
-            how = f"add_{how}1, "
+            how = f"add_{how}1, 0, "
         elif "later" in node.attrs:
             left, right, k = self._of_later_steps(left, lda, right, ldb)
         alone = len(node.shape) == 2
@@ -83,6 +83,23 @@ class Multiplication:
                 done = other[1:-1]
         left, right = f"at({left}, {first} * {lda})", f"at({right}, {other} * {ldb})"
         return left, right, f"{last} - {first}", done
+
+    def _again(self) -> str:
+        """Source of the columns of the last product, if that was one of the same transposed rows.
+
+        It may have gone without the first step, or the last one, in whose block it had others.
+        """
+        last = self.text.summed
+        if last is None or last.attrs.get("transpose_b") or not _reads_the_same(last, self.node):
+            return "0"
+        columns = self.text.size(last.shape[1])
+        own, other = self.node.attrs.get("later"), last.attrs.get("later")
+        later: Any = own or other
+        if own == other:
+            return columns
+        _, each, back = later
+        rows, one = self.text.size(self.node.inputs[0].shape[0]), self.text.size(each)
+        return f"(end <= {rows} - {one}) * {columns}" if back else f"(begin >= {one}) * {columns}"
 
     def _matrix(self, x: Node) -> tuple[str, str]:
         """Source of where a matrix begins, and of the elements from one row to the next."""
@@ -142,3 +159,9 @@ class Multiplication:
 
     def _part(self, n: Any) -> list[str]:
         return self.text.part(n, 1, self.shared)
+
+
+def _reads_the_same(a: Node, b: Node) -> bool:
+    """Whether the first matrices of two products are the same columns of the same memory."""
+    (x, first), (y, start) = held(a.inputs[0]), held(b.inputs[0])
+    return base(x) is base(y) and first == start and same_shape(a.shape[:1], b.shape[:1])

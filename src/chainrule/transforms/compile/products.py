@@ -148,10 +148,14 @@ def _multiply(
 
 @register_jitable
 def product(
-    done: int, transpose_a: int, transpose_b: int, m: int, n: int, k: int, a: Any, lda: int,
-    b: Any, ldb: int, c: Any, ldc: int, scratch: Any,
+    done: int, again: int, transpose_a: int, transpose_b: int, m: int, n: int, k: int, a: Any,
+    lda: int, b: Any, ldb: int, c: Any, ldc: int, scratch: Any,
 ) -> None:  # fmt: skip
-    """Compute C = op(A) op(B), or add it to C if that is a sum of terms that are `done`."""
+    """Compute C = op(A) op(B), or add it to C if that is a sum of terms that are `done`.
+
+    If the last product in this scratch was that of the same transposed A and some columns, `again`
+    is how many: then A may lie there turned.
+    """
     if k <= 0:
         for i in range(m if done <= 0 else 0):
             for j in range(n):
@@ -163,9 +167,13 @@ def product(
     # too, where A lies transposed: its rows, in place of its columns, are read in order.
     few = n < SWAPPED[0] and m * n < SWAPPED[1]
     far = transpose_a != 0 and not turned and k >= LONG and few
+    side = at(scratch, packed(k))
+    one_block = k <= DEPTH and m <= height_of_block(k, width_of(a))
+    if again > 0 and one_block and moved(m, again, k) > 0 and 2 * n > width_of(a):
+        a, a_row, a_step, far = side, k + width_of(a), 1, False
     swaps = n < m and (2 * n <= width_of(a) or far)
     copies = swaps and (n > 1 or ldc > 1)
-    result, result_row, side = c, ldc, at(scratch, packed(k))
+    result, result_row = c, ldc
     if copies:
         result, result_row, side = side, m, at(side, m * n)
     if swaps:
@@ -277,7 +285,7 @@ def windows_signature(scalar: Any) -> Any:
 def signature(scalar: Any) -> Any:
     """Give the types of the arguments of a product."""
     size, pointer = types.int64, types.CPointer(scalar)
-    return types.void(*[size] * 6, pointer, size, pointer, size, pointer, size, pointer)
+    return types.void(*[size] * 7, pointer, size, pointer, size, pointer, size, pointer)
 
 
 @intrinsic
@@ -291,15 +299,18 @@ def call_product(
     `scratch`, of `scratch_size(m, n, k)` elements, belongs to this call alone. NaN and infinities
     behave as in plain loops, and nothing outside the matrices is read or written.
     """
-    return _called(signature(a.dtype), 0)
+    return _called(signature(a.dtype), 0, 0)
 
 
 @intrinsic
 def call_add_product(
-    context: Any, address: Any, done: Any, transpose_a: Any, transpose_b: Any, m: Any, n: Any,
-    k: Any, a: Any, lda: Any, b: Any, ldb: Any, c: Any, ldc: Any, scratch: Any,
+    context: Any, address: Any, done: Any, again: Any, transpose_a: Any, transpose_b: Any, m: Any,
+    n: Any, k: Any, a: Any, lda: Any, b: Any, ldb: Any, c: Any, ldc: Any, scratch: Any,
 ) -> Any:  # fmt: skip
-    """Add the terms of a product to C, which is a sum of so many that are `done`; 0: is not yet."""
+    """Add the terms of a product to C, which is a sum of so many that are `done`; 0: is not yet.
+
+    `again` is 0, or the n of the last product with this scratch, if that had the same A, m and k.
+    """
     return _called(signature(a.dtype))
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from chainrule.ops.loops import Product, Reduce
+from chainrule.ops.loops import Product, Reduce, Scatter
 from chainrule.transforms.compile.frame import base, squeezed
 from chainrule.transforms.compile.schedule import Group, Root, Schedule, Step, held
-from chainrule.transforms.compile.simplify import Node, same_shape
+from chainrule.transforms.compile.simplify import Node, Scatters, same_shape
 
 
 def sharing(schedule: Schedule, over: Mapping[int, Sequence[int]]) -> dict[int, Node]:
@@ -22,6 +22,11 @@ def sharing(schedule: Schedule, over: Mapping[int, Sequence[int]]) -> dict[int, 
             if isinstance(step.node.loop, Product) and len(step.node.inputs) > 2:
                 x = base(step.node.inputs[2])  # to which it adds
                 shares[step.node.order] = shares.get(x.order, x)
+            leaf = leaf_of.get(step.node.order)
+            if leaf and i >= schedule.updates_from and last_use.get(leaf.order, -1) < i:
+                if isinstance(step.node.loop, Scatter | Scatters):
+                    shares[step.node.order] = leaf
+                continue
             for k in over.get(step.node.order, ()):
                 x, before = base(step.node.inputs[k]), step.node.attrs.get("before", ())
                 reads = [j for j, y in enumerate(step.node.inputs) if base(y) is x]

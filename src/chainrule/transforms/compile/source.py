@@ -107,6 +107,8 @@ class Text:
         """Of what a turn of the loop around a statement has the share: names of its ends."""
         self.sums_blocks = False
         """Whether the loop around a statement goes through blocks of rows that are summed up."""
+        self.summed: Node | None = None
+        """The product before in such a loop."""
         self._team: int | None = None
         self.calls, self.check_at = self._calls()
         ends = [*schedule.outputs, *checks, *(leaf for leaf, _ in schedule.updates)]
@@ -309,7 +311,7 @@ class Text:
                     body.append(f"tick(clocks, {i}, {len(self.calls)})")
                 i += 1
             steps += self._in_loop(run, body, shared) if len(run) > 1 else body
-            self.by_turns, self.sums_blocks = None, False
+            self.by_turns, self.sums_blocks, self.summed = None, False, None
         if self.checks:
             updates = self.check_at < len(self.calls)
             steps += ["flush_to_zero(False)"] if updates else self._check()
@@ -440,7 +442,9 @@ class Text:
 
     def _of_all(self, call: Call, shared: dict[str, None]) -> list[str]:
         if call.is_product:
-            return Multiplication(self, call, shared).lines()
+            lines = Multiplication(self, call, shared).lines()
+            self.summed = call.node
+            return lines
         if isinstance(call.node.loop, Steps) and call.kernel is None:
             return Recurrence(self, call.node, shared).lines()
         if call.kernel is None:
