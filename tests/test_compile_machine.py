@@ -30,8 +30,8 @@ def made(tmp_path, monkeypatch):
             return machine.Code(b"%d" % len(found), "entry", ["malloc"])
 
         @staticmethod
-        def compiled_product(dtype, of_windows):
-            found.append(("windows " if of_windows else "") + dtype)
+        def compiled_product(dtype, kind):
+            found.append(f"{kind} {dtype}")
             return machine.Code(b"70", "product", [])
 
     monkeypatch.setattr(machine, "_compiler", lambda: Compiler)
@@ -52,7 +52,7 @@ def test_a_program_is_compiled_once(made):
     assert made == [(SOURCE, name)]
     assert machine.code_address("other") == 2
     assert machine.product_address("float32") == 70 == machine.product_address("float32")
-    assert made[2:] == ["float32"]
+    assert made[2:] == ["matrices float32"]
     assert machine.compilations == 3
     machine._loaded.clear()  # as in another process
     assert machine.is_compiled(SOURCE)
@@ -60,8 +60,8 @@ def test_a_program_is_compiled_once(made):
     assert machine._loaded[machine._key(SOURCE)].engine == ("entry", ["malloc"])
     assert len(made) == machine.compilations == 3
     assert machine.product_address("float64") == 70
-    assert machine.product_address("float64", of_windows=True) == 70
-    assert made[3:] == ["float64", "windows float64"]
+    assert machine.product_address("float64", "windows") == 70
+    assert made[3:] == ["matrices float64", "windows float64"]
     names = sorted(p.name for p in machine.cache_folder().iterdir())
     assert len(names) == 5
     assert not any(name.startswith("new-") for name in names)

@@ -21,11 +21,13 @@ from chainrule.transforms.compile import language, products, tiles
 from chainrule.transforms.compile.machine import (
     product_address,
     scratch_size,
+    steps_scratch_size,
     windows_scratch_size,
 )
 from chainrule.transforms.compile.products import (
     call_add_product,
     call_product,
+    call_steps_product,
     call_windows_product,
     turn,
 )
@@ -61,17 +63,17 @@ def pointer(context, number, like):
 
 
 @njit
-def run(function, plus, flags, sizes, a, b, c, strides, scratch):
+def run(function, done, flags, sizes, a, b, c, strides, scratch):
     x, y, z = pointer(a, scratch), pointer(b, scratch), pointer(c, scratch)
     space = pointer(scratch.ctypes.data, scratch)
-    if plus[0] < 0:
+    if done < 0:
         call_product(
             function, flags[0], flags[1], sizes[0], sizes[1], sizes[2],
             x, strides[0], y, strides[1], z, strides[2], space,
         )  # fmt: skip
     else:
         call_add_product(
-            function, plus[0], plus[1], flags[0], flags[1], sizes[0], sizes[1], sizes[2],
+            function, done, flags[0], flags[1], sizes[0], sizes[1], sizes[2],
             x, strides[0], y, strides[1], z, strides[2], space,
         )  # fmt: skip
 
@@ -83,15 +85,14 @@ def scratch_of(dtype, size):
     return np.split(space[start:], [size])
 
 
-def multiply(form, a, b, c, done=-1, again=0, scratch=None):
+def multiply(form, a, b, c, done=-1):
     """Write op(a) op(b) to c, or add it to what is there of terms that are done."""
     m, n, k = *c.shape, a.shape[0 if form[0] else 1]
-    size = scratch_size(m, n, k, parts=int(tuple(form) == (1, 0)))
-    own, rest = scratch_of(c.dtype, size)
+    scratch, rest = scratch_of(c.dtype, scratch_size(m, n, k, parts=int(tuple(form) == (1, 0))))
     strides = tuple(x.strides[0] // x.itemsize for x in (a, b, c))
     run(
-        product_address(c.dtype.name), (done, again), form, (m, n, k), a.ctypes.data,
-        b.ctypes.data, c.ctypes.data, strides, own if scratch is None else scratch,
+        product_address(c.dtype.name), done, form, (m, n, k), a.ctypes.data, b.ctypes.data,
+        c.ctypes.data, strides, scratch,
     )  # fmt: skip
     assert np.isnan(rest).all()
 
@@ -165,30 +166,70 @@ def test_a_sum_goes_on_where_it_was_left(form, dtype):
         assert np.isnan(outer[0]).sum() == outer[0].size - m * n
 
 
-AGAIN = [
-    (256, 128, 256, True), (240, 130, 301, True), (70, 300, 33, True), (190, 300, 400, True),
-    (512, 128, DEPTH, False), (256, 128, DEPTH + 1, False), (64, 130, 64, False),
+@njit
+def run_steps(function, plus, sizes, a, a_steps, b, b_steps, c, ldc, scratch):
+    x, y, z = pointer(a, scratch), pointer(b, scratch), pointer(c, scratch)
+    call_steps_product(
+        function, plus[0], plus[1], sizes[0], sizes[1], sizes[2], sizes[3], x, a_steps[1],
+        a_steps[0], y, b_steps[1], b_steps[0], z, ldc, pointer(scratch.ctypes.data, scratch),
+    )  # fmt: skip
+
+
+def multiply_steps(a, b, c, scratch, done=0, again=0):
+    """Write the sum of a[s].T b[s] to c, or add it there."""
+    (steps, rows, m), n = a.shape, b.shape[2]
+    strides = [tuple(s // c.itemsize for s in x.strides) for x in (a, b, c)]
+    run_steps(
+        product_address(c.dtype.name, "steps"), (done, again), (m, n, steps, rows), a.ctypes.data,
+        strides[0], b.ctypes.data, strides[1], c.ctypes.data, strides[2][0], scratch,
+    )  # fmt: skip
+
+
+STEPS = [
+    (40, 17, 5, 3), (512, 128, 8, 16), (100, 16, 4, 17), (70, 300, 3, 7), (33, 5, 2, 1),
+    (90, 130, 2, 100), (1500, 20, 6, 20), (700, 9, 16, 15), (1, 1, 3, 2), (8, 9, 0, 4),
+    (8, 9, 3, 0),
 ]  # fmt: skip
-"""m, n and k of a product, and whether another one with its transposed A finds that turned."""
+"""m, n, steps and rows of each."""
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(("m", "n", "k", "found"), AGAIN)
-@pytest.mark.parametrize("columns", [1, 16, 21, 140])
-def test_a_matrix_that_was_turned_is_found_again(dtype, m, n, k, found, columns):
-    rng, form = np.random.default_rng(m), (1, 0)
-    a, b, other = (rng.normal(size=(k, s)).astype(dtype) for s in (m, n, columns))
-    first, expected, second = (np.zeros((m, s), dtype) for s in (n, columns, columns))
-    scratch, rest = scratch_of(dtype, max(scratch_size(m, s, k, parts=1) for s in (n, columns)))
-    multiply(form, a, other, expected)
-    multiply(form, a, b, first, scratch=scratch)
-    multiply(form, a, other, second, done=0, again=n, scratch=scratch)
+@pytest.mark.parametrize(("m", "n", "steps", "rows"), STEPS)
+def test_sums_of_products_over_steps(dtype, m, n, steps, rows):
+    rng = np.random.default_rng(m)
+    a = rng.normal(size=(steps, rows + 2, m + 3)).astype(dtype)[:, 1 : rows + 1, 2 : m + 2]
+    b, other = (
+        rng.normal(size=(steps, rows + 1, s + 5)).astype(dtype)[:, :rows, 1 : s + 1]
+        for s in (n, 21)
+    )
+    size = max(steps_scratch_size(m, s, 256, rows, 1) for s in (n, 21))
+    scratch, rest = scratch_of(dtype, size)
+    outer, whole = inside((m, n), dtype)
+    multiply_steps(a, b, whole, scratch)
+    x, y = (z.reshape(steps * rows, z.shape[2]).astype(float) for z in (a, b))
+    bound = (1 + steps * rows) * np.finfo(dtype).eps * (abs(x).T @ abs(y))
+    assert np.all(abs(whole - x.T @ y) <= bound)
+    assert np.isnan(outer).sum() == outer.size - m * n
+    _, parts = inside((m, n), dtype)
+    multiply_steps(a[:1], b[:1], parts, scratch)
+    multiply_steps(a[1:], b[1:], parts, scratch, done=rows if steps else 0)
+    np.testing.assert_array_equal(parts, whole)
+    second, expected = np.zeros((m, 21), dtype), np.zeros((m, 21), dtype)
+    multiply_steps(a, other, expected, scratch)
+    multiply_steps(a, b, whole, scratch)
+    multiply_steps(a, other, second, scratch, again=1)
     np.testing.assert_array_equal(second, expected)
-    multiply(form, a, b, first, scratch=scratch)
-    a[:] = np.nan
-    multiply(form, a, other, second, done=0, again=n, scratch=scratch)
-    np.testing.assert_array_equal(second, expected if found and columns > 1 else np.nan)
     assert np.isnan(rest).all()
+
+
+def test_the_rows_of_steps_are_turned_once():
+    rng = np.random.default_rng(0)
+    a, b = (rng.normal(size=(4, 16, n)).astype(np.float32) for n in (40, 30))
+    first, second = np.zeros((40, 30), np.float32), np.zeros((40, 30), np.float32)
+    scratch, _ = scratch_of(np.float32, steps_scratch_size(40, 30, 256, 16, 1))
+    multiply_steps(a, b, first, scratch)
+    multiply_steps(np.full_like(a, np.nan), b, second, scratch, again=1)
+    np.testing.assert_array_equal(second, first)
 
 
 def in_pages(shape, dtype):
@@ -326,7 +367,7 @@ def multiply_by_windows(turned, a, x, rows, columns, c, times=1, next_a=0, next_
     scratch, rest = np.split(space[start:], [windows_scratch_size(n, k)])
     lda, ldc = (z.strides[0] // z.itemsize for z in (a, c))
     run_windows(
-        product_address(c.dtype.name, of_windows=True), turned, (m, n, k), a.ctypes.data, lda,
+        product_address(c.dtype.name, "windows"), turned, (m, n, k), a.ctypes.data, lda,
         x.ctypes.data, rows.ctypes.data, columns.ctypes.data, run, c.ctypes.data, ldc,
         times, next_a, next_x, scratch,
     )  # fmt: skip
@@ -461,7 +502,7 @@ def test_how_products_are_cut_up(monkeypatch):
         "height_of_block": lambda k, width: 960,
         "THIN": 3, "WIDE": 4, "PACKED": 8, "COPY": 18, "LONG": 20, "SWAPPED": (30, 300),
         "MUCH": 41000,
-        "moved": lambda m, n, k: m >= 30 and n >= 40,
+        "moved": lambda m, n: m >= 30 and n >= 40,
         "packed": lambda k: 64 * (min(k, 64) + 8),
     }  # fmt: skip
     for name in ("_turn", "_turn_exactly", "_multiply", "_by_windows", "_by_packed_windows",
@@ -472,17 +513,17 @@ def test_how_products_are_cut_up(monkeypatch):
     for form, m, n, k, ldc in CUTS:
         lines.append(f"{m}x{n}x{k}, transposed {form[0]} {form[1]}")
         lda, ldb = (m if form[0] else k), (k if form[1] else n)
-        products.product(0, 0, *form, m, n, k, "a", lda, "b", ldb, Memory("c"), ldc, "scratch")
+        products.product(0, *form, m, n, k, "a", lda, "b", ldb, Memory("c"), ldc, "scratch")
     monkeypatch.setattr(products, "MUCH", 10**6)
     for m, k, ldb in ((32, 64, 512), (31, 64, 512), (32, 63, 512), (32, 64, 520)):
         lines.append(f"{m}x9x{k}, rows of B {ldb} apart")
-        products.product(0, 0, 0, 0, m, 9, k, "a", k, "b", ldb, Memory("c"), 9, "scratch")
+        products.product(0, 0, 0, m, 9, k, "a", k, "b", ldb, Memory("c"), 9, "scratch")
     for k, lda in ((64, 512), (63, 512), (64, 520)):
         lines.append(f"30x40x{k}, rows of A {lda} apart")
-        products.product(0, 0, 0, 0, 30, 40, k, "a", lda, "b", 40, Memory("c"), 40, "scratch")
+        products.product(0, 0, 0, 30, 40, k, "a", lda, "b", 40, Memory("c"), 40, "scratch")
     monkeypatch.setattr(products, "MASKS", False)
     lines.append("without masks, 4x20x9")
-    products.product(0, 0, 0, 0, 4, 20, 9, "a", 9, "b", 20, "c", 20, "scratch")
+    products.product(0, 0, 0, 4, 20, 9, "a", 9, "b", 20, "c", 20, "scratch")
     monkeypatch.setattr(products, "MASKS", True)
     for turned, m, shape, size, stride in WINDOWS:
         lines.append(f"{m} units, windows {size} of {shape} by {stride}, transposed {turned}")

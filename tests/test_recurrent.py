@@ -10,9 +10,10 @@ from chainrule.graph import ancestors, value_of
 from chainrule.ops.loops import Steps
 from chainrule.scan import scan
 from chainrule.testing import check_layer, check_op
-from chainrule.transforms.compile import source
+from chainrule.transforms.compile import calls
 from chainrule.transforms.compile.program import Program
 from chainrule.transforms.reverse import reverse
+from turns import Turns
 
 RNG = np.random.default_rng(0)
 KINDS = [nn.RNN, nn.LSTM, nn.GRU]
@@ -451,22 +452,50 @@ def test_threads_train_to_the_same_bits(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("block", [2, 5, 16])
-def test_sums_over_all_steps_go_through_blocks_of_rows(monkeypatch, kind, block):
-    """In both directions, with blocks that hold less than a step, and more."""
-    monkeypatch.setattr(source, "SUMMED", block)
-    layer = kind(2, 3, bidirectional=True, batch_first=True, returns="sequence", seed=0)
-    layer.astype(np.float64)
-    x = RNG.normal(size=(8, 5, 2))
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("rows", [7, 8])
+@pytest.mark.parametrize("most", [2, 20, 60])
+def test_sums_over_all_steps_take_some_at_a_time(monkeypatch, kind, bidirectional, rows, most):
+    """In halves, or for each direction; a step or more at a time, and all."""
+    monkeypatch.setattr(calls, "SUMMED", most)
+    settings = {"batch_first": True, "bidirectional": bidirectional, "returns": "sequence"}
+    layer = kind(2, 3, seed=0, **settings).astype(np.float64)
+    x = RNG.normal(size=(rows, 5, 2))
 
     def gradients(x):
         loss = ops.sum(ops.square(layer(x)))
         return reverse([loss], [np.ones(())], layer.parameters(), create_graph=True)
 
-    compiled = cr.compile(gradients, x, plain=True)
-    for ours, theirs in zip(compiled(x), gradients(x), strict=True):
-        np.testing.assert_allclose(ours, theirs.value, rtol=1e-10, atol=1e-12)
-    assert compiled.source.count("for begin in range(0, ") == 2
+    graph = trace(gradients, Spec(x.shape, x.dtype))
+    program, expected = Program(graph.inputs, graph.output), gradients(x)
+    loops = program.text.source.count("for begin in range(0, ")
+    assert (loops, "add_to(" in program.text.source) == (1 + bidirectional, not bidirectional)
+    for threads in (1, 2, 3, 4):
+        bound = program.bind({}, plain=True, threads=threads)
+        bound.set(program.leaves[graph.inputs[0].birth], x)
+        Turns(threads, seed=most).run(program.text.source, bound.table.ctypes.data)
+        for i, y in enumerate(expected):
+            np.testing.assert_allclose(bound.result(i), y.detach(), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rows", [1, 5, 40, 200])
+def test_halves_of_a_batch_train_to_the_same_bits(rows):
+    """As steps by NumPy do, and any number of threads; many rows have a product for each step."""
+    pytest.importorskip("numba")
+    x, y = RNG.normal(size=(rows, 20, 3)).astype(np.float32), np.arange(rows) % 2
+    found = []
+    for threads in (0, 1, 2, 3, 4):
+        model = nn.Sequential(
+            nn.LSTM(3, 40, batch_first=True, returns="last"), nn.Linear(40, 2), seed=0
+        )
+        settings = {"epochs": 2, "batch_size": rows, "seed": 0, "optimizer": optim.SGD(0.1)}
+        how = {"compile": "numba", "threads": threads} if threads else {"compile": False}
+        train(model, "cross_entropy", x, y, **settings, **how)
+        found.append([p.value for p in model.parameters()])
+    for plain, compiled, *others in zip(*found, strict=True):
+        np.testing.assert_allclose(compiled, plain, rtol=1e-4, atol=1e-6)
+        assert {z.tobytes() for z in others} == {compiled.tobytes()}
 
 
 def test_a_carry_that_is_read_as_a_whole_is_kept():

@@ -18,7 +18,17 @@ from chainrule.graph import Array
 from chainrule.ops.loops import Product
 from chainrule.transforms.compile import language
 from chainrule.transforms.compile.arena import ALIGN, bytes_of, empty, layout, lifetimes, room
-from chainrule.transforms.compile.calls import Block, Call, Foreign, Inner, Places, Products
+from chainrule.transforms.compile.calls import (
+    SUMMED,
+    Block,
+    Call,
+    Foreign,
+    Inner,
+    Partial,
+    Places,
+    Products,
+    Stretch,
+)
 from chainrule.transforms.compile.frame import base
 from chainrule.transforms.compile.schedule import windows_of
 from chainrule.transforms.compile.simplify import Node
@@ -156,6 +166,9 @@ class Bound:
         words = language if self._machine is None else self._machine
         if windows_of(call.node) is not None:
             size = words.windows_scratch_size(n, k)
+        elif call.sums is not None:
+            rows = self.number(call.sums.shape[1])
+            size = words.steps_scratch_size(m, n, 2 * SUMMED, rows, self.threads)
         else:
             turns = turned_a and not turned_b
             parts = language.shares(n, self.threads) if call.by_columns else [n]
@@ -179,7 +192,7 @@ class Bound:
             self.table[self._first + k] = self._value(n, self.sizes)
             self.table[self._first + len(text.sizes) + k] = self.table[self._first + k]
         self._dims = [(k, n) for k, n in enumerate(text.sizes) if not isinstance(n, int)]
-        fixed = Block | Foreign | Products | Places
+        fixed = Block | Foreign | Partial | Places | Products
         self._dims = [(k, n) for k, n in self._dims if not isinstance(n, fixed)]
         self.reshape(self.short)
         for node in text.memory:
@@ -239,7 +252,12 @@ class Bound:
             return n.count(self.number(n.rows, self.sizes))
         if isinstance(n, Products):
             machine = self._machine
-            return 0 if machine is None else int(machine.product_address(n.dtype, n.of_windows))
+            return 0 if machine is None else int(machine.product_address(n.dtype, n.kind))
+        if isinstance(n, Stretch):
+            return n.count(self.number(n.length, sizes), self.number(n.rows, sizes))
+        if isinstance(n, Partial):
+            self._kept.append(room(self._shape(n.node), n.node.dtype))
+            return int(self._kept[-1].ctypes.data)
         if isinstance(n, Places):
             return self._places_of(n.windows, n.matrices)[n.what]
         return self.number(n, sizes)

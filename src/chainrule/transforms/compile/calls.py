@@ -12,7 +12,7 @@ from chainrule.transforms.compile.simplify import Node, same_shape
 BLOCK = 960
 """Rows that two calls take at a time: for so many a product packs its other matrix once."""
 
-SUMMED = 256
+SUMMED = 128
 """Rows of a recurrence that several calls sum up one after the other, while a cache holds them."""
 
 
@@ -35,12 +35,13 @@ class Call:
     owner: int = 0
     team: int | None = None
     by_columns: bool = False
+    halved: bool = False
     meets: bool = False
     joins: bool = False
     """Whether only the next call reads what this one writes: both go through blocks of rows."""
-    sums: tuple[Node, Any] | None = None
-    """A recurrence of whose rows it is a sum, and how many there are: the next calls of this kind
-    go through blocks of them together."""
+    sums: Node | None = None
+    """A recurrence of whose rows it is a sum: the next calls of this kind go through some steps of
+    it together. If there is no team, each of two has one half of the rows of a step."""
 
     @property
     def is_product(self) -> bool:
@@ -50,10 +51,10 @@ class Call:
 
 @dataclass(frozen=True)
 class Products:
-    """The address of the machine code that multiplies matrices, or windows, of a dtype."""
+    """The address of the machine code that multiplies matrices, windows or steps, of a dtype."""
 
     dtype: str
-    of_windows: bool = False
+    kind: str = "matrices"
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,10 +72,9 @@ class Places:
 
 @dataclass(frozen=True)
 class Block:
-    """So many of some rows as several calls take at a time."""
+    """So many of some rows as two calls take at a time of which one joins the other."""
 
     rows: Any
-    most: int = BLOCK
 
     def count(self, rows: int) -> int:
         """Divide rows into equal blocks.
@@ -82,7 +82,32 @@ class Block:
         >>> Block("rows").count(100), Block("rows").count(1000)
         (100, 500)
         """
-        return max(-(-rows // max(-(-rows // self.most), 1)), 1)
+        return max(-(-rows // max(-(-rows // BLOCK), 1)), 1)
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """So many of the steps of a recurrence as are summed up at a time, in one part or in halves."""
+
+    length: Any
+    rows: Any
+    parts: int
+
+    def count(self, length: int, rows: int) -> int:
+        """Divide steps of so many rows into equal stretches.
+
+        >>> Stretch("length", "rows", 1).count(64, 32), Stretch("length", "rows", 2).count(10, 100)
+        (4, 2)
+        """
+        most = max(SUMMED * self.parts // max(rows, 1), 1)
+        return -(-length // -(-length // most))
+
+
+@dataclass(frozen=True, eq=False)
+class Partial:
+    """Memory for what one of two teams has summed up, in the form of a node."""
+
+    node: Node
 
 
 @dataclass(frozen=True)
@@ -217,8 +242,7 @@ def runs(calls: Sequence[Call], check_at: int) -> list[list[Call]]:
 
 def _sum_up_the_same(first: Call, second: Call) -> bool:
     return (
-        first.sums is not None and second.sums is not None
-        and first.sums[0] is second.sums[0] and same_shape(first.sums[1:], second.sums[1:])
+        first.sums is not None and first.sums is second.sums
         and first.team == second.team and same_shape([first.share], [second.share])
     )  # fmt: skip
 

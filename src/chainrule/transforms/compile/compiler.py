@@ -221,11 +221,13 @@ _WORDS: dict[str, Any] = language.WORDS | {
     "narrow": _narrow,
     "product": products.call_product,
     "add_product": products.call_add_product,
+    "add_to": njit(**_OPTIONS)(language.add_to),
     "take_columns": njit(**_OPTIONS)(language.take_columns),
     "tick": _tick,
     "turn": products.turn,
     "run_steps": _run_steps,
     "share": register_jitable(language.share),
+    "steps_product": products.call_steps_product,
     "uint64s": _memory(types.uint64),
     "windows_product": products.call_windows_product,
 }
@@ -242,13 +244,15 @@ def compiled(source: str, name: str, path: Path) -> Code:
     return _code(cfunc(signature, **_OPTIONS)(module.program))
 
 
-def compiled_product(dtype: str, of_windows: bool) -> Code:
-    """Compile the product of matrices, or of windows, of a dtype, float32 or float64."""
+def compiled_product(dtype: str, kind: str) -> Code:
+    """Compile the product of matrices, of windows or of steps, of a dtype, float32 or float64."""
     scalar = {"float32": types.float32, "float64": types.float64}[dtype]
-    if of_windows:
-        signature = products.windows_signature(scalar)
-        return _code(cfunc(signature, **_OPTIONS)(products.windows_product))
-    return _code(cfunc(products.signature(scalar), **_OPTIONS)(products.product))
+    function, signature = {
+        "matrices": (products.product, products.signature),
+        "windows": (products.windows_product, products.windows_signature),
+        "steps": (products.steps_product, products.steps_signature),
+    }[kind]
+    return _code(cfunc(signature(scalar), **_OPTIONS)(function))
 
 
 def _code(function: Any) -> Code:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chainrule.dims import Constant
+from chainrule.dims import Constant, product
 from chainrule.ops.loops import Along, Reduce, Steps
 from chainrule.transforms.compile.frame import (
     INNER,
@@ -53,8 +53,9 @@ class Kernel:
     writes: list[Node] = field(default_factory=list)
     work: list[list[Any]] = field(default_factory=list)
     """Sizes of the loop nests."""
-    sums: tuple[Node, Any] | None = None
-    """If it is a sum over rows of a recurrence, that one, and the rows: it takes some at a time."""
+    sums: Node | None = None
+    """If it is a sum over rows of a recurrence, that one: it takes those of some steps at a time,
+    from a first to a last row."""
 
     @property
     def text(self) -> str:
@@ -214,7 +215,7 @@ def _columns(root: Root, memory: set[int], shares: dict[int, Node]) -> Kernel:
     turns = root.inner[:-1]
     few = all(isinstance(n, Constant) for n in turns) and math.prod(map(int, turns)) <= _FEW
     sums = None if few else _summed(root)
-    nest = _few_turns(root, frame) if few else _many_turns(root, frame, in_blocks=sums is not None)
+    nest = _few_turns(root, frame) if few else _many_turns(root, frame, sums)
     lines = list(frame.lines[TOP])
     if few:
         lines.insert(0, "narrow()")
@@ -228,25 +229,36 @@ def _columns(root: Root, memory: set[int], shares: dict[int, Node]) -> Kernel:
     return finished(frame, lines, share, [root], memory, work, split, sums)
 
 
-def _summed(root: Root) -> tuple[Node, Any] | None:
-    """Give the recurrence of whose rows a root is the sum, and how many there are."""
-    found = [base(x) for x, _ in root.frame.loads if isinstance(base(x).loop, Steps)]
-    return (found[0], root.inner[0]) if found and not root.outer and len(root.inner) == 2 else None
+def _summed(root: Root) -> Node | None:
+    """Give the recurrence of whose rows a root is the sum."""
+    one = root.node.op is not None and root.node.op.name == "sum" and not root.outer
+    found = [base(x) for x, _ in root.frame.loads if one and len(root.inner) == 2]
+    return next((x for x in found if sums_up(root.inner[0], x)), None)
 
 
-def _many_turns(root: Root, frame: Frame, in_blocks: bool) -> list[str]:
+def sums_up(rows: Any, x: Node) -> bool:
+    """Whether so many rows are those of all steps of a recurrence."""
+    steps = isinstance(x.loop, Steps) and x.shape[0] != 0
+    return steps and same_shape([rows], [product(x.shape[:2])])
+
+
+def _many_turns(root: Root, frame: Frame, sums: Node | None) -> list[str]:
     """Start a line of results, and take in one line of elements after the other."""
     node = root.node
     value = write(root, frame, frame.stored)
     place, start = _line_of(root, frame)
     step = assignment(place, node.loop.step.format(place, x=value), node.dtype)
-    sizes = ["begin, end"] if in_blocks else [frame.size(root.inner[0])]
-    sizes += [frame.size(n) for n in root.inner[1:]]
-    columns = sizes[-1] if root.outer else "first, last"
+    last = frame.size(root.inner[-1])
+    columns = last if root.outer else "first, last"
     lines = [f"for j in range({columns}):", INDENT + f"{place} = {start}"]
-    if in_blocks:
+    if sums is None:
+        sizes = [frame.size(n) for n in root.inner[:-1]]
+        spans = list(zip(root.inner_names, sizes, strict=False))
+    else:
         lines = ["if begin == 0:", *[INDENT + line for line in lines]]
-    spans = [*zip(root.inner_names[:-1], sizes[:-1], strict=True), ("j", columns)]
+        rows = frame.size(sums.shape[1])
+        spans = [("one", "begin, end"), ("r0", f"one * {rows} + top, one * {rows} + bottom")]
+    spans.append(("j", columns))
     for depth, (name, span) in enumerate(spans):
         lines.append(INDENT * depth + f"for {name} in range({span}):")
     return lines + [INDENT * len(spans) + line for line in [*frame.lines[INNER], step]]
@@ -317,14 +329,14 @@ def finished(
     memory: set[int],
     work: list[list[Any]],
     split: str = "",
-    sums: tuple[Node, Any] | None = None,
+    sums: Node | None = None,
 ) -> Kernel:
     """Put a kernel together; `split` is the variable of the loop that threads share."""
     pointers = [node for _, node in frame.pointers.values()]
     names = [name for name, _ in frame.pointers.values()]
     names += [name for name, _ in frame.sizes.values()]
     names += [name for name, _ in frame.numbers.values()]
-    names += ["begin", "end"] if sums is not None else []
+    names += ["begin", "end", "top", "bottom"] if sums is not None else []
     names += ["first", "last"] if share is not None else []
     touched = [(x, at) for x, at in frame.loads]
     touched += [(root.node, root.home) for root in roots if root.node.order in memory]

@@ -153,13 +153,12 @@ def product(
 
     `address` is that of machine code which computes products, and is not used here.
     """
-    add_product(address, 0, 0, transpose_a, transpose_b, m, n, k, a, lda, b, ldb, c, ldc, scratch)
+    add_product(address, 0, transpose_a, transpose_b, m, n, k, a, lda, b, ldb, c, ldc, scratch)
 
 
 def add_product(
     address: int,
     done: int,
-    again: int,
     transpose_a: bool,
     transpose_b: bool,
     m: int,
@@ -173,17 +172,55 @@ def add_product(
     ldc: int,
     scratch: Any,
 ) -> None:
-    """C[m, n] += A B, where C is a sum of so many terms that are done; C = A B if none are.
-
-    `again` says that the last product with this scratch was one of the same A, with so many
-    columns, which machine code may have turned; 0 if not.
-    """
+    """C[m, n] += A B, where C is a sum of so many terms that are done; C = A B if none are."""
     if not m or not n:
         return
     result, k = _matrix(c, m, n, ldc), max(k, 0)
     left = _matrix(a, k, m, lda).T if transpose_a else _matrix(a, m, k, lda)
     right = _matrix(b, n, k, ldb).T if transpose_b else _matrix(b, k, n, ldb)
     result[...] = result + left @ right if done > 0 else left @ right
+
+
+def steps_product(
+    address: int,
+    done: int,
+    again: bool,
+    m: int,
+    n: int,
+    steps: int,
+    rows: int,
+    a: Any,
+    lda: int,
+    next_a: int,
+    b: Any,
+    ldb: int,
+    next_b: int,
+    c: Any,
+    ldc: int,
+    scratch: Any,
+) -> None:
+    """C[m, n] = the sum of A^T B over some steps, each of so many rows; or C +=, if terms are done.
+
+    In the next step A and B begin `next_a` and `next_b` elements later. It comes `again` if the
+    last call with this scratch had the same A, which machine code has turned there.
+    """
+    if not m or not n:
+        return
+    steps = max(steps, 0)
+    result, size = _matrix(c, m, n, ldc), c.itemsize
+    left = np.lib.stride_tricks.as_strided(
+        a, (steps, rows, m), (next_a * size, lda * size, size)
+    ).reshape(steps * rows, m)
+    right = np.lib.stride_tricks.as_strided(
+        b, (steps, rows, n), (next_b * size, ldb * size, size)
+    ).reshape(steps * rows, n)
+    result[...] = result + left.T @ right if done > 0 else left.T @ right
+
+
+def add_to(x: Any, y: Any, first: int, last: int) -> None:
+    """Add elements from first to last of y to those of x."""
+    for i in range(first, last):
+        x[i] = x[i] + y[i]
 
 
 def windows_product(
@@ -244,6 +281,11 @@ def scratch_size(m: int, n: int, k: int, parts: int = 0) -> int:
     return 0
 
 
+def steps_scratch_size(m: int, n: int, k: int, rows: int, parts: int) -> int:
+    """How many elements of scratch a sum of products over steps needs."""
+    return 0
+
+
 def windows_scratch_size(n: int, k: int) -> int:
     """How many elements of scratch a product of windows needs."""
     return 0
@@ -291,9 +333,9 @@ def argsort(x: Any, out: Any, before: int, length: int, after: int) -> None:
 WORDS: dict[str, Any] = {
     function.__name__: function
     for function in (
-        add_product, address_of, apart, argsort, at, bool_s, call_python, cumsum, cumsum_reversed,
-        float32s, flush_to_zero, float64s, int32s, int64s, meet, narrow, product, run_steps, share,
-        take_columns, tick, turn, uint64s, windows_product,
+        add_product, add_to, address_of, apart, argsort, at, bool_s, call_python, cumsum,
+        cumsum_reversed, float32s, flush_to_zero, float64s, int32s, int64s, meet, narrow, product,
+        run_steps, share, steps_product, take_columns, tick, turn, uint64s, windows_product,
         maths.absolute, maths.cos, maths.exp, maths.expm1, maths.floor, maths.is_finite, maths.log,
         maths.log1p, maths.maximum, maths.minimum, maths.ndtr, maths.plus, maths.power,
         maths.sigmoid, maths.sign, maths.silu, maths.sin, maths.softplus, maths.sqrt, maths.tanh,

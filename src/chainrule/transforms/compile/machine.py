@@ -29,6 +29,7 @@ from llvmlite import binding
 
 from chainrule.atomic import atomic_write
 from chainrule.transforms.compile.tiles import scratch_size as scratch_size
+from chainrule.transforms.compile.tiles import steps_scratch_size as steps_scratch_size
 from chainrule.transforms.compile.tiles import windows_scratch_size as windows_scratch_size
 
 COMPILER = "chainrule.transforms.compile.compiler"
@@ -66,12 +67,12 @@ def multiply(a: Any, times: int) -> None:
     start = -scratch.ctypes.data % 64 // a.itemsize
     whole, place = ctypes.c_int64, ctypes.c_void_p
     kind = ctypes.CFUNCTYPE(
-        None, *[whole] * 7, place, whole, place, whole, place, whole, place
+        None, *[whole] * 6, place, whole, place, whole, place, whole, place
     )  # fmt: skip
     function = kind(product_address(a.dtype.name))
     first, second, third = (x.ctypes.data for x in a)
     for _ in range(times):
-        function(0, 0, 0, 0, n, n, n, first, n, second, n, third, n, scratch[start:].ctypes.data)
+        function(0, 0, 0, n, n, n, first, n, second, n, third, n, scratch[start:].ctypes.data)
 
 
 def cache_folder() -> Path:
@@ -133,11 +134,10 @@ def code_address(source: str) -> int:
     return _address(source, lambda path: _compiler().compiled(source, name, path))
 
 
-def product_address(dtype: str, of_windows: bool = False) -> int:
+def product_address(dtype: str, kind: str = "matrices") -> int:
     """Give the address of the product of float32 or float64 matrices; it holds in this process."""
-    what = "windows" if of_windows else "matrices"
-    source = f"# a product, by products.py\n{what} {dtype}\n"
-    return _address(source, lambda path: _compiler().compiled_product(dtype, of_windows))
+    source = f"# a product, by products.py\n{kind} {dtype}\n"
+    return _address(source, lambda path: _compiler().compiled_product(dtype, kind))
 
 
 def is_compiled(source: str) -> bool:

@@ -36,11 +36,8 @@ class Multiplication:
         (left, lda), (right, ldb), out = self._matrix(a), self._matrix(b), text.place(node)
         kind = type_name(node.dtype)
         how = f"product({text.address(kind)}, "
-        if text.sums_blocks:
-            left, right, k, done = self._of_block(k, left, lda, right, ldb)
-            how = f"add_{how}{done}, {self._again()}, "
-        elif len(node.inputs) > 2:  # the third is a product to whose terms these are added
-            how = f"add_{how}1, 0, "
+        if len(node.inputs) > 2:  # the third is a product to whose terms these are added
+            how = f"add_{how}1, "
         elif "later" in node.attrs:
             left, right, k = self._of_later_steps(left, lda, right, ldb)
         alone = len(node.shape) == 2
@@ -68,38 +65,45 @@ class Multiplication:
             return left, f"at({right}, {self.text.size(each)} * {ldb})", rows
         return f"at({left}, {self.text.size(each)} * {lda})", right, rows
 
-    def _of_block(
-        self, rows: str, left: str, lda: str, right: str, ldb: str
-    ) -> tuple[str, str, str, str]:
-        """Source of where the rows of a block begin, how many there are, and how many are done."""
-        first, last, done, other = "begin", "end", "begin", "begin"
-        if "later" in self.node.attrs:
-            _, each, back = self.node.attrs["later"]
-            one = self.text.size(each)
-            if back:
-                last, other = f"min(end, {rows} - {one})", f"(begin + {one})"
-            else:
-                first, other = f"max(begin, {one})", f"(max(begin, {one}) - {one})"
-                done = other[1:-1]
-        left, right = f"at({left}, {first} * {lda})", f"at({right}, {other} * {ldb})"
-        return left, right, f"{last} - {first}", done
+    def of_steps(self, rows: tuple[str, str], out: str, before: Node | None) -> str:
+        """Write the statement of a sum over some steps, of these rows of each, in a loop over all.
 
-    def _again(self) -> str:
-        """Source of the columns of the last product, if that was one of the same transposed rows.
-
-        It may have gone without the first step, or the last one, in whose block it had others.
+        The product before it may have been one with the same left matrix.
         """
-        last = self.text.summed
-        if last is None or last.attrs.get("transpose_b") or not _reads_the_same(last, self.node):
-            return "0"
-        columns = self.text.size(last.shape[1])
-        own, other = self.node.attrs.get("later"), last.attrs.get("later")
+        node, text = self.node, self.text
+        (left, lda), (right, ldb) = map(self._matrix, node.inputs)
+        n = text.size(node.shape[1])
+        length, each = (text.size(s) for s in base(held(node.inputs[0])[0]).shape[:2])
+        start, stop, other = "begin", "end", "begin"
+        if "later" in node.attrs and node.attrs["later"][2]:
+            stop, other = f"min(end, {length} - 1)", "(begin + 1)"
+        elif "later" in node.attrs:
+            start, other = "max(begin, 1)", "(max(begin, 1) - 1)"
+        done = "begin" if start == "begin" else other
+        first, last = self._part(node.shape[0])
+        count = rows[1] if rows[0] == "0" else f"({rows[1]} - {rows[0]})"
+        left = f"at({left}, ({start} * {each} + {rows[0]}) * {lda} + {first})"
+        right = f"at({right}, ({other} * {each} + {rows[0]}) * {ldb})"
+        kind = type_name(node.dtype)
+        args = [
+            text.address(kind, "steps"), f"{done} * {count}", self._again(before, length),
+            f"{last} - {first}", n, f"{stop} - {start}", count, left, lda, f"{each} * {lda}",
+            right, ldb, f"{each} * {ldb}", f"at({out}, {first} * {n})", n, f"scratch_{kind}",
+        ]  # fmt: skip
+        return f"steps_product({', '.join(args)})"
+
+    def _again(self, before: Node | None, length: str) -> str:
+        """Source of whether the last product turned the same rows.
+
+        One of both may go without the first or the last step, in whose stretch it has others.
+        """
+        if before is None or not _reads_the_same(before, self.node):
+            return "False"
+        own, other = self.node.attrs.get("later"), before.attrs.get("later")
         later: Any = own or other
         if own == other:
-            return columns
-        _, each, back = later
-        rows, one = self.text.size(self.node.inputs[0].shape[0]), self.text.size(each)
-        return f"(end <= {rows} - {one}) * {columns}" if back else f"(begin >= {one}) * {columns}"
+            return "True"
+        return f"end < {length}" if later[2] else "begin >= 1"
 
     def _matrix(self, x: Node) -> tuple[str, str]:
         """Source of where a matrix begins, and of the elements from one row to the next."""
@@ -140,7 +144,7 @@ class Multiplication:
             times = f"min({each}, {rest}), {size}, {step}"
         else:
             left, begin = self._of_stack(a), f"at({text.place(x)}, one * {step})"
-        how = f"{text.address(kind, of_windows=True)}, {turned}, {m}, {n}, {k}"
+        how = f"{text.address(kind, 'windows')}, {turned}, {m}, {n}, {k}"
         line = f"windows_product({how}, {left}, {k}, {begin}, {', '.join(listed)}, {out}, {n}, "
         return self._for_each(f"{line}{times}, scratch_{kind})")
 

@@ -36,11 +36,12 @@ from chainrule.transforms.compile.tiles import (
     MASKS,
     MUCH,
     PACKED,
+    RUN,
     SWAPPED,
     THIN,
     WIDE,
     height_of,
-    moved_size,
+    is_moved,
     packed_size,
 )
 
@@ -48,7 +49,7 @@ njit: Any = numba.njit
 register_jitable: Any = extending.register_jitable
 
 packed = register_jitable(packed_size)
-moved = register_jitable(moved_size)
+moved = register_jitable(is_moved)
 height_of_block = register_jitable(height_of)
 _options = {"nogil": True, "error_model": "numpy"}
 
@@ -112,7 +113,7 @@ def _multiply(
     elif far and not packs:
         steps = 32  # walk along the rows of B
     moves = not turned if a_step > 1 else a_row % page == 0 and k >= 64
-    moves = moves and moved(m, n, k) > 0
+    moves = moves and moved(m, n)
     height = height_of_block(k, width)
     for p in range(0, k, steps):
         depth = min(steps, k - p)
@@ -148,14 +149,10 @@ def _multiply(
 
 @register_jitable
 def product(
-    done: int, again: int, transpose_a: int, transpose_b: int, m: int, n: int, k: int, a: Any,
-    lda: int, b: Any, ldb: int, c: Any, ldc: int, scratch: Any,
+    done: int, transpose_a: int, transpose_b: int, m: int, n: int, k: int, a: Any, lda: int,
+    b: Any, ldb: int, c: Any, ldc: int, scratch: Any,
 ) -> None:  # fmt: skip
-    """Compute C = op(A) op(B), or add it to C if that is a sum of terms that are `done`.
-
-    If the last product in this scratch was that of the same transposed A and some columns, `again`
-    is how many: then A may lie there turned.
-    """
+    """Compute C = op(A) op(B), or add it to C if that is a sum of terms that are `done`."""
     if k <= 0:
         for i in range(m if done <= 0 else 0):
             for j in range(n):
@@ -167,13 +164,9 @@ def product(
     # too, where A lies transposed: its rows, in place of its columns, are read in order.
     few = n < SWAPPED[0] and m * n < SWAPPED[1]
     far = transpose_a != 0 and not turned and k >= LONG and few
-    side = at(scratch, packed(k))
-    one_block = k <= DEPTH and m <= height_of_block(k, width_of(a))
-    if again > 0 and one_block and moved(m, again, k) > 0 and 2 * n > width_of(a):
-        a, a_row, a_step, far = side, k + width_of(a), 1, False
     swaps = n < m and (2 * n <= width_of(a) or far)
     copies = swaps and (n > 1 or ldc > 1)
-    result, result_row = c, ldc
+    result, result_row, side = c, ldc, at(scratch, packed(k))
     if copies:
         result, result_row, side = side, m, at(side, m * n)
     if swaps:
@@ -184,6 +177,49 @@ def product(
     _multiply(m, n, k, a, a_row, a_step, b, ldb, turned, result, result_row, scratch, side, done)
     if copies:
         _turn_exactly(m, n, result, result_row, c, ldc)
+
+
+@register_jitable
+def steps_product(
+    done: int, again: int, m: int, n: int, steps: int, rows: int, a: Any, lda: int, next_a: int,
+    b: Any, ldb: int, next_b: int, c: Any, ldc: int, scratch: Any,
+) -> None:  # fmt: skip
+    """Compute the sum of A^T B over so many `steps`, or add it to C if terms are `done`.
+
+    A and B have so many `rows` in each step, and begin `next_a` and `next_b` elements later in the
+    next one. The last call with this scratch had the same A, steps and rows if it comes `again`.
+    """
+    if rows >= RUN or rows * steps <= 0:
+        for s in range(max(steps, 1)):
+            product(
+                done + s * rows, 1, 0, m, n, rows if steps > 0 else 0, at(a, s * next_a), lda,
+                at(b, s * next_b), ldb, c, ldc, scratch,
+            )  # fmt: skip
+        return
+    _multiply_steps(done, again, m, n, steps, rows, a, lda, next_a, b, ldb, next_b, c, ldc, scratch)
+
+
+@njit(**_options)
+def _multiply_steps(
+    done: int, again: int, m: int, n: int, steps: int, rows: int, a: Any, lda: int, next_a: int,
+    b: Any, ldb: int, next_b: int, c: Any, ldc: int, scratch: Any,
+) -> None:  # fmt: skip
+    """Turn the rows of all steps of A, and pack those of B, side by side."""
+    width = width_of(a)
+    panel, k = 2 * width, steps * rows
+    side, x_row, height = at(scratch, panel * k), k + width, height_of_block(k, width)
+    for i in range(0, m, height):
+        count = min(height, m - i)
+        for s in range(0 if again != 0 and m <= height else steps):
+            _turn(rows, count, at(a, s * next_a + i), lda, at(side, s * rows), x_row)
+        for j in range(0, n, panel):
+            columns = min(panel, n - j)
+            for s in range(steps):
+                source = at(b, s * next_b + j)
+                copy(rows, columns, source, ldb, at(scratch, s * rows * panel), panel)
+            multiply_panel(
+                count, columns, k, side, x_row, 1, scratch, panel, at(c, i * ldc + j), ldc, done
+            )
 
 
 @register_jitable
@@ -282,10 +318,17 @@ def windows_signature(scalar: Any) -> Any:
     return types.void(*[size] * 4, *left, *windows, *sums, pointer)
 
 
+def steps_signature(scalar: Any) -> Any:
+    """Give the types of the arguments of a sum of products over steps."""
+    size, pointer = types.int64, types.CPointer(scalar)
+    matrix = pointer, size, size
+    return types.void(*[size] * 6, *matrix, *matrix, pointer, size, pointer)
+
+
 def signature(scalar: Any) -> Any:
     """Give the types of the arguments of a product."""
     size, pointer = types.int64, types.CPointer(scalar)
-    return types.void(*[size] * 7, pointer, size, pointer, size, pointer, size, pointer)
+    return types.void(*[size] * 6, pointer, size, pointer, size, pointer, size, pointer)
 
 
 @intrinsic
@@ -299,18 +342,15 @@ def call_product(
     `scratch`, of `scratch_size(m, n, k)` elements, belongs to this call alone. NaN and infinities
     behave as in plain loops, and nothing outside the matrices is read or written.
     """
-    return _called(signature(a.dtype), 0, 0)
+    return _called(signature(a.dtype), 0)
 
 
 @intrinsic
 def call_add_product(
-    context: Any, address: Any, done: Any, again: Any, transpose_a: Any, transpose_b: Any, m: Any,
-    n: Any, k: Any, a: Any, lda: Any, b: Any, ldb: Any, c: Any, ldc: Any, scratch: Any,
+    context: Any, address: Any, done: Any, transpose_a: Any, transpose_b: Any, m: Any, n: Any,
+    k: Any, a: Any, lda: Any, b: Any, ldb: Any, c: Any, ldc: Any, scratch: Any,
 ) -> Any:  # fmt: skip
-    """Add the terms of a product to C, which is a sum of so many that are `done`; 0: is not yet.
-
-    `again` is 0, or the n of the last product with this scratch, if that had the same A, m and k.
-    """
+    """Add the terms of a product to C, which is a sum of so many that are `done`; 0: is not yet."""
     return _called(signature(a.dtype))
 
 
@@ -322,6 +362,15 @@ def call_windows_product(
 ) -> Any:  # fmt: skip
     """Compute C = A B, or A B^T if `turned`, where B[i, j] is x[rows[i] + columns[j]]."""
     return _called(windows_signature(a.dtype))
+
+
+@intrinsic
+def call_steps_product(
+    context: Any, address: Any, done: Any, again: Any, m: Any, n: Any, steps: Any, rows: Any,
+    a: Any, lda: Any, next_a: Any, b: Any, ldb: Any, next_b: Any, c: Any, ldc: Any, scratch: Any,
+) -> Any:  # fmt: skip
+    """Add the products of the rows of all steps, A^T B, to C, if terms are done, or write them."""
+    return _called(steps_signature(a.dtype))
 
 
 def _called(expected: Any, *numbers: int) -> Any:

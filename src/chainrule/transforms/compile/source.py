@@ -5,15 +5,13 @@ alone, and is compiled once for nets of all widths.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from chainrule.dims import Constant, Dim, Size
 from chainrule.ops.loops import Along, Product, Scatter, Steps
 from chainrule.transforms.compile import language
 from chainrule.transforms.compile.calls import (
-    BLOCK,
-    SUMMED,
     Block,
     Call,
     Foreign,
@@ -34,6 +32,7 @@ from chainrule.transforms.compile.emit import (
     along_kernel,
     copy_kernel,
     group_kernel,
+    sums_up,
 )
 from chainrule.transforms.compile.frame import base, squeezed, type_name
 from chainrule.transforms.compile.multiplication import Multiplication
@@ -55,6 +54,7 @@ from chainrule.transforms.compile.structure import (
     name_of,
     product_of,
 )
+from chainrule.transforms.compile.sums import Sums
 
 HEAD = 5
 """Entries of the table before the memory: numbers, meeting point, scratch and its bytes, clocks."""
@@ -105,11 +105,8 @@ class Text:
         self._taken: set[str] = set(_RESERVED)
         self.by_turns: tuple[str, str] | None = None
         """Of what a turn of the loop around a statement has the share: names of its ends."""
-        self.sums_blocks = False
-        """Whether the loop around a statement goes through blocks of rows that are summed up."""
-        self.summed: Node | None = None
-        """The product before in such a loop."""
-        self._team: int | None = None
+        self.team: int | None = None
+        """Which of two teams of threads computes a statement."""
         self.calls, self.check_at = self._calls()
         ends = [*schedule.outputs, *checks, *(leaf for leaf, _ in schedule.updates)]
         kept = streams | {self.canonical(x).order for x in ends}
@@ -148,14 +145,14 @@ class Text:
     @property
     def meet(self) -> list[str]:
         """Statements that wait until all threads that share what is written have come so far."""
-        if self._team is None:
+        if self.team is None:
             return _MEET
-        return ["if mates > 1:", f"    meet(at(meeting, {TEAMS[self._team]}), mates)"]
+        return ["if mates > 1:", f"    meet(at(meeting, {TEAMS[self.team]}), mates)"]
 
     @property
     def place_of_thread(self) -> tuple[str, str]:
         """Names of the number of a thread among those that share what is written, and how many."""
-        return ("thread", "threads") if self._team is None else ("mate", "mates")
+        return ("thread", "threads") if self.team is None else ("mate", "mates")
 
     # Calls.
 
@@ -168,6 +165,8 @@ class Text:
             }
             if len(teams) == 1 and teams != {None}:
                 (call.team,), call.local = teams, set()
+            if call.sums is not None and call.team is None and not at_least(call.share, LARGE):
+                call.halved, call.local = True, set()
         for leaf, new in self.schedule.updates:
             if self.canonical(new) is not leaf:
                 kernel = copy_kernel(new, leaf, self.schedule.memory, self.shares)
@@ -195,8 +194,8 @@ class Text:
             call.local = {self.canonical(node).order}
             if len(node.shape) == 2 and node.attrs.get("transpose_a"):
                 rows = base(held(node.inputs[0])[0])
-                if isinstance(rows.loop, Steps):
-                    call.sums = rows, node.inputs[0].shape[0]
+                whole = sums_up(node.inputs[0].shape[0], rows) and not node.attrs.get("transpose_b")
+                call.sums = rows if whole else None
             if len(node.shape) == 2 and not node.attrs.get("transpose_a"):
                 call.local.add(inputs[0].order)
             if len(node.shape) > 2:
@@ -277,14 +276,15 @@ class Text:
         self._size_names.append(name)
         return name
 
-    def address(self, dtype: str, of_windows: bool = False) -> str:
-        """Name of the address of the machine code that multiplies matrices, or windows."""
-        key = f"multiply_{'windows_' * of_windows}{dtype}"
+    def address(self, dtype: str, kind: str = "matrices") -> str:
+        """Name of the address of the machine code that multiplies matrices, windows or steps."""
+        key = f"multiply_{dtype}" if kind == "matrices" else f"multiply_{kind}_{dtype}"
         if key not in self._known_sizes:
-            self._known_sizes[key] = self.passed(key, Products(dtype, of_windows))
+            self._known_sizes[key] = self.passed(key, Products(dtype, kind))
         return self._known_sizes[key]
 
-    def _number(self, value: float) -> str:
+    def number(self, value: float) -> str:
+        """Name of a number that is passed."""
         self.numbers.append(value)
         return f"numbers[{len(self.numbers) - 1}]"
 
@@ -300,18 +300,20 @@ class Text:
                 steps += ["flush_to_zero(True)"] * bool(self.checks)
             if run[0].meets:
                 steps += _MEET
-            self.sums_blocks = run[0].sums is not None and len(run) > 1
-            if len(run) > 1 and not self.sums_blocks:
+            if run[0].sums is not None:
+                steps += Sums(self, run, run[0].sums, shared, i).lines()
+                i += len(run)
+                continue
+            if len(run) > 1:
                 self.by_turns = ("begin", "end") if run[0].joins else ("one", "one + 1")
             body: list[str] = []
             for call in run:
                 body.append(f"# {comment(call)}")
                 body += self._statement(call, shared)
-                if self.timed:
-                    body.append(f"tick(clocks, {i}, {len(self.calls)})")
+                body += self.tick(i)
                 i += 1
             steps += self._in_loop(run, body, shared) if len(run) > 1 else body
-            self.by_turns, self.sums_blocks, self.summed = None, False, None
+            self.by_turns = None
         if self.checks:
             updates = self.check_at < len(self.calls)
             steps += ["flush_to_zero(False)"] if updates else self._check()
@@ -325,18 +327,19 @@ class Text:
         parts.append("\n".join([*lines, *["    " + line for line in body]]))
         return "\n\n\n".join(parts) + "\n"
 
+    def tick(self, i: int) -> list[str]:
+        """Tell the clock of a statement, if there are any."""
+        return [f"tick(clocks, {i}, {len(self.calls)})"] if self.timed else []
+
     def _in_loop(
         self, run: Sequence[Call], body: Sequence[str], shared: dict[str, None]
     ) -> list[str]:
         """Put a loop over turns, or over blocks of rows, around the statements of a run."""
         call, self.by_turns = run[0], None
-        if call.sums is None and not call.joins:
-            first, last = self.part(call.share, 1, shared)
-            lines, start = [], f"for one in range({first}, {last}):"
-        else:
-            rows, most = (call.share, BLOCK) if call.sums is None else (call.sums[1], SUMMED)
-            first, last = ["0", self.size(rows)] if call.sums else self.part(rows, 1, shared)
-            block = self._block(rows, most)
+        first, last = self.part(call.share, 1, shared)
+        lines, start = [], f"for one in range({first}, {last}):"
+        if call.joins:
+            block = self._block(call.share)
             lines = [f"end = min(begin + {block}, {last})"]
             start = f"for begin in range({first}, {last}, {block}):"
         return [start, *["    " + line for line in [*lines, *self._brief_places(run), *body]]]
@@ -355,11 +358,11 @@ class Text:
                 lines.append(f"{name} = {kind}s(table[{HEAD + k}] + ({turns}) * {size})")
         return lines
 
-    def _block(self, rows: Any, most: int = BLOCK) -> str:
+    def _block(self, rows: Any) -> str:
         """Name of the number of rows of a block."""
-        key = f"block of {self.size(rows)}, {most}"
+        key = f"block of {self.size(rows)}"
         if key not in self._known_sizes:
-            self._known_sizes[key] = self.passed("block", Block(rows, most))
+            self._known_sizes[key] = self.passed("block", Block(rows))
         return self._known_sizes[key]
 
     def _head(self) -> list[str]:
@@ -374,7 +377,7 @@ class Text:
             lines.append("numbers = float64s(table[0])")
         if self._meets or self.checks:
             lines.append("meeting = int64s(table[1])")
-        if any(c.team is not None for c in self.calls):
+        if any(c.team is not None or c.halved for c in self.calls):
             lines += [
                 "mate = thread if threads % 2 else thread // 2",
                 "mates = threads if threads % 2 else threads // 2",
@@ -434,17 +437,18 @@ class Text:
     def _statement(self, call: Call, shared: dict[str, None]) -> list[str]:
         if call.team is None:
             return self._of_all(call, shared)
-        self._team = call.team
-        lines = self._of_all(call, shared)
-        self._team = None
-        asked = f"if threads % 2 or thread % 2 == {call.team}:"
-        return [asked, *["    " + line for line in lines]]
+        return self.of_team(call.team, lambda: self._of_all(call, shared))
+
+    def of_team(self, team: int, write: Callable[[], list[str]]) -> list[str]:
+        """Let one of two teams of threads do what is written meanwhile."""
+        self.team = team
+        lines = write()
+        self.team = None
+        return [f"if threads % 2 or thread % 2 == {team}:", *["    " + line for line in lines]]
 
     def _of_all(self, call: Call, shared: dict[str, None]) -> list[str]:
         if call.is_product:
-            lines = Multiplication(self, call, shared).lines()
-            self.summed = call.node
-            return lines
+            return Multiplication(self, call, shared).lines()
         if isinstance(call.node.loop, Steps) and call.kernel is None:
             return Recurrence(self, call.node, shared).lines()
         if call.kernel is None:
@@ -455,12 +459,10 @@ class Text:
         kernel = call.kernel
         args = [self.place(x) for x in kernel.pointers]
         args += [self.size(n) for n in kernel.sizes]
-        args += [self._number(value) for value in kernel.numbers]
+        args += [self.number(value) for value in kernel.numbers]
         if kernel.share is None:
             owner = f"{call.owner} % threads" if call.owner else "0"
             return [f"if thread == {owner}:", f"    {call.name}({', '.join(args)})"]
-        if kernel.sums is not None:
-            args += ["begin", "end"] if self.sums_blocks else ["0", self.size(kernel.sums[1])]
         args += self.part(kernel.share, kernel.stride, shared)
         return [f"{call.name}({', '.join(args)})"]
 
@@ -472,7 +474,7 @@ class Text:
             return [first + times, f"({last}){times}" if times and " " in last else last + times]
         name = self.size(n)
         times = "" if isinstance(stride, int) and stride == 1 else f" * {self.size(stride)}"
-        if name.isdigit() or self._team is not None:
+        if name.isdigit() or self.team is not None:
             one, all_ = self.place_of_thread
             ends = f"share({name}, {one}, {all_})", f"share({name}, {one} + 1, {all_})"
             return [end + times for end in ends]

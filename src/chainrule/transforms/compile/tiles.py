@@ -27,6 +27,7 @@ PACKED = 8  # vectors of B's columns that are packed at a time
 SWAPPED = (64, 2**17)  # columns, elements below which C may be computed transposed, to be turned
 LONG = 128  # terms from which that repays
 MOVED = (64, 128, 2**14)  # rows, columns, elements of C from which on A may be moved before
+RUN = 96  # rows of a step of a recurrence from which on they are a product of their own
 COPY = 18  # multiply-adds of an element that take as long as copying it
 
 
@@ -41,15 +42,15 @@ def packed_size(k: int) -> int:
     return PACKED * LANES * (min(k, DEPTH) + LANES)
 
 
-def moved_size(m: int, n: int, k: int) -> int:
-    """Give the elements of scratch into which a block of A is turned or copied, if it is.
+def is_moved(m: int, n: int) -> bool:
+    """Whether A may be turned or copied before."""
+    return m >= MOVED[0] and n >= MOVED[1] and m * n >= MOVED[2]
 
-    They are enough for any smaller k as well.
-    """
+
+def turned_size(m: int, k: int) -> int:
+    """Give the elements that a block of A takes, for any k up to this one."""
     rows, depth = min(m, HEIGHT), min(k, DEPTH)
-    block = min(rows * depth, max(NEAR // 4, 48 * depth))
-    some = m >= MOVED[0] and n >= MOVED[1] and m * n >= MOVED[2]
-    return block + LANES * (rows + depth + LANES) if some else 0
+    return min(rows * depth, max(NEAR // 4, 48 * depth)) + LANES * (rows + depth + LANES)
 
 
 def scratch_size(m: int, n: int, k: int, parts: int = 0) -> int:
@@ -60,7 +61,12 @@ def scratch_size(m: int, n: int, k: int, parts: int = 0) -> int:
     few = n < min(m, SWAPPED[0]) and m // max(parts, 1) * n < SWAPPED[1]
     swaps = parts > 0 and k >= LONG and few
     result = m * n if 2 * n <= LANES else min(m * n, SWAPPED[1]) if swaps else 0
-    return packed_size(k) + result + moved_size(m, n, k)
+    return packed_size(k) + result + (turned_size(m, k) if is_moved(m, n) else 0)
+
+
+def steps_scratch_size(m: int, n: int, k: int, rows: int, parts: int) -> int:
+    """Give the elements of scratch for sums over steps: of up to k rows, or so many of one step."""
+    return max(2 * LANES * k + turned_size(m, k), scratch_size(m, n, rows, parts))
 
 
 def windows_scratch_size(n: int, k: int) -> int:
