@@ -6,8 +6,10 @@ import pytest
 import chainrule as cr
 from chainrule import Spec, grad, nn, ops, trace
 from chainrule.scan import scan
+from chainrule.transforms.compile.beside import Beside
 from chainrule.transforms.compile.gates import gate_of, kept_of, logistic_of
 from chainrule.transforms.compile.program import Program
+from chainrule.transforms.reverse import reverse
 
 RNG = np.random.default_rng(0)
 EXTREME = [0.0, -0.0, 1e-40, 0.3, 2.0, 9.0, 40.0, 88.0, 104.0, 700.0, 1e4, np.inf, np.nan]
@@ -88,6 +90,31 @@ def test_gates_are_kept_where_nothing_else_reads_their_sums(step, read, keeps, s
     programs = [x.program for x in Program(graph.inputs, graph.output).written.inner.values()]
     texts = "".join(c.kernel.text for p in programs for c in p.text.calls if c.kernel)
     assert (" < " in texts) == keeps
+
+
+def test_what_is_observed_reads_sums_and_not_what_is_kept():
+    def one(carry, x, w):
+        return gated(ops.add(ops.matmul(carry[:, :3], w), x), x)
+
+    def loss(out):
+        return ops.sum(ops.square(of_states(out)))
+
+    def f(start, x, w):
+        out = scan(one, start, [x], [w])
+        return *reverse([loss(out)], [np.ones(())], [w], create_graph=True), ops.sum(out[:, :, 3:])
+
+    given = RNG.normal(size=(2, 6)), RNG.normal(size=(4, 2, 3)), RNG.normal(size=(3, 3))
+    graph = trace(f, *[Spec(x.shape, np.float64) for x in given])
+    gradient, observed = graph.output
+    program = Program(graph.inputs, [gradient], beside=Beside((observed,), {}))
+    bound = program.bind({}, plain=True)
+    for x, array in zip(graph.inputs, given, strict=True):
+        bound.set(program.leaves[x.birth], array)
+    bound.run()
+    slope = grad(lambda start, x, w: loss(scan(one, start, [x], [w])), 2)(*given)
+    np.testing.assert_allclose(bound.result(0), slope, rtol=1e-10)
+    start, x, w = given
+    np.testing.assert_allclose(bound.result(1), np.sum(scan(one, start, [x], [w])[:, :, 3:]))
 
 
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])

@@ -190,7 +190,8 @@ class Written:
         self.sizes = sizes
         _, roots = simplify(ends.every, ends.all_leaves, names=names, beside=ends.beside.ends)
         roots, beside = roots[: len(ends.every)], roots[len(ends.every) :]
-        step = rewritten(reachable(roots), roots)
+        # The layers of a step that trains may be observed; that is not to change the rest.
+        step = rewritten(reachable(roots), roots, beside, adds=not ends.checks)
         nodes = reachable([*roots, *beside]) if beside else step
         self.outputs, self.checks, news, self.leaves = ends.parts(roots)
         olds = self.leaves[: len(ends.updates)]

@@ -51,8 +51,14 @@ SUMMED = 4
 """Images whose products are added up at once: few, for threads share the sums."""
 
 
-def rewritten(nodes: Sequence[Node], roots: Sequence[Node]) -> list[Node]:
-    """Rewrite what needs less memory in another form, and give the nodes that are left."""
+def rewritten(
+    nodes: Sequence[Node], roots: Sequence[Node], beside: Sequence[Node], *, adds: bool
+) -> list[Node]:
+    """Rewrite what needs less memory in another form, and give the nodes that are left.
+
+    What is computed `beside` may read gates, which are not kept in another form then. A product
+    that `adds` its terms to another one is no longer there to be read.
+    """
     readers: dict[int, int] = {x.order: 1 for x in roots}
     for x in (y for node in nodes for y in node.inputs):
         readers[x.order] = readers.get(x.order, 0) + 1
@@ -72,13 +78,14 @@ def rewritten(nodes: Sequence[Node], roots: Sequence[Node]) -> list[Node]:
                 product.shape = (Pieces(product.shape[0], SUMMED), *product.shape[1:])
     nodes = reachable(roots)
     for node in [node for node in nodes if isinstance(node.loop, Steps)]:
-        keep_gates(node, nodes, roots)
+        keep_gates(node, reachable([*roots, *beside]), [*roots, *beside])
     for node in [node for node in nodes if isinstance(node.loop, Steps)]:
         if _pass_on(node, nodes, roots):
             _leave_first_out(node, nodes)
     nodes = _in_teams(reachable(roots))
-    _add_up(nodes, roots)
-    nodes = reachable(roots)
+    if adds:
+        _add_up(nodes, roots)
+        nodes = reachable(roots)
     for node in [node for node in nodes if isinstance(node.loop, Steps)]:
         for whole in node.inputs:
             if isinstance(whole.loop, Steps):
