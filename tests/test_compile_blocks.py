@@ -20,7 +20,7 @@ def rows_apart(x):
 
 @pytest.fixture
 def bound(monkeypatch):
-    """Give what is bound and run, with any number of threads: by one, since plain ones never meet."""
+    """Give what is bound and run, for any number of threads: by one, as plain ones never meet."""
     made, bind = [], Program.bind
 
     def plain(self, sizes, *args, threads=1, **kwargs):

@@ -14,7 +14,7 @@ from chainrule.graph import OPS, placeholder, tracing, value_of
 from chainrule.ops.kinds import Elementwise
 from chainrule.scan import scan
 from chainrule.transforms.compile import Compiled
-from chainrule.transforms.compile.calls import Foreign, Inner, Places, Products
+from chainrule.transforms.compile.calls import Foreign, Inner, Partial, Places, Products
 from chainrule.transforms.compile.program import Program
 from chainrule.transforms.compile.report import plan
 from chainrule.tree import flatten
@@ -28,7 +28,9 @@ def told(program, bound):
         if isinstance(n, Places) and n.what in ("rows", "columns"):
             (found,) = (x for x in bound._kept if hasattr(x, "ctypes") and x.ctypes.data == value)
             return f"{n.what}[{','.join(map(str, found))}]"
-        return type(n).__name__ if isinstance(n, Foreign | Inner | Products) else str(value)
+        return (
+            type(n).__name__ if isinstance(n, Foreign | Inner | Partial | Products) else str(value)
+        )
 
     text = program.text
     lines = [text.source.rstrip(), "", plan(bound), "", f"numbers: {text.numbers}"]
