@@ -16,6 +16,9 @@ class Pace:
     the time of one. When they do not, since the net is small or another process wants the core,
     one goes on alone, and the others are tried again later and later. Results do not depend on it.
 
+    A `large` net begins with all threads. One is tried alone when a step takes `_SLOWED` times as
+    long as it did, since another process may have come, or after a hundred turns.
+
     >>> pace = Pace(most=2)
     >>> for _ in range(5):  # a step costs 1 ms, with two threads 2 ms
     ...     steps, threads = pace.next(1000)
@@ -25,6 +28,7 @@ class Pace:
     """
 
     _GAIN = 0.85
+    _SLOWED = 1.25
     _LONGEST = 640
 
     def __init__(self, most: int = 1, turn: float = 0.01, *, large: bool = False) -> None:
@@ -32,7 +36,8 @@ class Pace:
         self.alone: float | None = None
         self.together: float | None = None
         self._threads = most if large else 1
-        self._wait, self._pause = 20 if large else 2, 4
+        self._wait, self._pause = 100 if large else 2, 4
+        self._best = float("inf")
         self._last = (1, 1)
 
     def next(self, left: int) -> tuple[int, int]:
@@ -55,6 +60,9 @@ class Pace:
             self.alone = cost
         elif self.alone is None or cost < self._GAIN * self.alone:
             self._threads, self._pause, self.together = threads, 4, cost
+            self._best = min(self._best, cost)
+            if self.alone is None and cost > self._SLOWED * self._best:
+                self._wait = 0
         else:
             self._threads, self._wait = 1, self._pause
             self._pause = min(2 * self._pause, self._LONGEST)
