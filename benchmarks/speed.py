@@ -64,8 +64,8 @@ REASONS = {
     "of 6 and 16 units and of rows of 10 and 28 places; putting gradients back and pooling take "
     "the rest.",
     "lstm": "The products take 2.3 ms at the peak of both cores, and six functions of each unit in "
-    "every step 0.5 ms where nothing waits for memory. The rest goes to products of few rows and to "
-    "the caches: gates, and then their gradients in the same 6 MB, are written and read twice.",
+    "every step 0.5 ms where nothing waits for memory. The rest goes to products of few rows and "
+    "to the caches: gates, and then their gradients in the same 6 MB, are written and read twice.",
     "gru": "As for the LSTM.",
     "bilstm": "As for the LSTM.",
     "predict 1": "The weights are 0.94 MB, which takes 8 to 10 µs to read from the second-level "
