@@ -479,15 +479,15 @@ def test_sums_over_all_steps_take_some_at_a_time(monkeypatch, kind, bidirectiona
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rows", [1, 5, 40, 200])
-def test_halves_of_a_batch_train_to_the_same_bits(rows):
-    """As steps by NumPy do, and any number of threads; many rows have a product for each step."""
+@pytest.mark.parametrize(("rows", "units"), [(1, 40), (5, 40), (40, 40), (200, 40), (24, 260)])
+def test_sums_over_steps_train_to_the_same_bits(rows, units):
+    """With any number of threads; many rows have products for each step, many units no halves."""
     pytest.importorskip("numba")
     x, y = RNG.normal(size=(rows, 20, 3)).astype(np.float32), np.arange(rows) % 2
     found = []
     for threads in (0, 1, 2, 3, 4):
         model = nn.Sequential(
-            nn.LSTM(3, 40, batch_first=True, returns="last"), nn.Linear(40, 2), seed=0
+            nn.LSTM(3, units, batch_first=True, returns="last"), nn.Linear(units, 2), seed=0
         )
         settings = {"epochs": 2, "batch_size": rows, "seed": 0, "optimizer": optim.SGD(0.1)}
         how = {"compile": "numba", "threads": threads} if threads else {"compile": False}

@@ -19,7 +19,7 @@ from chainrule.ops.loops import Product
 from chainrule.transforms.compile import language
 from chainrule.transforms.compile.arena import ALIGN, bytes_of, empty, layout, lifetimes, room
 from chainrule.transforms.compile.calls import (
-    SUMMED,
+    MOST_SUMMED,
     Block,
     Call,
     Foreign,
@@ -168,7 +168,7 @@ class Bound:
             size = words.windows_scratch_size(n, k)
         elif call.sums is not None:
             rows = self.number(call.sums.shape[1])
-            size = words.steps_scratch_size(m, n, 2 * SUMMED, rows, self.threads)
+            size = words.steps_scratch_size(m, n, MOST_SUMMED, rows, self.threads)
         else:
             turns = turned_a and not turned_b
             parts = language.shares(n, self.threads) if call.by_columns else [n]

@@ -12,8 +12,9 @@ from chainrule.transforms.compile.simplify import Node, same_shape
 BLOCK = 960
 """Rows that two calls take at a time: for so many a product packs its other matrix once."""
 
-SUMMED = 128
-"""Rows of a recurrence that several calls sum up one after the other, while a cache holds them."""
+SUMMED, MOST_SUMMED = 128, 512
+"""Rows of a recurrence that several calls sum up one after the other, while a cache holds them, and
+rows where it does not hold the results: they are read and written for each such block of rows."""
 
 
 @dataclass
@@ -87,19 +88,19 @@ class Block:
 
 @dataclass(frozen=True)
 class Stretch:
-    """So many of the steps of a recurrence as are summed up at a time, in one part or in halves."""
+    """So many of the steps of a recurrence as have about so many rows, which are summed up."""
 
     length: Any
     rows: Any
-    parts: int
+    most: int
 
     def count(self, length: int, rows: int) -> int:
         """Divide steps of so many rows into equal stretches.
 
-        >>> Stretch("length", "rows", 1).count(64, 32), Stretch("length", "rows", 2).count(10, 100)
-        (4, 2)
+        >>> [Stretch("length", "rows", 128).count(*size) for size in ((64, 32), (10, 60), (9, 200))]
+        [4, 2, 1]
         """
-        most = max(SUMMED * self.parts // max(rows, 1), 1)
+        most = max(self.most // max(rows, 1), 1)
         return -(-length // -(-length // most))
 
 

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from chainrule.transforms.compile import calls
 from chainrule.transforms.compile.calls import Call, Partial, Stretch, comment
 from chainrule.transforms.compile.frame import type_name
 from chainrule.transforms.compile.multiplication import Multiplication
 from chainrule.transforms.compile.simplify import Node
+from chainrule.transforms.compile.structure import LARGE, at_least
 
 if TYPE_CHECKING:
     from chainrule.transforms.compile.source import Text
@@ -31,9 +33,9 @@ class Sums:
         """Write the statements."""
         text, halved = self.text, self.run[0].halved
         length, rows = (text.size(n) for n in self.steps.shape[:2])
-        stretch = text.passed(
-            "stretch", Stretch(self.steps.shape[0], self.steps.shape[1], 1 + halved)
-        )
+        large = at_least(self.run[0].share, LARGE)
+        most = 2 * calls.SUMMED if halved else calls.MOST_SUMMED if large else calls.SUMMED
+        stretch = text.passed("stretch", Stretch(self.steps.shape[0], self.steps.shape[1], most))
         lines = [
             f"for begin in range(0, {length}, {stretch}):",
             f"    end = min(begin + {stretch}, {length})",
