@@ -134,26 +134,9 @@ def address_of(memory: Any) -> int:
     return int(memory.ctypes.data)
 
 
-def product(
-    address: int,
-    transpose_a: bool,
-    transpose_b: bool,
-    m: int,
-    n: int,
-    k: int,
-    a: Any,
-    lda: int,
-    b: Any,
-    ldb: int,
-    c: Any,
-    ldc: int,
-    scratch: Any,
-) -> None:
-    """C[m, n] = A B, for matrices whose rows are lda, ldb and ldc elements apart.
-
-    `address` is that of machine code which computes products, and is not used here.
-    """
-    add_product(address, 0, transpose_a, transpose_b, m, n, k, a, lda, b, ldb, c, ldc, scratch)
+def product(address: int, *matrices: Any) -> None:
+    """C[m, n] = A B; what is passed is that of `add_product`, but for what is done."""
+    add_product(address, 0, *matrices)
 
 
 def add_product(
@@ -172,7 +155,11 @@ def add_product(
     ldc: int,
     scratch: Any,
 ) -> None:
-    """C[m, n] += A B, where C is a sum of so many terms that are done; C = A B if none are."""
+    """C[m, n] += A B, where C is a sum of so many terms that are done; C = A B if none are.
+
+    Rows of the matrices are lda, ldb and ldc elements apart. `address` is that of machine code
+    which computes products, and is not used here.
+    """
     if not m or not n:
         return
     result, k = _matrix(c, m, n, ldc), max(k, 0)
