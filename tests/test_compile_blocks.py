@@ -6,7 +6,7 @@ import pytest
 import chainrule as cr
 from chainrule import Spec, ops
 from chainrule.errors import ShapeError
-from chainrule.transforms.compile import ROWS, Compiled
+from chainrule.transforms.compile import FEW, ROWS, Compiled
 from chainrule.transforms.compile.program import Program
 from chainrule.transforms.compile.report import work
 
@@ -35,7 +35,7 @@ def bound(monkeypatch):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("rows", [0, 1, 2 * ROWS, 2 * ROWS + 1, 4 * ROWS])
+@pytest.mark.parametrize("rows", [0, 1, FEW, FEW + 1, 2 * ROWS, 2 * ROWS + 1, 4 * ROWS])
 def test_blocks_of_rows(bound, monkeypatch, rows, threads):
     monkeypatch.setattr("chainrule.transforms.compile.WORTH_SHARING", 0)
     f = cr.compile(rows_apart, N, threads=threads)
@@ -43,20 +43,22 @@ def test_blocks_of_rows(bound, monkeypatch, rows, threads):
         x = np.random.default_rng(n).normal(size=(n, 3))
         for found, expected in zip(f(x), rows_apart(x), strict=True):
             np.testing.assert_allclose(found, expected, rtol=1e-12)
-    (only,) = bound
-    steps = -(-rows // (ROWS * threads))
-    assert only.runs[0] == (0, steps, steps - 1, threads if rows else 1)
-    assert (only.threads, only.sizes) == (threads, {"n": ROWS * threads})
+    first, block = bound[0], FEW if rows <= FEW else ROWS * threads
+    steps = -(-rows // block)
+    assert first.runs[0] == (0, steps, steps - 1, threads if rows else 1)
+    assert (first.threads, first.sizes) == (threads, {"n": block})
+    assert [found.sizes["n"] for found in bound[1:]] == [FEW] * (rows > FEW)
+    assert len(first.runs) == (2 if rows > FEW else 3)
 
 
 def test_little_work_is_not_shared(bound, monkeypatch):
     f = cr.compile(rows_apart, N, threads=2)
     f(np.ones((1, 3)))
-    per_row = work(bound[0]) / (2 * ROWS)
+    per_row = work(bound[0]) / FEW
     monkeypatch.setattr("chainrule.transforms.compile.WORTH_SHARING", 20 * per_row)
     for rows in (20, 21):
         f(np.ones((rows, 3)))
-    assert [given[3] for given in bound[0].runs] == [1, 1, 2]
+    assert [given[3] for given in bound[1].runs] == [1, 2]
 
 
 @pytest.mark.parametrize(

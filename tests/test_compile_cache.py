@@ -325,7 +325,7 @@ def test_memory_of_a_step(sizes):
     kept = sum(array.nbytes for array in step.memory.values())
     assert kept < 3 * parameters + 100  # with the state of Adam
     assert step.bound.arena_bytes < 1.25 * (activations + parameters)
-    assert step.bound.scratch_bytes < 1.3e6  # A that is turned, a block of it
+    assert step.bound.scratch_bytes < 1.5e6  # a block of A that is turned, or what is in tiles
 
 
 @given(st.integers(0, 10**9), st.integers(1, 100))

@@ -27,7 +27,7 @@ class Pace:
     (10, 1)
     """
 
-    _GAIN = 0.85
+    _GAIN = 0.9
     _SLOWED = 1.25
     _LONGEST = 640
 
@@ -47,7 +47,7 @@ class Pace:
         if trying:
             threads = self.most + 1 - self._threads
         guess = self.together if threads > 1 and self.together else self.alone or self.together
-        steps = 1 if guess is None else int((0.3 if trying else 1.0) * self.turn / guess)
+        steps = 1 if guess is None else int(self.turn / guess)
         self._last = min(max(steps, 1), left), threads
         return self._last
 

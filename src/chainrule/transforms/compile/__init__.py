@@ -33,8 +33,11 @@ if TYPE_CHECKING:
 DEVICE = "chainrule.transforms.device"
 """What runs by JAX, imported where it is asked for: most trainings never do."""
 
-ROWS = 256
-"""Rows that a thread computes at a time, where rows do not depend on one another."""
+ROWS, FEW = 256, 16
+"""Rows that a thread computes at a time, where rows do not depend on one another.
+
+So few are computed in memory of their own, by products that need not split their weights.
+"""
 
 
 class Compiled:
@@ -62,7 +65,7 @@ class Compiled:
             self.program = Program(graph.inputs, self.outputs, graph.updates, turn=fixed)
         self.plain = plain
         self.threads = 1 if plain else usable_threads(threads)
-        self._block = {self._rows: ROWS * self.threads}
+        self._few, self._many = {self._rows: FEW}, {self._rows: ROWS * self.threads}
         self._leaves = [self.program.leaves[x.birth] for x in graph.inputs]
         leaf_of = self.program.leaf_of
         self._changing = [
@@ -75,6 +78,7 @@ class Compiled:
         self._bound: dict[Any, Bound] = {}
         self._seen: dict[Any, int] = {}
         self._work = 0.0
+        """Operations for a row."""
         self._alone = threading.Lock()
 
     def _is_rows(self, x: Tensor) -> bool:
@@ -104,15 +108,18 @@ class Compiled:
 
     def plan(self, **sizes: int) -> str:
         """Give a table of the statements: shapes, operations, bytes, and the memory they share."""
-        return plan(self._memory(self._block if self._in_blocks else sizes))
+        return plan(self._memory(self._many if self._in_blocks else sizes))
 
     def profile(self, *arrays: Any, seconds: float = 0.5) -> Profile:
         """Measure how long each statement takes."""
         self(*arrays)
         sizes = self._sizes([np.asarray(x) for x in arrays])
-        steps = -(-sizes[self._rows] // (ROWS * self.threads)) if self._in_blocks else 1
-        bound = self._memory(self._block if self._in_blocks else sizes)
-        return profile(bound, seconds=seconds, short=steps - 1, steps=steps)
+        if not self._in_blocks:
+            return profile(self._memory(sizes), seconds=seconds, short=0)
+        n = sizes[self._rows]
+        block = self._few if n <= FEW else self._many
+        steps = -(-n // block[self._rows])
+        return profile(self._memory(block), seconds=seconds, short=steps - 1, steps=steps)
 
     def __call__(self, *arrays: Any) -> Any:
         """Compute the outputs for arrays of the traced shapes."""
@@ -143,23 +150,24 @@ class Compiled:
         key = tuple(sizes.items())
         bound = self._bound.get(key)
         if bound is None:
+            if not self._in_blocks:  # one at a time: sizes that come and go would fill memory
+                self._bound, self._seen = {}, {}
             bound = self.program.bind(sizes, threads=self.threads, plain=self.plain)
-            self._bound = {key: bound}  # one at a time: sizes that come and go would fill memory
-            self._seen = {}
+            self._bound[key] = bound
         for node, leaf in self._changing:
-            if self._seen.get(node.order) != leaf.changed:
+            if self._seen.get((key, node.order)) != leaf.changed:
                 bound.set(node, np.asarray(leaf.value, order="C"))
-                self._seen[node.order] = leaf.changed
+                self._seen[key, node.order] = leaf.changed
         return bound
 
     def _by_blocks(self, arrays: Sequence[Array]) -> list[Array]:
         """Compute blocks of rows, one after the other, in the memory of one."""
         n = arrays[0].shape[0] if arrays[0].ndim else 0
-        block = ROWS * self.threads
         if any(x.shape != (n, *tail) for x, tail in zip(arrays, self._tails, strict=True)):
             self._sizes(arrays)  # raises
-        fresh = not self._bound
-        bound = self._memory(self._block)
+        known = len(self._bound)
+        bound = self._memory(self._few if n <= FEW else self._many)
+        block, fresh = bound.sizes[self._rows], len(self._bound) > known
         results = [np.empty((n, *tail), dtype) for tail, dtype in self._forms]
         ends = zip([*self._leaves, *self.program.outputs], [*arrays, *results], strict=True)
         for node, array in ends:
@@ -168,13 +176,13 @@ class Compiled:
                 bound.move(node, block * int(np.prod(array.shape[1:])))
             else:
                 bound.begin(node, array)
-        if fresh:
-            self._work = work(bound)
+        if not self._work:
+            self._work = work(bound) / block
         steps = -(-n // block)
         rest = n - (steps - 1) * block
         if bound.short[self._rows] != rest:
             bound.reshape({self._rows: rest})
-        shared = self.threads > 1 and self._work * n > WORTH_SHARING * block
+        shared = self.threads > 1 and self._work * n > WORTH_SHARING
         bound.run(0, steps, steps - 1, self.threads if shared else 1)
         return results
 

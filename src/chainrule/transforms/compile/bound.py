@@ -157,6 +157,17 @@ class Bound:
         ends = {base(x).order for x in self.program.outputs}
         return node.order in ends
 
+    def is_by_tiles(self, call: Call) -> bool:
+        """Whether a call multiplies matrices by tiles."""
+        return call.products is not None and self._kind(call.products) == "tiles"
+
+    def _kind(self, n: Products) -> str:
+        """Say how matrices are multiplied: by tiles where that pays for all threads together."""
+        if not n.sizes or self._machine is None or not self._machine.has_tiles():
+            return n.kind
+        pays = self._machine.pays_by_tiles(*(self._value(x, self.sizes) for x in n.sizes))
+        return "tiles" if pays else n.kind
+
     def _scratch(self, call: Call) -> int:
         if not isinstance(call.node.loop, Product) or call.kernel is not None:
             return 0
@@ -173,6 +184,8 @@ class Bound:
             turns = turned_a and not turned_b
             parts = language.shares(n, self.threads) if call.by_columns else [n]
             size = max(words.scratch_size(m, p, k, self.threads if turns else 0) for p in parts)
+            if self.is_by_tiles(call):
+                size = words.tile_scratch_size(m, n, k)
         return int(size) * call.node.dtype.itemsize
 
     def _fill(self) -> None:
@@ -252,7 +265,7 @@ class Bound:
             return n.count(self.number(n.rows, self.sizes))
         if isinstance(n, Products):
             machine = self._machine
-            return 0 if machine is None else int(machine.product_address(n.dtype, n.kind))
+            return 0 if machine is None else int(machine.product_address(n.dtype, self._kind(n)))
         if isinstance(n, Stretch):
             return n.count(self.number(n.length, sizes), self.number(n.rows, sizes))
         if isinstance(n, Partial):

@@ -38,6 +38,8 @@ class Call:
     by_columns: bool = False
     halved: bool = False
     meets: bool = False
+    products: "Products | None" = None
+    """How it multiplies matrices, if it does."""
     joins: bool = False
     """Whether only the next call reads what this one writes: both go through blocks of rows."""
     sums: Node | None = None
@@ -52,10 +54,15 @@ class Call:
 
 @dataclass(frozen=True)
 class Products:
-    """The address of the machine code that multiplies matrices, windows or steps, of a dtype."""
+    """The address of the machine code that multiplies matrices, windows or steps, of a dtype.
+
+    With `sizes`, of C and then the terms of each element, matrices are multiplied by tiles where
+    that pays.
+    """
 
     dtype: str
     kind: str = "matrices"
+    sizes: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ from numba import cfunc, core, extending, njit, types
 
 from chainrule.errors import ConfigError
 from chainrule.transforms.compile import (
+    amx,
     language,
     products,
     vector,  # noqa: F401  (it gives exp, log and other words their meaning)
@@ -251,6 +252,7 @@ def compiled_product(dtype: str, kind: str) -> Code:
         "matrices": (products.product, products.signature),
         "windows": (products.windows_product, products.windows_signature),
         "steps": (products.steps_product, products.steps_signature),
+        "tiles": (amx.tile_product, products.signature),
     }[kind]
     return _code(cfunc(signature(scalar), **_OPTIONS)(function))
 

@@ -28,8 +28,11 @@ import numpy as np
 from llvmlite import binding
 
 from chainrule.atomic import atomic_write
+from chainrule.transforms.compile.tiles import BYTES
+from chainrule.transforms.compile.tiles import pays_by_tiles as pays_by_tiles
 from chainrule.transforms.compile.tiles import scratch_size as scratch_size
 from chainrule.transforms.compile.tiles import steps_scratch_size as steps_scratch_size
+from chainrule.transforms.compile.tiles import tile_scratch_size as tile_scratch_size
 from chainrule.transforms.compile.tiles import windows_scratch_size as windows_scratch_size
 
 COMPILER = "chainrule.transforms.compile.compiler"
@@ -61,15 +64,16 @@ class Loaded(NamedTuple):
 
 
 def multiply(a: Any, times: int) -> None:
-    """Multiply the first two of three square matrices into the third, so many times."""
-    n = a.shape[1]
-    scratch = np.empty(scratch_size(n, n, n) + 16, a.dtype)
+    """Multiply the first two of three square float32 matrices into the third, so many times."""
+    n, by_tiles = a.shape[1], has_tiles()
+    size = tile_scratch_size(n, n, n) if by_tiles else scratch_size(n, n, n)
+    scratch = np.empty(size + 16, a.dtype)
     start = -scratch.ctypes.data % 64 // a.itemsize
     whole, place = ctypes.c_int64, ctypes.c_void_p
     kind = ctypes.CFUNCTYPE(
         None, *[whole] * 6, place, whole, place, whole, place, whole, place
     )  # fmt: skip
-    function = kind(product_address(a.dtype.name))
+    function = kind(product_address(a.dtype.name, "tiles" if by_tiles else "matrices"))
     first, second, third = (x.ctypes.data for x in a)
     for _ in range(times):
         function(0, 0, 0, n, n, n, first, n, second, n, third, n, scratch[start:].ctypes.data)
@@ -120,6 +124,9 @@ def _versions() -> str:
 _VERSIONS = _versions()
 _loaded: dict[str, Loaded] = {}
 _SOURCE, _OBJECT, _ENTRY, _SUM = "program.py", "program.o", "entry.json", "sha256"
+_ASK_FOR_TILES = 158, 0x1023, 18
+"""Numbers of the system call `arch_prctl`, of its ARCH_REQ_XCOMP_PERM, and of the tiles' data."""
+
 _CALL = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 6)
 
 
@@ -138,6 +145,17 @@ def product_address(dtype: str, kind: str = "matrices") -> int:
     """Give the address of the product of float32 or float64 matrices; it holds in this process."""
     source = f"# a product, by products.py\n{kind} {dtype}\n"
     return _address(source, lambda path: _compiler().compiled_product(dtype, kind))
+
+
+@functools.cache
+def has_tiles() -> bool:
+    """Whether there is a matrix unit for half precision, and Linux lets this process use it."""
+    features = binding.get_host_cpu_features()
+    if not all(features.get(name) for name in ("amx-tile", "amx-fp16", "avx512f")):
+        return False
+    if sys.platform != "linux" or BYTES < 64:
+        return False
+    return int(ctypes.CDLL(None).syscall(*_ASK_FOR_TILES)) == 0
 
 
 def is_compiled(source: str) -> bool:

@@ -7,7 +7,7 @@ of a single product. Windows are read where they lie.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from chainrule.transforms.compile.calls import Call, Places
+from chainrule.transforms.compile.calls import Block, Call, Places, Products
 from chainrule.transforms.compile.frame import base, squeezed, type_name
 from chainrule.transforms.compile.schedule import held, is_one, windows_of
 from chainrule.transforms.compile.simplify import Node, same_shape
@@ -32,10 +32,14 @@ class Multiplication:
         a, b = node.inputs[:2]
         turned_a = bool(node.attrs.get("transpose_a"))
         turned_b = bool(node.attrs.get("transpose_b")) != (b.order in text.turned)
-        m, n, k = (text.size(s) for s in (*node.shape[-2:], a.shape[-2 if turned_a else -1]))
+        inside = a.shape[-2 if turned_a else -1]
+        m, n, k = (text.size(s) for s in (*node.shape[-2:], inside))
         (left, lda), (right, ldb), out = self._matrix(a), self._matrix(b), text.place(node)
         kind = type_name(node.dtype)
-        how = f"product({text.address(kind)}, "
+        rows = Block(self.call.share) if self.call.joins else node.shape[-2]
+        sizes = (rows, node.shape[-1], inside) if kind == "float32" else ()
+        self.call.products = Products(kind, sizes=sizes)
+        how = f"product({text.address(self.call.products)}, "
         if len(node.inputs) > 2:  # the third is a product to whose terms these are added
             how = f"add_{how}1, "
         elif "later" in node.attrs:
@@ -86,7 +90,7 @@ class Multiplication:
         right = f"at({right}, ({other} * {each} + {rows[0]}) * {ldb})"
         kind = type_name(node.dtype)
         args = [
-            text.address(kind, "steps"), f"{done} * {count}", self._again(before, length),
+            text.address(Products(kind, "steps")), f"{done} * {count}", self._again(before, length),
             f"{last} - {first}", n, f"{stop} - {start}", count, left, lda, f"{each} * {lda}",
             right, ldb, f"{each} * {ldb}", f"at({out}, {first} * {n})", n, f"scratch_{kind}",
         ]  # fmt: skip
@@ -144,7 +148,7 @@ class Multiplication:
             times = f"min({each}, {rest}), {size}, {step}"
         else:
             left, begin = self._of_stack(a), f"at({text.place(x)}, one * {step})"
-        how = f"{text.address(kind, 'windows')}, {turned}, {m}, {n}, {k}"
+        how = f"{text.address(Products(kind, 'windows'))}, {turned}, {m}, {n}, {k}"
         line = f"windows_product({how}, {left}, {k}, {begin}, {', '.join(listed)}, {out}, {n}, "
         return self._for_each(f"{line}{times}, scratch_{kind})")
 

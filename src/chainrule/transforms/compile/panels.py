@@ -30,7 +30,7 @@ VOID = ir.VoidType()
 _I32, _I64, _POINTER = ir.IntType(32), ir.IntType(64), ir.PointerType()
 
 
-class _Emitter:
+class Emitter:
     """Writes an LLVM function over vectors of one scalar type."""
 
     def __init__(self, module: Any, name: str, scalar: Any, arguments: list[Any]) -> None:
@@ -48,6 +48,18 @@ class _Emitter:
     def at(self, pointer: Any, offset: Any) -> Any:
         """Move a pointer by elements."""
         return self.builder.gep(pointer, [offset], source_etype=self.scalar)
+
+    def bytes_at(self, pointer: Any, offset: Any) -> Any:
+        """Move a pointer by bytes."""
+        return self.builder.gep(pointer, [offset], source_etype=ir.IntType(8))
+
+    def flag(self, x: Any) -> Any:
+        """Say whether a whole number is not 0."""
+        return self.builder.icmp_signed("!=", x, _I64(0))
+
+    def fetch(self, pointer: Any, *, write: bool = True) -> None:
+        """Bring memory into the nearest cache, to be written, or to be read."""
+        self.call("llvm.prefetch.p0", VOID, pointer, _I32(int(write)), _I32(3), _I32(1))
 
     def times(self, x: Any, n: int) -> Any:
         """Multiply an index."""
@@ -70,6 +82,18 @@ class _Emitter:
         """Pick lanes of two vectors."""
         kind = ir.VectorType(_I32, self.width)
         return self.builder.shuffle_vector(x, y, ir.Constant(kind, lanes))
+
+    def transposed(self, block: list[Any]) -> list[Any]:
+        """Transpose a block that is as many vectors high as a vector is long."""
+        width = self.width
+        for far in (2**t for t in range(width.bit_length() - 1)):  # exchange lanes so far apart
+            upper = [lane + width - far if lane & far else lane for lane in range(width)]
+            lower = [lane + width if lane & far else lane + far for lane in range(width)]
+            for i in range(width):
+                if i & far == 0:
+                    x, y = block[i], block[i + far]
+                    block[i], block[i + far] = self.shuffle(x, y, upper), self.shuffle(x, y, lower)
+        return block
 
     def spread(self, x: Any) -> Any:
         """Copy a number to all lanes of a vector."""
@@ -113,7 +137,7 @@ def _tile(module: Any, scalar: Any, rows: int, vectors: int, listed: str = "") -
     """
     name = f"tile_{rows}_{vectors}_{scalar}_{listed}"
     arguments = [_I64, _POINTER, _I64, _I64, _POINTER, _I64, _POINTER, *[_I64] * 4]
-    e = _Emitter(module, name, scalar, arguments)
+    e = Emitter(module, name, scalar, arguments)
     k, a, a_row, a_step, b, ldb, c, ldc, last, done, ahead = e.function.args
     builder, entry = e.builder, e.builder.block
     more, start, loop, end = (
@@ -128,7 +152,7 @@ def _tile(module: Any, scalar: Any, rows: int, vectors: int, listed: str = "") -
         distances = [e.opaque(e.times(a_row, i)) for i in range(min(rows, 4))]
         firsts = [e.at(a, e.opaque(e.times(a_row, i))) for i in range(0, rows, 4)]
     for place in (x for x in places if x[1] * BYTES % 64 == 0):
-        e.call("llvm.prefetch.p0", VOID, e.at(targets[place], ahead), _I32(1), _I32(3), _I32(1))
+        e.fetch(e.at(targets[place], ahead))
     builder.cbranch(builder.icmp_signed(">", done, _I64(0)), more, start)
 
     builder.position_at_end(more)
@@ -151,8 +175,7 @@ def _tile(module: Any, scalar: Any, rows: int, vectors: int, listed: str = "") -
     b_row = [e.load(e.at(b_first, _I64(v * e.width)), b_masks[v]) for v in range(vectors)]
     if vectors == WIDE and not listed:  # thin products wait for B: fetch the row of a later panel
         for v in range(vectors):
-            later = e.at(b_now, _I64((2 * WIDE + v) * e.width))
-            e.call("llvm.prefetch.p0", VOID, later, _I32(0), _I32(3), _I32(1))
+            e.fetch(e.at(b_now, _I64((2 * WIDE + v) * e.width)), write=False)
     new = {}
     column = [e.at(a, e.entry(a_now[0], 0))] if listed == "a" else []
     for i in range(rows):
@@ -194,7 +217,7 @@ def _write_panel(module: Any, name: str, scalar: Any, listed: str = "") -> Any:
     """
     sizes = LISTED if listed == "a" else SIZES
     arguments = [_I64, _I64, _I64, _POINTER, _I64, _I64, _POINTER, _I64, _POINTER, _I64, _I64]
-    e = _Emitter(module, name, scalar, arguments)
+    e = Emitter(module, name, scalar, arguments)
     m, columns, k, a, a_row, a_step, b, ldb, c, ldc, done = e.function.args
     builder = e.builder
     left, a_now, c_now = (cgutils.alloca_once_value(builder, x) for x in (m, a, c))
@@ -239,7 +262,7 @@ def _write_panel(module: Any, name: str, scalar: Any, listed: str = "") -> Any:
 def _write_copy(module: Any, name: str, scalar: Any) -> Any:
     """Write the copying of a block: rows, columns; source, its stride; target, its stride."""
     arguments = [_I64, _I64, _POINTER, _I64, _POINTER, _I64]
-    e = _Emitter(module, name, scalar, arguments)
+    e = Emitter(module, name, scalar, arguments)
     rows, columns, source, source_row, target, target_row = e.function.args
     builder = e.builder
     vectors = builder.sdiv(columns, _I64(e.width))
@@ -265,7 +288,7 @@ def _write_turn(module: Any, name: str, scalar: Any, whole: bool) -> Any:
     whole block.
     """
     arguments = [_I64, _I64, _POINTER, _I64, _POINTER, _I64]
-    e = _Emitter(module, name, scalar, arguments)
+    e = Emitter(module, name, scalar, arguments)
     rows, columns, source, source_row, target, target_row = e.function.args
     builder, width = e.builder, e.width
     mask = None if whole else e.first(columns)
@@ -276,20 +299,13 @@ def _write_turn(module: Any, name: str, scalar: Any, whole: bool) -> Any:
             last = builder.sub(rows, _I64(1))
             row = builder.select(builder.icmp_signed("<", row, last), row, last)
         block.append(e.load(e.at(source, builder.mul(row, source_row)), mask))
-    for far in (2**t for t in range(width.bit_length() - 1)):  # exchange lanes so far apart
-        upper = [lane + width - far if lane & far else lane for lane in range(width)]
-        lower = [lane + width if lane & far else lane + far for lane in range(width)]
-        for i in range(width):
-            if i & far == 0:
-                x, y = block[i], block[i + far]
-                block[i], block[i + far] = e.shuffle(x, y, upper), e.shuffle(x, y, lower)
-    for i, x in enumerate(block):
+    for i, x in enumerate(e.transposed(block)):
         e.store(x, e.at(target, e.times(target_row, i)))
     builder.ret_void()
     return e.function
 
 
-def _written(name: str, write: Callable[[Any, str, Any], Any], *args: Any) -> Any:
+def written(name: str, write: Callable[[Any, str, Any], Any], *args: Any) -> Any:
     """Make an intrinsic of a function of integers and pointers."""
     pointers = [isinstance(x, types.CPointer) for x in args]
     kinds = [x if p else types.int64 for x, p in zip(args, pointers, strict=True)]
@@ -318,7 +334,7 @@ def _panel(listed: str) -> Any:
         ldb: Any, c: Any, ldc: Any, done: Any,
     ) -> Any:  # fmt: skip
         args = m, columns, k, a, a_row, a_step, b, ldb, c, ldc, done
-        return _written(f"panel_{listed}", partial(_write_panel, listed=listed), *args)
+        return written(f"panel_{listed}", partial(_write_panel, listed=listed), *args)
 
     return multiply
 
@@ -328,7 +344,7 @@ def _block(name: str, write: Callable[[Any, str, Any], Any]) -> Any:
 
     @intrinsic
     def move(context: Any, rows: Any, columns: Any, x: Any, x_row: Any, y: Any, y_row: Any) -> Any:
-        return _written(name, write, rows, columns, x, x_row, y, y_row)
+        return written(name, write, rows, columns, x, x_row, y, y_row)
 
     return move
 

@@ -56,7 +56,8 @@ def _statement(call: Call, bound: Bound, sizes: Mapping[str, int]) -> Statement:
     nests = _nests(call, bound, sizes)
     widest = _times(max(nests, key=math.prod, default=[])) if name != "NumPy" else ""
     operations = _operations(call, bound, sizes)
-    return Statement(name, comment(call), widest, operations, size, name == "product")
+    shown = "tiles" if bound.is_by_tiles(call) else name
+    return Statement(shown, comment(call), widest, operations, size, name == "product")
 
 
 def _name(call: Call) -> str:

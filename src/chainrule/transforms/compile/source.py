@@ -276,12 +276,15 @@ class Text:
         self._size_names.append(name)
         return name
 
-    def address(self, dtype: str, kind: str = "matrices") -> str:
+    def address(self, how: Products) -> str:
         """Name of the address of the machine code that multiplies matrices, windows or steps."""
-        key = f"multiply_{dtype}" if kind == "matrices" else f"multiply_{kind}_{dtype}"
-        if key not in self._known_sizes:
-            self._known_sizes[key] = self.passed(key, Products(dtype, kind))
-        return self._known_sizes[key]
+        kind = "" if how.kind == "matrices" else f"{how.kind}_"
+        name = f"multiply_{kind}{how.dtype}"
+        if how.sizes:  # each product has its own, for programs do not depend on equal sizes
+            return self.passed(name, how)
+        if name not in self._known_sizes:
+            self._known_sizes[name] = self.passed(name, how)
+        return self._known_sizes[name]
 
     def number(self, value: float) -> str:
         """Name of a number that is passed."""

@@ -25,6 +25,7 @@ FAR = 2**20  # elements of B that no cache close to the core holds
 MUCH = 2**22  # multiply-adds that repay packing B
 PACKED = 8  # vectors of B's columns that are packed at a time
 SWAPPED = (64, 2**17)  # columns, elements below which C may be computed transposed, to be turned
+KEPT = 2**18  # elements of scratch in which one matrix is kept in tiles
 LONG = 128  # terms from which that repays
 MOVED = (64, 128, 2**14)  # rows, columns, elements of C from which on A may be moved before
 RUN = 96  # rows of a step of a recurrence from which on they are a product of their own
@@ -62,6 +63,38 @@ def scratch_size(m: int, n: int, k: int, parts: int = 0) -> int:
     swaps = parts > 0 and k >= LONG and few
     result = m * n if 2 * n <= LANES else min(m * n, SWAPPED[1]) if swaps else 0
     return packed_size(k) + result + (turned_size(m, k) if is_moved(m, n) else 0)
+
+
+def split_size(k: int) -> int:
+    """Give the elements that 32 rows, or columns, of k numbers take when they are split."""
+    return -(-k // 32) * 1024
+
+
+def panels_kept(rows: int, k: int) -> int:
+    """Give how many times 32 of so many rows are kept in tiles at a time."""
+    return min(max(KEPT // max(split_size(k), 1), 1), max(-(-rows // 32), 1))
+
+
+def tile_scratch_size(m: int, n: int, k: int) -> int:
+    """Give the elements of scratch of a product by tiles, of up to so many rows and columns."""
+    kept = panels_kept(min(m, n), k)
+    tiles, most = (1 + kept) * split_size(k), max(m, n)
+    return 1280 + 32 * kept + -(-most // 32) * 32 + max(tiles, scratch_size(most, 1, k, parts=1))
+
+
+def pays_by_tiles(m: int, n: int, k: int) -> bool:
+    """Whether a product that two threads share is faster by tiles, which numbers are split for.
+
+    Both ways in cycles, fitted to what 450 products of 32 to 784 took: of multiply-adds, and of
+    tiles, numbers that are split, and numbers that are written.
+
+    >>> pays_by_tiles(128, 256, 784), pays_by_tiles(16, 512, 128), pays_by_tiles(32, 64, 64)
+    (True, False, False)
+    """
+    rows = m / 2
+    tiles = -(-rows // 16) * -(-n // 16) * -(-k // 32)
+    by_tiles = 150 * tiles + 0.4 * (rows + n) * k + 0.25 * rows * n + 500
+    return by_tiles < rows * n * k / 28
 
 
 def steps_scratch_size(m: int, n: int, k: int, rows: int, parts: int) -> int:

@@ -1,0 +1,152 @@
+"""Products of float32 matrices by the matrix unit of x86 (AMX), where a processor has one.
+
+The unit multiplies numbers of half precision, which have 11 bits, and adds up in float32. So a
+float32 number x is made a sum of two halves: with a power of two s that brings the largest number
+of its row (of A) or column (of B) near to the largest half, upper = half(s x) and lower =
+half(s x - upper). Three products of halves, added up, are the product of two numbers up to 2^-21
+of it at most, 2^-24 most of the time: a sum of many has a smaller error than one that float32 adds
+up term by term. Of numbers far below the largest one of their row or column 2^-39 of that is lost.
+(Henry, Tang and Heinecke, "Leveraging the bfloat16 Artificial Intelligence Datatype For
+Higher-Precision Computations", 2019, do so with three numbers of eight bits each.)
+
+An element of C depends on its row of A and its column of B alone: a caller who splits rows or
+columns between threads gets the same bits. A row or a column with an infinity or NaN is multiplied
+by `product`.
+"""
+
+from typing import Any
+
+import numba
+from numba import extending
+
+from chainrule.transforms.compile.halves import (
+    begin_tiles,
+    end_tiles,
+    multiply_tiles,
+    put_tile,
+    split_columns,
+    split_rows,
+)
+from chainrule.transforms.compile.panels import at, turn_whole
+from chainrule.transforms.compile.products import product
+from chainrule.transforms.compile.tiles import panels_kept, split_size
+
+njit: Any = numba.njit
+register_jitable: Any = extending.register_jitable
+_options = {"nogil": True, "error_model": "numpy"}
+
+size_of_panel = register_jitable(split_size)
+kept_at_once = register_jitable(panels_kept)
+
+
+@njit(**_options)
+def _split(
+    count: int, k: int, x: Any, row: int, by_rows: bool, turned: bool, out: Any, factors: Any
+) -> int:
+    """Split up to 32 rows or columns of k numbers into tiles; give how many are not finite."""
+    if by_rows:
+        for s in range(0, count, 16):
+            split_rows(min(16, count - s), k, at(x, s * row), row, at(out, s * 16), at(factors, s))
+    else:
+        split_columns(count, k, x, row, out, factors)
+    for p in range(0, size_of_panel(k) if turned else 0, 256):
+        if p // 256 % 2 * 16 < count:
+            turn_whole(16, 16, at(out, p), 16, at(out, p), 16)
+    infinite = 0
+    for i in range(count):
+        infinite += factors[i] != factors[i]
+    return infinite
+
+
+@njit(**_options)
+def _put(
+    done: int, swapped: bool, high: int, wide: int, out: Any, of_left: Any, of_right: Any, c: Any,
+    ldc: int,
+) -> None:  # fmt: skip
+    """Take a panel of up to 32 rows and columns to C; those of C^T if B was on the left."""
+    for i in range(0, high, 16):
+        for j in range(0, wide, 16):
+            tile, rows, columns = at(out, 32 * i + j), min(16, high - i), min(16, wide - j)
+            of_rows, of_columns, target = at(of_left, i), at(of_right, j), at(c, i * ldc + j)
+            if swapped:
+                rows, columns, of_rows, of_columns = columns, rows, of_columns, of_rows
+                target = at(c, j * ldc + i)
+            put_tile(swapped, rows, columns, tile, of_rows, of_columns, target, ldc, done)
+
+
+@njit(**_options)
+def _multiply_infinite(
+    done: int, transpose_a: int, transpose_b: int, m: int, n: int, k: int, a: Any, lda: int,
+    b: Any, ldb: int, c: Any, ldc: int, of_rows: Any, of_columns: Any, scratch: Any,
+) -> None:  # fmt: skip
+    """Multiply the rows and columns whose factor is NaN, each element once."""
+    a_row, b_column = (1 if transpose_a else lda), (ldb if transpose_b else 1)
+    for i in range(-1, m):
+        if i >= 0 and of_rows[i] == of_rows[i]:
+            continue
+        row, rows = max(i, 0), (1 if i >= 0 else m)  # first the columns, through all rows
+        for j in range(n):
+            if (of_columns[j] == of_columns[j]) == (i >= 0):
+                product(
+                    done, transpose_a, transpose_b, rows, 1, k, at(a, row * a_row), lda,
+                    at(b, j * b_column), ldb, at(c, row * ldc + j), ldc, scratch,
+                )  # fmt: skip
+
+
+@register_jitable
+def tile_product(
+    done: int, transpose_a: int, transpose_b: int, m: int, n: int, k: int, a: Any, lda: int,
+    b: Any, ldb: int, c: Any, ldc: int, scratch: Any,
+) -> None:  # fmt: skip
+    """Compute C = op(A) op(B), or add it to C if that is a sum of terms that are `done`.
+
+    Tiles of the smaller matrix, x, are kept, and those of the other one, y, pass.
+    """
+    of_a, of_b = (a, lda, transpose_a == 0), (b, ldb, transpose_b != 0)
+    keeps_a = m <= n
+    (x, x_row, x_by_rows), (y, y_row, y_by_rows) = (of_a, of_b) if keeps_a else (of_b, of_a)
+    x_next, y_next = (x_row if x_by_rows else 1), (y_row if y_by_rows else 1)
+    c_next = (ldc, 1) if keeps_a else (1, ldc)
+    kept, passing = min(m, n), max(m, n)
+    # The left matrix is split by rows, the right one by columns; what lies the other way is turned.
+    turns = (m if transpose_a else 0) + (n if transpose_b else 0)
+    swapped = 2 * turns * k > (m + n) * k + m * n
+    left = keeps_a != swapped
+    size, height = size_of_panel(k), 32 * kept_at_once(kept, k)
+    steps = size // 1024
+    out, of_x, of_y = scratch, at(scratch, 1280), at(scratch, 1280 + height)
+    y_tiles = at(of_y, (passing + 31) // 32 * 32)
+    x_tiles = at(y_tiles, size)
+    begin_tiles()
+    for i in range(0, kept, height):
+        high, infinite = min(height, kept - i), 0
+        for s in range(0, high, 32):
+            infinite += _split(
+                min(32, high - s), k, at(x, (i + s) * x_next), x_row, x_by_rows,
+                x_by_rows != left, at(x_tiles, s // 32 * size), at(of_x, s),
+            )  # fmt: skip
+        for j in range(0, passing, 32):
+            wide, source, factors = min(32, passing - j), at(y, j * y_next), at(of_y, j)
+            infinite += _split(
+                wide, k, source, y_row, y_by_rows, y_by_rows == left, y_tiles, factors
+            )
+            for s in range(0, high, 32):
+                some, tiles, of_tiles = min(32, high - s), at(x_tiles, s // 32 * size), at(of_x, s)
+                target = at(c, (i + s) * c_next[0] + j * c_next[1])
+                if left:
+                    multiply_tiles(some, wide, swapped, steps, tiles, y_tiles, out, target, ldc)
+                    _put(done, swapped, some, wide, out, of_tiles, factors, target, ldc)
+                else:
+                    multiply_tiles(wide, some, swapped, steps, y_tiles, tiles, out, target, ldc)
+                    _put(done, swapped, wide, some, out, factors, of_tiles, target, ldc)
+        if infinite > 0:
+            first = at(x, i * x_next)
+            rows, columns, of_rows, of_columns = (
+                (high, passing, of_x, of_y) if keeps_a else (passing, high, of_y, of_x)
+            )
+            _multiply_infinite(
+                done, transpose_a, transpose_b, rows, columns, k, first if keeps_a else a, lda,
+                b if keeps_a else first, ldb, at(c, i * c_next[0]), ldc, of_rows, of_columns,
+                y_tiles,
+            )  # fmt: skip
+    end_tiles()

@@ -1,0 +1,260 @@
+"""Products by a matrix unit, whose numbers are sums of two halves."""
+
+import itertools
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+
+from chainrule import nn
+from chainrule.transforms.compile import machine
+from chainrule.transforms.compile.tiles import KEPT, panels_kept, pays_by_tiles, split_size
+from multiplying import FORMS, between_guards, inside, multiply, operands, plain
+
+needs_tiles = pytest.mark.skipif(not machine.has_tiles(), reason="this processor has no such unit")
+
+AROUND = (1, 15, 16, 17, 31, 32, 33)
+SHAPES = [
+    *[
+        (m, n, (1, 2, 31, 32, 33, 64, 65)[(i + 3 * j) % 7])
+        for (i, m), (j, n) in itertools.product(enumerate(AROUND), repeat=2)
+    ],
+    *[(64, 64, 64), (100, 7, 300), (7, 100, 129), (70, 130, 200), (130, 70, 96)],
+]
+MANY = KEPT // split_size(2000) * 32 + 17
+"""Rows of which not all are kept at once."""
+
+
+def bound(x, y):
+    """Of the error: 2^-21 of each product, and what is lost where the sum is rounded."""
+    k = x.shape[1]
+    return (np.sqrt(k) + 8) * 2.0**-24 * (abs(x) @ abs(y))
+
+
+@needs_tiles
+@pytest.mark.parametrize("form", FORMS)
+def test_equals_numpy_and_writes_nothing_else(form):
+    for m, n, k in [*SHAPES, (MANY, MANY + 9, 2000)]:
+        a, b = operands(form, m, n, k, np.float32)
+        outer, c = inside((m, n), np.float32)
+        kept = [np.array(z.base) for z in (a, b)]
+        multiply(form, a, b, c, kind="tiles")
+        for z, before in zip((a, b), kept, strict=True):
+            np.testing.assert_array_equal(z.base, before)
+        x, y = (z.astype(float) for z in plain(form, a, b))
+        assert np.all(abs(c - x @ y) <= bound(x, y)), (m, n, k)
+        assert np.isnan(outer).sum() == outer.size - c.size
+
+
+@needs_tiles
+def test_a_sum_loses_less_than_one_of_float32():
+    a, b = operands((0, 1), 100, 120, 700, np.float32)
+    found, chain = np.empty((2, 100, 120), np.float32)
+    multiply((0, 1), a, b, found, kind="tiles")
+    multiply((0, 1), a, b, chain)
+    exact = a.astype(float) @ b.astype(float).T
+    lost, usual = (np.sqrt(np.mean((c - exact) ** 2)) for c in (found, chain))
+    assert lost < 0.7 * usual
+
+
+@needs_tiles
+@pytest.mark.parametrize("form", FORMS)
+def test_a_part_of_the_rows_or_columns_has_the_same_bits(form):
+    m, n, k = 100, 90, 70
+    a, b = operands(form, m, n, k, np.float32)
+    whole = np.empty((m, n), np.float32)
+    multiply(form, a, b, whole, kind="tiles")
+    for rows, columns in [(slice(0, 48), slice(None)), (slice(48, 100), slice(None)),
+                          (slice(None), slice(0, 5)), (slice(None), slice(5, 90)),
+                          (slice(7, 8), slice(None)), (slice(9, 60), slice(8, 12))]:  # fmt: skip
+        part = np.empty_like(whole[rows, columns], order="C")
+        x = a[:, rows] if form[0] else a[rows]
+        y = b[columns] if form[1] else b[:, columns]
+        multiply(form, x, y, part, kind="tiles")
+        np.testing.assert_array_equal(part, whole[rows, columns])
+
+
+@needs_tiles
+@pytest.mark.parametrize("form", FORMS)
+def test_terms_are_added_to_a_sum(form):
+    a, b = operands(form, 40, 50, 66, np.float32)
+    product, found = np.empty((2, 40, 50), np.float32)
+    multiply(form, a, b, product, kind="tiles")
+    found[:] = before = np.random.default_rng(0).normal(size=found.shape).astype(np.float32)
+    multiply(form, a, b, found, done=1, kind="tiles")
+    np.testing.assert_array_equal(found, before + product)
+
+
+SIZES = {
+    "as large as they can be": (1e19, 1e19),
+    "the largest with the smallest": (3e38, 1e-38),
+    "subnormal": (1e-41, 1e5),
+    "small with small": (1e-18, 1e-18),
+}
+
+
+@needs_tiles
+@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("form", FORMS)
+def test_numbers_of_any_size(form, name):
+    """Each row and column may have its own."""
+    a, b = operands(form, 40, 35, 50, np.float32)
+    (x, y), (first, second) = plain(form, a, b), SIZES[name]
+    x /= abs(x).max()
+    y /= abs(y).max()
+    x[::2] *= np.float32(first)
+    y[:, ::2] *= np.float32(second)
+    x[1], y[:, 1] = 0, 0
+    c = np.empty((40, 35), np.float32)
+    multiply(form, a, b, c, kind="tiles")
+    x, y = x.astype(float), y.astype(float)
+    with np.errstate(over="ignore"):
+        exact = (x @ y).astype(np.float32)
+    close = abs(np.where(np.isinf(exact), 0, c - x @ y)) <= 2 * bound(x, y) + 2.0**-149
+    assert np.all(close | (c == exact))
+    np.testing.assert_array_equal(c[1], 0)
+    np.testing.assert_array_equal(c[:, 1], 0)
+
+
+@needs_tiles
+def test_numbers_far_below_the_largest_of_their_row():
+    """They lose digits: 2^-39 of the largest ones is lost of each product."""
+    a, b = operands((0, 0), 33, 20, 40, np.float32)
+    a *= np.float32(2.0) ** -np.arange(40, dtype=np.float32)
+    b[:20] *= np.float32(2.0) ** -np.arange(20, dtype=np.float32)
+    c = np.empty((33, 20), np.float32)
+    multiply((0, 0), a, b, c, kind="tiles")
+    x, y = a.astype(float), b.astype(float)
+    largest = np.outer(abs(x).max(1), abs(y).max(0))
+    assert np.all(abs(c - x @ y) <= bound(x, y) + 40 * 2.0**-39 * largest)
+
+
+@needs_tiles
+@pytest.mark.parametrize("done", [0, 1])
+@pytest.mark.parametrize("form", FORMS)
+def test_nan_and_infinity_are_as_in_plain_loops(form, done):
+    """Where rows or columns have any, the bits are those of the other product."""
+    a, b = operands(form, 50, 40, 60, np.float32)
+    x, y = plain(form, a, b)
+    x[3, 4], x[5, 6], x[45:48] = np.nan, np.inf, -np.inf
+    y[6, 1], y[0, 39], y[9, 38], y[10, 38] = 0, np.nan, np.inf, -np.inf
+    found, usual, finite = np.ones((3, 50, 40), np.float32)
+    multiply(form, a, b, found, done=done, kind="tiles")
+    multiply(form, a, b, usual, done=done)
+    rows, columns = [3, 5, 45, 46, 47], [38, 39]
+    np.testing.assert_array_equal(found[rows], usual[rows])
+    np.testing.assert_array_equal(found[:, columns], usual[:, columns])
+    x[rows], y[:, columns] = 0, 0
+    multiply(form, a, b, finite, done=done, kind="tiles")
+    left = np.ix_(np.delete(np.arange(50), rows), np.delete(np.arange(40), columns))
+    np.testing.assert_array_equal(found[left], finite[left])
+    assert np.isfinite(found[left]).all()
+
+
+@needs_tiles
+@pytest.mark.parametrize("form", FORMS)
+def test_sizes_of_zero(form):
+    for m, n, k in [(0, 3, 2), (3, 0, 2), (0, 0, 0)]:
+        a, b = operands(form, m, n, k, np.float32)
+        multiply(form, a, b, np.empty((m, n), np.float32), kind="tiles")
+    a, b = operands(form, 3, 40, 0, np.float32)
+    c = np.full((3, 40), np.nan, np.float32)
+    multiply(form, a, b, c, kind="tiles")
+    np.testing.assert_array_equal(c, 0)
+
+
+@needs_tiles
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("last", [False, True])
+def test_reads_nothing_outside(form, last):
+    for m, n, k in [(1, 1, 1), (16, 16, 32), (33, 17, 19), (5, 70, 100), (70, 5, 65)]:
+
+        def guarded(shape, dtype):
+            return between_guards(shape, dtype, last)
+
+        a, b = operands(form, m, n, k, np.float32, guarded)
+        _, c = guarded((m, n), np.float32)
+        multiply(form, a, b, c, kind="tiles")
+        x, y = (z.astype(float) for z in plain(form, a, b))
+        assert np.all(abs(c - x @ y) <= bound(x, y))
+
+
+@needs_tiles
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_a_step_has_the_same_bits_for_any_number_of_threads(threads):
+    from test_compile_cache import step_of
+
+    steps = [step_of(400, batch=160, sizes=(90, 160, 70, 5), threads=n) for n in (1, threads)]
+    for step, count in zip(steps, (1, threads), strict=True):
+        assert len({step.bound.is_by_tiles(call) for call in step.bound.text.calls}) == 2
+        assert step.run(0, step.count, count) == step.count
+    for one, other in zip(*(s.memory.values() for s in steps), strict=True):
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(steps[0].losses, steps[1].losses)
+
+
+def test_what_is_kept_fits():
+    for k in (1, 32, 700, 10**6):
+        panels = panels_kept(10**6, k)
+        assert panels == max(KEPT // split_size(k), 1)
+        assert panels_kept(40, k) == min(panels, 2)
+
+
+def test_small_products_do_not_pay():
+    for m, n, k in [
+        (1, 10**4, 10**4),
+        (10**4, 1, 10**4),
+        (10**4, 10**4, 1),
+        (0, 0, 0),
+        (32, 64, 64),
+    ]:
+        assert not pays_by_tiles(m, n, k)
+    assert pays_by_tiles(128, 128, 128)
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """A processor with the unit, and Linux, which answers 0 to what is asked."""
+    features = {"amx-tile": True, "amx-fp16": True, "avx512f": True}
+    answers = [0]
+    library = type("Library", (), {"syscall": lambda self, *numbers: answers[0]})
+    monkeypatch.setattr(machine.binding, "get_host_cpu_features", lambda: features)
+    monkeypatch.setattr(machine.ctypes, "CDLL", lambda name: library())
+    monkeypatch.setattr(machine, "BYTES", 64)
+    monkeypatch.setattr(sys, "platform", "linux")
+    return features, answers
+
+
+def test_whether_there_is_a_unit(asked, monkeypatch):
+    features, answers = asked
+    has_tiles = machine.has_tiles.__wrapped__
+    assert has_tiles()
+    answers[0] = -1  # a system that does not allow it, or does not know what is asked
+    assert not has_tiles()
+    answers[0] = 0
+    for name in list(features):
+        features[name] = False
+        assert not has_tiles()
+        features[name] = True
+    monkeypatch.setattr(machine, "BYTES", 32)
+    assert not has_tiles()
+    monkeypatch.setattr(machine, "BYTES", 64)
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert not has_tiles()
+
+
+@needs_tiles
+def test_predictions_of_few_rows_split_no_weights():
+    import chainrule as cr
+
+    model = nn.mlp([100, 128, 90, 5], "relu", seed=0).eval()
+    f = cr.compile(model, cr.Spec(("rows", 100), np.float32))
+    x = np.random.default_rng(0).normal(size=(300, 100)).astype(np.float32)
+    many, few = f(x), f(x[:16])
+    for bound, by_tiles in zip(f._bound.values(), (2, 0), strict=True):
+        assert sum(bound.is_by_tiles(call) for call in bound.text.calls) == by_tiles
+    np.testing.assert_allclose(few, many[:16], atol=1e-5)
+    np.testing.assert_array_equal(f(x[:16]), few)
+    np.testing.assert_array_equal(f(x), many)
