@@ -1,6 +1,8 @@
 """Products by a matrix unit, whose numbers are sums of two halves."""
 
 import itertools
+import os
+import subprocess
 import sys
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 pytest.importorskip("numba")
 
 from chainrule import nn
-from chainrule.transforms.compile import machine
+from chainrule.transforms.compile import machine, tiles
 from chainrule.transforms.compile.tiles import KEPT, panels_kept, pays_by_tiles, split_size
 from multiplying import FORMS, between_guards, inside, multiply, operands, plain
 
@@ -217,7 +219,7 @@ def test_small_products_do_not_pay():
 @pytest.fixture
 def asked(monkeypatch):
     """A processor with the unit, and Linux, which answers 0 to what is asked."""
-    features = {"amx-tile": True, "amx-fp16": True, "avx512f": True}
+    features = {"amx-tile": True, "amx-bf16": True, "avx512f": True}
     answers = [0]
     library = type("Library", (), {"syscall": lambda self, *numbers: answers[0]})
     monkeypatch.setattr(machine.binding, "get_host_cpu_features", lambda: features)
@@ -258,3 +260,30 @@ def test_predictions_of_few_rows_split_no_weights():
     np.testing.assert_allclose(few, many[:16], atol=1e-5)
     np.testing.assert_array_equal(f(x[:16]), few)
     np.testing.assert_array_equal(f(x), many)
+
+
+THREE_PARTS = """
+import sys
+import pytest
+from llvmlite import binding
+
+features = binding.get_host_cpu_features()
+features["amx-fp16"] = False
+binding.get_host_cpu_features = lambda: features
+from chainrule.transforms.compile import tiles
+
+assert tiles.PARTS == 3
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-k", "not bfloat16", sys.argv[1]]))
+"""
+
+
+@pytest.mark.slow
+@needs_tiles
+@pytest.mark.skipif(tiles.PARTS == 3, reason="it is what all tests use here")
+def test_units_that_know_bfloat16_alone(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", THREE_PARTS, __file__],
+        env=os.environ | {"CHAINRULE_CACHE": str(tmp_path)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "skipped" not in done.stdout

@@ -6,8 +6,10 @@ of its row (of A) or column (of B) near to the largest half, upper = half(s x) a
 half(s x - upper). Three products of halves, added up, are the product of two numbers up to 2^-21
 of it at most, 2^-24 most of the time: a sum of many has a smaller error than one that float32 adds
 up term by term. Of numbers far below the largest one of their row or column 2^-39 of that is lost.
-(Henry, Tang and Heinecke, "Leveraging the bfloat16 Artificial Intelligence Datatype For
-Higher-Precision Computations", 2019, do so with three numbers of eight bits each.)
+
+Units that know no halves have bfloat16, of 8 bits: three parts, and six products of them (Henry,
+Tang and Heinecke, "Leveraging the bfloat16 Artificial Intelligence Datatype For Higher-Precision
+Computations", 2019).
 
 An element of C depends on its row of A and its column of B alone: a caller who splits rows or
 columns between threads gets the same bits. A row or a column with an infinity or NaN is multiplied
@@ -19,7 +21,7 @@ from typing import Any
 import numba
 from numba import extending
 
-from chainrule.transforms.compile.halves import (
+from chainrule.transforms.compile.amx_words import (
     begin_tiles,
     end_tiles,
     multiply_tiles,
@@ -49,7 +51,7 @@ def _split(
             split_rows(min(16, count - s), k, at(x, s * row), row, at(out, s * 16), at(factors, s))
     else:
         split_columns(count, k, x, row, out, factors)
-    for p in range(0, size_of_panel(k) if turned else 0, 256):
+    for p in range(0, size_of_panel(k) if turned else 0, 256):  # tile by tile, of two by turns
         if p // 256 % 2 * 16 < count:
             turn_whole(16, 16, at(out, p), 16, at(out, p), 16)
     infinite = 0
@@ -113,7 +115,7 @@ def tile_product(
     swapped = 2 * turns * k > (m + n) * k + m * n
     left = keeps_a != swapped
     size, height = size_of_panel(k), 32 * kept_at_once(kept, k)
-    steps = size // 1024
+    steps = (k + 31) // 32
     out, of_x, of_y = scratch, at(scratch, 1280), at(scratch, 1280 + height)
     y_tiles = at(of_y, (passing + 31) // 32 * 32)
     x_tiles = at(y_tiles, size)

@@ -149,9 +149,9 @@ def product_address(dtype: str, kind: str = "matrices") -> int:
 
 @functools.cache
 def has_tiles() -> bool:
-    """Whether there is a matrix unit for half precision, and Linux lets this process use it."""
+    """Whether there is a matrix unit, AMX, and Linux lets this process use it."""
     features = binding.get_host_cpu_features()
-    if not all(features.get(name) for name in ("amx-tile", "amx-fp16", "avx512f")):
+    if not all(features.get(name) for name in ("amx-tile", "amx-bf16", "avx512f")):
         return False
     if sys.platform != "linux" or BYTES < 64:
         return False

@@ -6,13 +6,11 @@ True
 
 from llvmlite import binding
 
+_features = binding.get_host_cpu_features()
 
-def _vector_bytes() -> int:
-    features = binding.get_host_cpu_features()
-    return 64 if features.get("avx512f") else 32 if features.get("avx2") else 16
-
-
-BYTES = _vector_bytes()
+BYTES = 64 if _features.get("avx512f") else 32 if _features.get("avx2") else 16  # of a vector
+# Parts of a number for a matrix unit (AMX): two of half precision, or three bfloat16.
+PARTS = 2 if _features.get("amx-fp16") else 3
 LANES = BYTES // 4  # floats of a vector; of doubles there are half as many
 MASKS = BYTES > 16  # of loads and stores; where a CPU has none, LLVM makes branches of them
 SIZES = (12, 8, 6, 4, 3, 2, 1) if BYTES == 64 else (6, 4, 3, 2, 1)  # rows of a tile
@@ -67,7 +65,7 @@ def scratch_size(m: int, n: int, k: int, parts: int = 0) -> int:
 
 def split_size(k: int) -> int:
     """Give the elements that 32 rows, or columns, of k numbers take when they are split."""
-    return -(-k // 32) * 1024
+    return -(-k // 32) * 512 * PARTS
 
 
 def panels_kept(rows: int, k: int) -> int:

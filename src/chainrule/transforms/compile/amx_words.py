@@ -1,11 +1,11 @@
 """Words for products by the matrix unit of x86 (AMX), written in LLVM's instructions.
 
-The unit multiplies tiles of half-precision numbers and adds up in float32. A float32 number is
-here the sum of two halves, times a power of two that its row or column shares; `amx.py` says how
-products are made of that. A tile has 16 rows of 64 bytes. Those of the left matrix hold 32 numbers
-of each of 16 rows; those of the right one for each of 16 columns 16 pairs of numbers, row by row.
+The unit multiplies tiles of numbers of 16 bits and adds up in float32. A float32 number is here the
+sum of parts, times a power of two that its row or column shares; `amx.py` says how products are
+made of them. A tile has 16 rows of 64 bytes. Those of the left matrix hold 32 numbers of each of 16
+rows; those of the right one for each of 16 columns 16 pairs of numbers, row by row.
 
-What belongs to the same 32 numbers of k lies together: upper halves of two tiles, then the lower
+What belongs to the same 32 numbers of k lies together: the first part of two tiles, then the next
 ones, `STEP` bytes in all.
 """
 
@@ -14,20 +14,23 @@ from typing import Any
 from llvmlite import ir
 
 from chainrule.transforms.compile.panels import VOID, Emitter, cgutils, intrinsic, types, written
+from chainrule.transforms.compile.tiles import PARTS
 
-TILE, STEP, DEPTH = 1024, 4096, 32  # bytes of a tile, of a step of k; numbers of k in a step
-UPPER, LOWER = 0, 1
+TILE, DEPTH = 1024, 32  # bytes of a tile; numbers of k in a step
+STEP = 2 * PARTS * TILE
+ORDER = {2: ((1, 0), (0, 0), (0, 1)), 3: ((2, 0), (1, 0), (0, 0), (0, 1), (1, 1), (0, 2))}[PARTS]
+"""Which parts of A and of B are multiplied; what is left out is below the last bit of the sum."""
 _I8, _I16, _I32, _I64 = (ir.IntType(n) for n in (8, 16, 32, 64))
 _POINTER = ir.PointerType()
 _WHOLE, _HALF = ir.VectorType(_I32, 16), ir.VectorType(ir.HalfType(), 16)
 _SHORT = ir.VectorType(_I16, 16)
 _SIGN, _EXPONENT = 0x7FFFFFFF, 23
 _LARGEST = 14
-"""Exponent that the largest number of a row or column gets; halves reach up to 15."""
+"""Exponent that the largest number of a row or column gets; those of half precision end at 15."""
 
 
 class _Splitter(Emitter):
-    """Writes a function that splits float32 numbers, 16 at a time, into two halves."""
+    """Writes a function that splits float32 numbers, 16 at a time, into parts."""
 
     def same(self, n: int) -> Any:
         """Give a vector of the same whole number."""
@@ -55,13 +58,29 @@ class _Splitter(Emitter):
         after = builder.select(infinite, nan, after)
         return builder.bitcast(before, self.vector), builder.bitcast(after, self.vector)
 
-    def split(self, x: Any, scale: Any) -> tuple[Any, Any]:
-        """Give the upper and the lower halves of numbers."""
-        builder = self.builder
+    def split(self, x: Any, scale: Any) -> list[Any]:
+        """Give the parts of numbers, as 16 bits, the largest ones first."""
+        builder, parts = self.builder, []
         x = builder.fmul(x, scale)
-        upper = builder.fptrunc(x, _HALF)
-        rest = builder.fsub(x, builder.fpext(upper, self.vector))
-        return upper, builder.fptrunc(rest, _HALF)
+        for _ in range(PARTS):
+            part, near = self.half(x) if PARTS == 2 else self.brain(x)
+            parts.append(part)
+            x = builder.fsub(x, near)
+        return parts
+
+    def half(self, x: Any) -> tuple[Any, Any]:
+        """Round numbers to 11 bits: halves, and the same as float32."""
+        half = self.builder.fptrunc(x, _HALF)
+        return self.builder.bitcast(half, _SHORT), self.builder.fpext(half, self.vector)
+
+    def brain(self, x: Any) -> tuple[Any, Any]:
+        """Round numbers to 8 bits: the upper half of a float32, and the same as float32."""
+        builder = self.builder
+        upper = builder.lshr(
+            builder.add(builder.bitcast(x, _WHOLE), self.same(2**15)), self.same(16)
+        )
+        near = builder.bitcast(builder.shl(upper, self.same(16)), self.vector)
+        return builder.trunc(upper, _SHORT), near
 
 
 def _write_split_rows(module: Any, name: str, scalar: Any) -> Any:
@@ -110,9 +129,9 @@ def _write_split_rows(module: Any, name: str, scalar: Any) -> Any:
                 for v in range(2):
                     masked = mask and mask[v]
                     x_part = e.load(e.at(source, _I64(16 * v)), masked)
-                    upper, lower = e.split(x_part, scale)
-                    builder.store(upper, e.bytes_at(target, _I64(32 * v)), align=32)
-                    builder.store(lower, e.bytes_at(target, _I64(2 * TILE + 32 * v)), align=32)
+                    for i, part in enumerate(e.split(x_part, scale)):
+                        place = e.bytes_at(target, _I64(2 * i * TILE + 32 * v))
+                        builder.store(part, place, align=32)
 
     whole = builder.sdiv(k, _I64(DEPTH))
     put(_I64(0), whole)
@@ -159,9 +178,9 @@ def _write_split_columns(module: Any, name: str, scalar: Any) -> Any:
             e.times(builder.lshr(pair, _I64(4)), STEP), e.times(builder.and_(pair, _I64(15)), 64)
         )
         for v, scale in enumerate(scales):
-            halves = zip(e.split(first[v], scale), e.split(second[v], scale), strict=True)
-            for part, both in enumerate(halves):
-                a, b = (builder.zext(builder.bitcast(h, _SHORT), _WHOLE) for h in both)
+            parts = zip(e.split(first[v], scale), e.split(second[v], scale), strict=True)
+            for part, both in enumerate(parts):
+                a, b = (builder.zext(x, _WHOLE) for x in both)
                 target = e.bytes_at(out, builder.add(place, _I64((2 * part + v) * TILE)))
                 builder.store(builder.or_(a, builder.shl(b, e.same(16))), target, align=64)
 
@@ -180,13 +199,13 @@ def _write_tiles(
 ) -> Any:
     """Write the product of so many tiles of rows and of columns over `steps` of k, into `out`.
 
-    `out` has 32 columns, and behind 32 rows of them place for a tile. Of the four products of
-    halves that of both lower ones is left out: it is below the last bit of the result. The lower
-    half of A comes first, that of B last, whether A is on the left or, `swapped`, B.
+    `out` has 32 columns, and behind 32 rows of them place for a tile. The order of what is added up
+    does not depend on whether A is on the left or, `swapped`, B.
     """
     e = Emitter(module, name, scalar, [_I64, _POINTER, _POINTER, _POINTER])
     steps, left, right, out = e.function.args
     builder = e.builder
+    how = {2: "tdpfp16ps", 3: "tdpbf16ps"}[PARTS]
     sums = [(i, j, _I8(2 * i + j)) for i in range(rows) for j in range(columns)]
     for _, _, tile in sums:
         e.call("llvm.x86.tilezero", VOID, tile)
@@ -198,21 +217,22 @@ def _write_tiles(
 
     def multiply() -> None:
         for i, j, tile in sums:
-            e.call("llvm.x86.tdpfp16ps", VOID, tile, _I8(4 + i), _I8(6 + j))
+            e.call(f"llvm.x86.{how}", VOID, tile, _I8(4 + i), _I8(6 + j))
 
     with cgutils.for_range(builder, steps) as step:
         start = e.times(step.index, STEP)
         a, b = (e.bytes_at(left, start), rows, 4), (e.bytes_at(right, start), columns, 6)
-        first, last = (b, a) if swapped else (a, b)
-        load(*first, part=LOWER)
-        load(*last, part=UPPER)
-        multiply()
-        load(*first, part=UPPER)
-        multiply()
-        load(*last, part=LOWER)
-        multiply()
+        loaded: tuple[int, int] | tuple[None, None] = None, None
+        for parts in ORDER:
+            for matrix, part, before in zip(
+                (b, a) if swapped else (a, b), parts, loaded, strict=True
+            ):
+                if part != before:
+                    load(*matrix, part=part)
+            multiply()
+            loaded = parts
         # After eight steps without a store the next one takes as long as 50 products of tiles.
-        e.call("llvm.x86.tilestored64", VOID, _I8(4), e.bytes_at(out, _I64(STEP)), _I64(64))
+        e.call("llvm.x86.tilestored64", VOID, _I8(4), e.bytes_at(out, _I64(4 * TILE)), _I64(64))
     for i, j, tile in sums:
         place = e.bytes_at(out, _I64(2 * i * TILE + 64 * j))
         e.call("llvm.x86.tilestored64", VOID, tile, place, _I64(128))
@@ -339,7 +359,7 @@ def multiply_tiles(
     context: Any, rows: Any, columns: Any, swapped: Any, steps: Any, left: Any, right: Any,
     out: Any, c: Any, ldc: Any,
 ) -> Any:  # fmt: skip
-    """Multiply up to 32 rows by up to 32 columns of which the halves lie in tiles.
+    """Multiply up to 32 rows by up to 32 columns of which the parts lie in tiles.
 
     The cache gets ready for C, to which `out` goes next.
     """
