@@ -140,3 +140,15 @@ def test_memory_is_made_anew_for_other_sizes_alone(bound):
     assert [x.sizes["n"] for x in bound] == [4, 5, 4]
     assert {x.threads for x in bound} == {3}
     assert all(given == () for x in bound for given in x.runs)
+
+
+@pytest.mark.parametrize("sizes", [(1, 3, 16, 2), (16, 17, 1, 40)])
+def test_results_of_few_rows_are_the_callers_own(sizes):
+    f = cr.compile(rows_apart, N, plain=True)
+    given = [np.random.default_rng(n).normal(size=(n, 3)) for n in sizes]
+    found = [f(x) for x in given]
+    for x, (first, second) in zip(given, found, strict=True):
+        for result, expected in zip((first, second), rows_apart(x), strict=True):
+            np.testing.assert_allclose(result, expected, rtol=1e-12)
+            assert result.flags.owndata
+            assert result.flags.writeable

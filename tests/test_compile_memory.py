@@ -1,5 +1,7 @@
 """Memory of compiled steps: little more than backpropagation keeps, and nobody in the way."""
 
+import mmap
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from chainrule import losses, nn, ops, optim
 from chainrule.data import Rows
 from chainrule.graph import placeholder, tracing
 from chainrule.step import Step, StepGraph
+from chainrule.transforms.compile import arena
 from chainrule.transforms.compile.arena import lifetimes
 from chainrule.transforms.compile.calls import Block
 from chainrule.transforms.compile.program import Program
@@ -164,3 +167,23 @@ def test_a_product_is_not_moved_behind_what_writes_over_its_rows(writes_over):
 @pytest.mark.parametrize(("rows", "block"), [(0, 1), (1, 1), (960, 960), (961, 481), (16384, 911)])
 def test_blocks_are_of_equal_size(rows, block):
     assert Block("rows").count(rows) == block
+
+
+def test_large_arrays_lie_in_few_pages(monkeypatch):
+    large, small = ((1000, 70), np.dtype(np.float32)), ((10, 7), np.dtype(np.float32))
+    for shape, dtype in (large, small):
+        array = arena.in_few_pages(shape, dtype)
+        array[...] = 1
+        assert (array.shape, array.dtype, array.flags.c_contiguous) == (shape, dtype, True)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        assert arena.in_few_pages(*large).ctypes.data % 2**21 == 0
+
+    class Refusing(mmap.mmap):
+        def madvise(self, *args):
+            raise OSError("no such pages")
+
+    monkeypatch.setattr(arena.mmap, "mmap", Refusing)
+    arena.in_few_pages(*large)[...] = 1
+    monkeypatch.delattr(arena.mmap, "MADV_HUGEPAGE", raising=False)
+    monkeypatch.delattr(arena.mmap, "mmap")
+    arena.in_few_pages(*large)[...] = 1  # as on another system

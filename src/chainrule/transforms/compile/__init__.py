@@ -76,7 +76,8 @@ class Compiled:
         self._tails = [x.shape[1:] for x in graph.inputs]
         self._forms = [(x.shape[1:], x.dtype) for x in self.outputs]
         self._bound: dict[Any, Bound] = {}
-        self._seen: dict[Any, int] = {}
+        self._seen: dict[Any, list[Any]] = {}
+        self._copies: list[Array] = []
         self._work = 0.0
         """Operations for a row."""
         self._alone = threading.Lock()
@@ -130,7 +131,7 @@ class Compiled:
             for x, node in zip(arrays, self.graph.inputs, strict=True)
         ]
         with self._alone:
-            results = self._by_blocks(given) if self._in_blocks else self._at_once(given)
+            results = self._rows_apart(given) if self._in_blocks else self._at_once(given)
         return rebuild(self.graph.output, iter(results))
 
     def _sizes(self, arrays: Sequence[Array]) -> dict[str, int]:
@@ -153,29 +154,24 @@ class Compiled:
             if not self._in_blocks:  # one at a time: sizes that come and go would fill memory
                 self._bound, self._seen = {}, {}
             bound = self.program.bind(sizes, threads=self.threads, plain=self.plain)
-            self._bound[key] = bound
-        for node, leaf in self._changing:
-            if self._seen.get((key, node.order)) != leaf.changed:
+            self._bound[key], self._seen[key] = bound, [None] * len(self._changing)
+        seen = self._seen[key]
+        for i, (node, leaf) in enumerate(self._changing):
+            if seen[i] != leaf.changed:
                 bound.set(node, np.asarray(leaf.value, order="C"))
-                self._seen[key, node.order] = leaf.changed
+                seen[i] = leaf.changed
         return bound
 
-    def _by_blocks(self, arrays: Sequence[Array]) -> list[Array]:
-        """Compute blocks of rows, one after the other, in the memory of one."""
+    def _rows_apart(self, arrays: Sequence[Array]) -> list[Array]:
         n = arrays[0].shape[0] if arrays[0].ndim else 0
-        if any(x.shape != (n, *tail) for x, tail in zip(arrays, self._tails, strict=True)):
-            self._sizes(arrays)  # raises
-        known = len(self._bound)
-        bound = self._memory(self._few if n <= FEW else self._many)
-        block, fresh = bound.sizes[self._rows], len(self._bound) > known
-        results = [np.empty((n, *tail), dtype) for tail, dtype in self._forms]
-        ends = zip([*self._leaves, *self.program.outputs], [*arrays, *results], strict=True)
-        for node, array in ends:
-            if fresh:
-                bound.set(node, array)
-                bound.move(node, block * int(np.prod(array.shape[1:])))
-            else:
-                bound.begin(node, array)
+        for x, tail in zip(arrays, self._tails, strict=True):
+            if x.shape != (n, *tail):
+                self._sizes(arrays)  # raises
+        return self._few_rows(arrays, n) if n <= FEW else self._by_blocks(arrays, n)
+
+    def _run(self, bound: Bound, n: int) -> None:
+        """Compute n rows, by all threads if that pays."""
+        block = bound.sizes[self._rows]
         if not self._work:
             self._work = work(bound) / block
         steps = -(-n // block)
@@ -184,6 +180,34 @@ class Compiled:
             bound.reshape({self._rows: rest})
         shared = self.threads > 1 and self._work * n > WORTH_SHARING
         bound.run(0, steps, steps - 1, self.threads if shared else 1)
+
+    def _few_rows(self, arrays: Sequence[Array], n: int) -> list[Array]:
+        """Compute few rows in memory to which they are copied: that takes less than its address."""
+        bound, count = self._memory(self._few), len(arrays)
+        if not self._copies:
+            ends = [*self._leaves, *self.program.outputs]
+            forms = [*zip(self._tails, (x.dtype for x in self._leaves), strict=True), *self._forms]
+            self._copies = [room((FEW, *tail), dtype) for tail, dtype in forms]
+            for node, memory in zip(ends, self._copies, strict=True):
+                bound.set(node, memory)
+        for memory, x in zip(self._copies, arrays, strict=False):
+            memory[:n] = x
+        self._run(bound, n)
+        return [memory[:n].copy() for memory in self._copies[count:]]
+
+    def _by_blocks(self, arrays: Sequence[Array], n: int) -> list[Array]:
+        """Compute blocks of rows, one after the other, in the memory of one."""
+        fresh = tuple(self._many.items()) not in self._bound
+        bound, block = self._memory(self._many), self._many[self._rows]
+        results = [np.empty((n, *tail), dtype) for tail, dtype in self._forms]
+        ends = zip([*self._leaves, *self.program.outputs], [*arrays, *results], strict=True)
+        for node, array in ends:
+            if fresh:
+                bound.set(node, array)
+                bound.move(node, block * int(np.prod(array.shape[1:])))
+            else:
+                bound.begin(node, array)
+        self._run(bound, n)
         return results
 
     def _at_once(self, arrays: Sequence[Array]) -> list[Array]:

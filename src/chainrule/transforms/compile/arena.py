@@ -4,7 +4,9 @@
 (2, 3)
 """
 
+import contextlib
 import math
+import mmap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +17,9 @@ from chainrule.transforms.compile.source import Text
 
 ALIGN = 64
 """Bytes of a cache line, where every piece of memory begins."""
+
+_PAGE, _WORTH_PAGES = 2**21, 2**18
+"""Bytes of a large page, and of an array that is worth one."""
 
 
 def empty(count: int, dtype: Any, make: Callable[..., Array] = np.empty) -> Array:
@@ -37,6 +42,24 @@ def room(
 def zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """Make an array of zeros that begins at a cache line; it takes memory once it is written."""
     return room(shape, dtype, np.zeros)
+
+
+def in_few_pages(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Make an array without contents in pages of 2 MB, where the system has them and that pays.
+
+    To read weights for a few rows then takes no longer than their bytes do: in pages of 4 KB the
+    processor also has to find out where each of them lies.
+    """
+    size = bytes_of(shape, dtype)
+    if size < _WORTH_PAGES or not hasattr(mmap, "MADV_HUGEPAGE"):
+        return room(shape, dtype)
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    block = mmap.mmap(-1, -(-size // _PAGE) * _PAGE + _PAGE, flags=flags)
+    with contextlib.suppress(OSError):  # a system without them says so; its pages do as well
+        block.madvise(mmap.MADV_HUGEPAGE)
+    memory = np.frombuffer(block, np.uint8)
+    start = -memory.ctypes.data % _PAGE
+    return memory[start : start + size].view(dtype).reshape(shape)
 
 
 def bytes_of(shape: Sequence[int], dtype: np.dtype[Any]) -> int:

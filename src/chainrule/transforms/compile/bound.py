@@ -17,7 +17,15 @@ from chainrule.errors import ShapeError
 from chainrule.graph import Array
 from chainrule.ops.loops import Product
 from chainrule.transforms.compile import language
-from chainrule.transforms.compile.arena import ALIGN, bytes_of, empty, layout, lifetimes, room
+from chainrule.transforms.compile.arena import (
+    ALIGN,
+    bytes_of,
+    empty,
+    in_few_pages,
+    layout,
+    lifetimes,
+    room,
+)
 from chainrule.transforms.compile.calls import (
     MOST_SUMMED,
     Block,
@@ -340,7 +348,9 @@ class Bound:
                 array = array.reshape(self._shape(memory))
             node = memory
         if node.order in self.program.written.turned:
-            array = np.asarray(array.T, order="C")
+            turned = in_few_pages(array.shape[::-1], array.dtype)
+            turned[...] = array.T
+            array = turned
         if node.order not in self.text.places:
             self.arrays[node.order] = array
             return
