@@ -13,7 +13,11 @@ from chainrule.transforms.compile.machine import (
     scratch_size,
     tile_scratch_size,
 )
-from chainrule.transforms.compile.products import call_add_product, call_product
+from chainrule.transforms.compile.products import (
+    call_add_product,
+    call_product,
+    call_steps_product,
+)
 
 FORMS = list(itertools.product([0, 1], [0, 1]))
 """Whether A and B are stored transposed."""
@@ -94,3 +98,22 @@ def between_guards(shape, dtype, last):
         assert libc.mprotect(guard, page, 0) == 0
     start = (count + 1) * page - size if last else page
     return whole, whole[start : start + size].view(dtype).reshape(shape)
+
+
+@njit
+def run_steps(function, plus, sizes, a, a_steps, b, b_steps, c, ldc, scratch):
+    x, y, z = pointer(a, scratch), pointer(b, scratch), pointer(c, scratch)
+    call_steps_product(
+        function, plus[0], plus[1], sizes[0], sizes[1], sizes[2], sizes[3], x, a_steps[1],
+        a_steps[0], y, b_steps[1], b_steps[0], z, ldc, pointer(scratch.ctypes.data, scratch),
+    )  # fmt: skip
+
+
+def multiply_steps(a, b, c, scratch, done=0, again=0, kind="steps"):
+    """Write the sum of a[s].T b[s] to c, or add it there."""
+    (steps, rows, m), n = a.shape, b.shape[2]
+    strides = [tuple(s // c.itemsize for s in x.strides) for x in (a, b, c)]
+    run_steps(
+        product_address(c.dtype.name, kind), (done, again), (m, n, steps, rows), a.ctypes.data,
+        strides[0], b.ctypes.data, strides[1], c.ctypes.data, strides[2][0], scratch,
+    )  # fmt: skip

@@ -10,10 +10,20 @@ import pytest
 
 pytest.importorskip("numba")
 
+import chainrule as cr
 from chainrule import nn
 from chainrule.transforms.compile import machine, tiles
 from chainrule.transforms.compile.tiles import KEPT, panels_kept, pays_by_tiles, split_size
-from multiplying import FORMS, between_guards, inside, multiply, operands, plain
+from multiplying import (
+    FORMS,
+    between_guards,
+    inside,
+    multiply,
+    multiply_steps,
+    operands,
+    plain,
+    scratch_of,
+)
 
 needs_tiles = pytest.mark.skipif(not machine.has_tiles(), reason="this processor has no such unit")
 
@@ -197,6 +207,86 @@ def test_a_step_has_the_same_bits_for_any_number_of_threads(threads):
     np.testing.assert_array_equal(steps[0].losses, steps[1].losses)
 
 
+@needs_tiles
+@pytest.mark.parametrize("contiguous", [False, True])
+@pytest.mark.parametrize(
+    ("m", "n", "steps", "rows"),
+    [(40, 17, 5, 3), (512, 128, 8, 16), (33, 65, 2, 50), (1, 1, 3, 2), (70, 40, 1, 200)],
+)
+def test_sums_of_products_over_steps(contiguous, m, n, steps, rows):
+    rng, kind, more = np.random.default_rng(m), "steps by tiles", 0 if contiguous else 2
+    a = rng.normal(size=(steps, rows + more, m + more)).astype(np.float32)[:, :rows, :m]
+    b, other = (
+        rng.normal(size=(steps, rows + more, s + more)).astype(np.float32)[:, :rows, :s]
+        for s in (n, 21)
+    )
+    size = tiles.tile_steps_scratch_size(m, steps * rows, rows, 1)
+    scratch, rest = scratch_of(np.float32, size)
+    outer, whole = inside((m, n), np.float32)
+    multiply_steps(a, b, whole, scratch, kind=kind)
+    x, y = (z.reshape(steps * rows, z.shape[2]).astype(float) for z in (a, b))
+    assert np.all(abs(whole - x.T @ y) <= bound(x.T, y))
+    assert np.isnan(outer).sum() == outer.size - m * n
+    added = np.ones_like(whole)
+    multiply_steps(a, b, added, scratch, done=1, kind=kind)
+    np.testing.assert_array_equal(added, 1 + whole)
+    second, expected = np.zeros((2, m, 21), np.float32)
+    multiply_steps(a, other, expected, scratch, kind=kind)
+    multiply_steps(a, b, whole, scratch, kind=kind)
+    multiply_steps(np.full_like(a, np.nan), other, second, scratch, again=1, kind=kind)
+    np.testing.assert_array_equal(second, expected)
+    part = np.empty((m - m // 2, n), np.float32)
+    multiply_steps(a[:, :, m // 2 :], b, part, scratch, kind=kind)
+    np.testing.assert_array_equal(part, whole[m // 2 :])
+    assert np.isnan(rest).all()
+
+
+@needs_tiles
+@pytest.mark.parametrize("done", [0, 5])
+def test_sums_over_steps_with_nan_and_infinity(done):
+    rng = np.random.default_rng(0)
+    a, b = (rng.normal(size=(3, 20, n)).astype(np.float32) for n in (40, 50))
+    a[1, 2, 7], a[2, 3, 39], b[0, 0, 33], b[1, 5, 49] = np.nan, np.inf, -np.inf, np.nan
+    found, usual = np.ones((2, 40, 50), np.float32)
+    for c, kind in ((found, "steps by tiles"), (usual, "steps")):
+        scratch, _ = scratch_of(np.float32, 2**20)
+        multiply_steps(a, b, c, scratch, done=done, kind=kind)
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(usual))
+    np.testing.assert_allclose(found, usual, rtol=1e-5, atol=1e-5)
+    assert not np.isfinite(found[[7, 39]]).any()
+    assert np.isfinite(np.delete(np.delete(found, [7, 39], 0), [33, 49], 1)).all()
+
+
+def test_sums_over_no_steps():
+    if machine.has_tiles():
+        c = np.full((40, 5), np.nan, np.float32)
+        a, b = np.empty((0, 4, 40), np.float32), np.empty((0, 4, 5), np.float32)
+        scratch, _ = scratch_of(np.float32, 2**20)
+        multiply_steps(a, b, c, scratch, kind="steps by tiles")
+        np.testing.assert_array_equal(c, 0)
+
+
+@needs_tiles
+def test_a_recurrence_has_the_same_bits_for_any_number_of_threads():
+    rng, ends = np.random.default_rng(0), []
+    x = rng.normal(size=(96, 9, 16)).astype(np.float32)
+    y = rng.normal(size=(96, 3)).astype(np.float32)
+    for threads in (1, 2, 3, 4):
+        model = nn.Sequential(
+            nn.LSTM(16, 64, seed=0, batch_first=True, returns="last"), nn.Linear(64, 3, seed=1)
+        )
+        step = cr.training_step(model, "mse", x, y, batch_size=32, threads=threads, compile="numba")
+        step.order(None)
+        step.numbers[:] = [[t + 1, 1, 0] for t in range(step.count)]
+        kinds = [step.bound._kind(c.products) for c in step.bound.text.calls if c.products]
+        assert kinds.count("steps by tiles") == 2
+        assert step.run(0, step.count, threads) == step.count
+        ends.append([step.losses, *step.memory.values()])
+    for other in ends[1:]:
+        for array, expected in zip(other, ends[0], strict=True):
+            np.testing.assert_array_equal(array, expected)
+
+
 def test_what_is_kept_fits():
     for k in (1, 32, 700, 10**6):
         panels = panels_kept(10**6, k)
@@ -249,8 +339,6 @@ def test_whether_there_is_a_unit(asked, monkeypatch):
 
 @needs_tiles
 def test_predictions_of_few_rows_split_no_weights():
-    import chainrule as cr
-
     model = nn.mlp([100, 128, 90, 5], "relu", seed=0).eval()
     f = cr.compile(model, cr.Spec(("rows", 100), np.float32))
     x = np.random.default_rng(0).normal(size=(300, 100)).astype(np.float32)

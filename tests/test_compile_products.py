@@ -21,7 +21,6 @@ from chainrule.transforms.compile.machine import (
     windows_scratch_size,
 )
 from chainrule.transforms.compile.products import (
-    call_steps_product,
     call_windows_product,
     turn,
 )
@@ -32,6 +31,7 @@ from multiplying import (
     between_guards,
     inside,
     multiply,
+    multiply_steps,
     operands,
     plain,
     pointer,
@@ -105,25 +105,6 @@ def test_a_sum_goes_on_where_it_was_left(form, dtype):
                 assert not outer[1].any()
         np.testing.assert_array_equal(outer[1], whole)
         assert np.isnan(outer[0]).sum() == outer[0].size - m * n
-
-
-@njit
-def run_steps(function, plus, sizes, a, a_steps, b, b_steps, c, ldc, scratch):
-    x, y, z = pointer(a, scratch), pointer(b, scratch), pointer(c, scratch)
-    call_steps_product(
-        function, plus[0], plus[1], sizes[0], sizes[1], sizes[2], sizes[3], x, a_steps[1],
-        a_steps[0], y, b_steps[1], b_steps[0], z, ldc, pointer(scratch.ctypes.data, scratch),
-    )  # fmt: skip
-
-
-def multiply_steps(a, b, c, scratch, done=0, again=0):
-    """Write the sum of a[s].T b[s] to c, or add it there."""
-    (steps, rows, m), n = a.shape, b.shape[2]
-    strides = [tuple(s // c.itemsize for s in x.strides) for x in (a, b, c)]
-    run_steps(
-        product_address(c.dtype.name, "steps"), (done, again), (m, n, steps, rows), a.ctypes.data,
-        strides[0], b.ctypes.data, strides[1], c.ctypes.data, strides[2][0], scratch,
-    )  # fmt: skip
 
 
 STEPS = [

@@ -29,8 +29,8 @@ from chainrule.transforms.compile.amx_words import (
     split_columns,
     split_rows,
 )
-from chainrule.transforms.compile.panels import at, turn_whole
-from chainrule.transforms.compile.products import product
+from chainrule.transforms.compile.panels import at, copy, turn_whole
+from chainrule.transforms.compile.products import product, steps_product
 from chainrule.transforms.compile.tiles import panels_kept, split_size
 
 njit: Any = numba.njit
@@ -54,6 +54,12 @@ def _split(
     for p in range(0, size_of_panel(k) if turned else 0, 256):  # tile by tile, of two by turns
         if p // 256 % 2 * 16 < count:
             turn_whole(16, 16, at(out, p), 16, at(out, p), 16)
+    return int(_count_infinite(count, factors))
+
+
+@njit(**_options)
+def _count_infinite(count: int, factors: Any) -> int:
+    """Count the rows or columns whose factor is NaN."""
     infinite = 0
     for i in range(count):
         infinite += factors[i] != factors[i]
@@ -152,3 +158,54 @@ def tile_product(
                 y_tiles,
             )  # fmt: skip
     end_tiles()
+
+
+@register_jitable
+def tile_steps_product(
+    done: int, again: int, m: int, n: int, steps: int, rows: int, a: Any, lda: int, next_a: int,
+    b: Any, ldb: int, next_b: int, c: Any, ldc: int, scratch: Any,
+) -> None:  # fmt: skip
+    """Compute the sum of A^T B over so many `steps`, as `steps_product` does.
+
+    The tiles of A stay in the scratch for a call with the same A that comes `again`.
+    """
+    k = steps * rows
+    size, panels = size_of_panel(k), (m + 31) // 32
+    out, of_a, of_b = scratch, at(scratch, 1280), at(scratch, 1280 + 32 * panels)
+    aside = at(of_b, 32)
+    b_tiles = at(aside, 32 * k)
+    a_tiles = at(b_tiles, size)
+    rest = at(a_tiles, panels * size)
+    begin_tiles()
+    for i in range(0, 0 if again else m, 32):
+        _split_steps(
+            min(32, m - i), steps, rows, at(a, i), lda, next_a, True, aside,
+            at(a_tiles, i // 32 * size), at(of_a, i),
+        )  # fmt: skip
+    infinite = _count_infinite(m, of_a)
+    for j in range(0, n, 32):
+        wide = min(32, n - j)
+        more = _split_steps(wide, steps, rows, at(b, j), ldb, next_b, False, aside, b_tiles, of_b)
+        for i in range(0, m, 32):
+            high, tiles, target = min(32, m - i), at(a_tiles, i // 32 * size), at(c, i * ldc + j)
+            multiply_tiles(high, wide, 0, (k + 31) // 32, tiles, b_tiles, out, target, ldc)
+            _put(done, 0, high, wide, out, at(of_a, i), of_b, target, ldc)
+        for i in range(0, m if infinite + more > 0 else 0):
+            for q in range(wide):
+                if of_a[i] != of_a[i] or of_b[q] != of_b[q]:
+                    steps_product(
+                        done, 0, 1, 1, steps, rows, at(a, i), lda, next_a, at(b, j + q), ldb,
+                        next_b, at(c, i * ldc + j + q), ldc, rest,
+                    )  # fmt: skip
+    end_tiles()
+
+
+@njit(**_options)
+def _split_steps(
+    count: int, steps: int, rows: int, x: Any, row: int, step: int, turned: bool, aside: Any,
+    out: Any, factors: Any,
+) -> int:  # fmt: skip
+    """Split up to 32 columns of the rows of all steps; give how many are not finite."""
+    for s in range(steps):
+        copy(rows, count, at(x, s * step), row, at(aside, s * rows * 32), 32)
+    return int(_split(count, steps * rows, aside, 32, False, turned, out, factors))

@@ -167,14 +167,15 @@ class Bound:
 
     def is_by_tiles(self, call: Call) -> bool:
         """Whether a call multiplies matrices by tiles."""
-        return call.products is not None and self._kind(call.products) == "tiles"
+        return call.products is not None and self._kind(call.products) != call.products.kind
 
     def _kind(self, n: Products) -> str:
         """Say how matrices are multiplied: by tiles where that pays for all threads together."""
         if not n.sizes or self._machine is None or not self._machine.has_tiles():
             return n.kind
         pays = self._machine.pays_by_tiles(*(self._value(x, self.sizes) for x in n.sizes))
-        return "tiles" if pays else n.kind
+        by_tiles = {"matrices": "tiles", "steps": "steps by tiles"}[n.kind]
+        return by_tiles if pays else n.kind
 
     def _scratch(self, call: Call) -> int:
         if not isinstance(call.node.loop, Product) or call.kernel is not None:
@@ -188,6 +189,9 @@ class Bound:
         elif call.sums is not None:
             rows = self.number(call.sums.shape[1])
             size = words.steps_scratch_size(m, n, MOST_SUMMED, rows, self.threads)
+            if call.products is not None and self.is_by_tiles(call):
+                k = max(call.products.sizes[2], rows)
+                size = max(size, words.tile_steps_scratch_size(m, k, rows, self.threads))
         else:
             turns = turned_a and not turned_b
             parts = language.shares(n, self.threads) if call.by_columns else [n]

@@ -253,6 +253,7 @@ def compiled_product(dtype: str, kind: str) -> Code:
         "windows": (products.windows_product, products.windows_signature),
         "steps": (products.steps_product, products.steps_signature),
         "tiles": (amx.tile_product, products.signature),
+        "steps by tiles": (amx.tile_steps_product, products.steps_signature),
     }[kind]
     return _code(cfunc(signature(scalar), **_OPTIONS)(function))
 

@@ -33,6 +33,7 @@ from chainrule.transforms.compile.tiles import pays_by_tiles as pays_by_tiles
 from chainrule.transforms.compile.tiles import scratch_size as scratch_size
 from chainrule.transforms.compile.tiles import steps_scratch_size as steps_scratch_size
 from chainrule.transforms.compile.tiles import tile_scratch_size as tile_scratch_size
+from chainrule.transforms.compile.tiles import tile_steps_scratch_size as tile_steps_scratch_size
 from chainrule.transforms.compile.tiles import windows_scratch_size as windows_scratch_size
 
 COMPILER = "chainrule.transforms.compile.compiler"

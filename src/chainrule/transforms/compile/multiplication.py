@@ -7,6 +7,7 @@ of a single product. Windows are read where they lie.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from chainrule.dims import Constant
 from chainrule.transforms.compile.calls import Block, Call, Places, Products
 from chainrule.transforms.compile.frame import base, squeezed, type_name
 from chainrule.transforms.compile.schedule import held, is_one, windows_of
@@ -69,10 +70,13 @@ class Multiplication:
             return left, f"at({right}, {self.text.size(each)} * {ldb})", rows
         return f"at({left}, {self.text.size(each)} * {lda})", right, rows
 
-    def of_steps(self, rows: tuple[str, str], out: str, before: Node | None) -> str:
+    def of_steps(
+        self, rows: tuple[str, str], out: str, before: Node | None, columns: Any, most: int
+    ) -> str:
         """Write the statement of a sum over some steps, of these rows of each, in a loop over all.
 
-        The product before it may have been one with the same left matrix.
+        The product before it may have been one with the same left matrix. All of those have so
+        many columns, and sum up `most` rows at a time.
         """
         node, text = self.node, self.text
         (left, lda), (right, ldb) = map(self._matrix, node.inputs)
@@ -89,8 +93,10 @@ class Multiplication:
         left = f"at({left}, ({start} * {each} + {rows[0]}) * {lda} + {first})"
         right = f"at({right}, ({other} * {each} + {rows[0]}) * {ldb})"
         kind = type_name(node.dtype)
+        sizes = (node.shape[0], columns, Constant(most)) if kind == "float32" else ()
+        self.call.products = Products(kind, "steps", sizes)
         args = [
-            text.address(Products(kind, "steps")), f"{done} * {count}", self._again(before, length),
+            text.address(self.call.products), f"{done} * {count}", self._again(before, length),
             f"{last} - {first}", n, f"{stop} - {start}", count, left, lda, f"{each} * {lda}",
             right, ldb, f"{each} * {ldb}", f"at({out}, {first} * {n})", n, f"scratch_{kind}",
         ]  # fmt: skip
@@ -101,7 +107,7 @@ class Multiplication:
 
         One of both may go without the first or the last step, in whose stretch it has others.
         """
-        if before is None or not _reads_the_same(before, self.node):
+        if before is None or not reads_the_same(before, self.node):
             return "False"
         own, other = self.node.attrs.get("later"), before.attrs.get("later")
         later: Any = own or other
@@ -169,7 +175,7 @@ class Multiplication:
         return self.text.part(n, 1, self.shared)
 
 
-def _reads_the_same(a: Node, b: Node) -> bool:
+def reads_the_same(a: Node, b: Node) -> bool:
     """Whether the first matrices of two products are the same columns of the same memory."""
     (x, first), (y, start) = held(a.inputs[0]), held(b.inputs[0])
     return base(x) is base(y) and first == start and same_shape(a.shape[:1], b.shape[:1])

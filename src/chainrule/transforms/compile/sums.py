@@ -7,14 +7,14 @@ So the bits are the same whatever the number of threads is.
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from chainrule.transforms.compile import calls
 from chainrule.transforms.compile.calls import Call, Partial, Stretch, comment
 from chainrule.transforms.compile.frame import type_name
-from chainrule.transforms.compile.multiplication import Multiplication
+from chainrule.transforms.compile.multiplication import Multiplication, reads_the_same
 from chainrule.transforms.compile.simplify import Node
-from chainrule.transforms.compile.structure import LARGE, at_least
+from chainrule.transforms.compile.structure import LARGE, Sum, at_least
 
 if TYPE_CHECKING:
     from chainrule.transforms.compile.source import Text
@@ -34,7 +34,8 @@ class Sums:
         text, halved = self.text, self.run[0].halved
         length, rows = (text.size(n) for n in self.steps.shape[:2])
         large = at_least(self.run[0].share, LARGE)
-        most = 2 * calls.SUMMED if halved else calls.MOST_SUMMED if large else calls.SUMMED
+        self.most = calls.MOST_SUMMED if large and not halved else calls.SUMMED
+        most = 2 * self.most if halved else self.most
         stretch = text.passed("stretch", Stretch(self.steps.shape[0], self.steps.shape[1], most))
         lines = [
             f"for begin in range(0, {length}, {stretch}):",
@@ -63,13 +64,18 @@ class Sums:
         for i, (call, place) in enumerate(zip(self.run, places, strict=True), self.first):
             lines.append(f"# {comment(call)}")
             if call.kernel is None:
-                product = Multiplication(self.text, call, self.shared)
-                lines.append(product.of_steps(rows, place, before))
+                product, columns = Multiplication(self.text, call, self.shared), self._columns(call)
+                lines.append(product.of_steps(rows, place, before, columns, self.most))
                 before = call.node
             else:
                 lines.append(self._kernel(call, rows, place))
             lines += self.text.tick(i)
         return lines
+
+    def _columns(self, call: Call) -> Any:
+        """Give the columns of all products with the same left matrix, which are computed alike."""
+        alike = [x.node for x in self.run if x.kernel is None and reads_the_same(x.node, call.node)]
+        return Sum(tuple(x.shape[1] for x in alike))
 
     def _kernel(self, call: Call, rows: tuple[str, str], place: str) -> str:
         text, kernel = self.text, call.kernel

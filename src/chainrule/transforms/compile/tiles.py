@@ -80,6 +80,12 @@ def tile_scratch_size(m: int, n: int, k: int) -> int:
     return 1280 + 32 * kept + -(-most // 32) * 32 + max(tiles, scratch_size(most, 1, k, parts=1))
 
 
+def tile_steps_scratch_size(m: int, k: int, rows: int, parts: int) -> int:
+    """Give the elements of scratch for sums over steps by tiles."""
+    tiles = (1 + -(-m // 32)) * split_size(k) + 32 * k
+    return 1312 + -(-m // 32) * 32 + tiles + steps_scratch_size(1, 1, k, rows, parts)
+
+
 def pays_by_tiles(m: int, n: int, k: int) -> bool:
     """Whether a product that two threads share is faster by tiles, which numbers are split for.
 
