@@ -1,7 +1,9 @@
 """Products by a matrix unit, whose numbers are sums of two halves."""
 
+import ctypes
 import itertools
 import os
+import re
 import subprocess
 import sys
 
@@ -150,12 +152,12 @@ def test_nan_and_infinity_are_as_in_plain_loops(form, done):
     """Where rows or columns have any, the bits are those of the other product."""
     a, b = operands(form, 50, 40, 60, np.float32)
     x, y = plain(form, a, b)
-    x[3, 4], x[5, 6], x[45:48] = np.nan, np.inf, -np.inf
+    x[0, 2], x[3, 4], x[5, 6], x[45:48] = np.nan, np.nan, np.inf, -np.inf
     y[6, 1], y[0, 39], y[9, 38], y[10, 38] = 0, np.nan, np.inf, -np.inf
     found, usual, finite = np.ones((3, 50, 40), np.float32)
     multiply(form, a, b, found, done=done, kind="tiles")
     multiply(form, a, b, usual, done=done)
-    rows, columns = [3, 5, 45, 46, 47], [38, 39]
+    rows, columns = [0, 3, 5, 45, 46, 47], [38, 39]
     np.testing.assert_array_equal(found[rows], usual[rows])
     np.testing.assert_array_equal(found[:, columns], usual[:, columns])
     x[rows], y[:, columns] = 0, 0
@@ -163,6 +165,80 @@ def test_nan_and_infinity_are_as_in_plain_loops(form, done):
     left = np.ix_(np.delete(np.arange(50), rows), np.delete(np.arange(40), columns))
     np.testing.assert_array_equal(found[left], finite[left])
     assert np.isfinite(found[left]).all()
+
+
+@needs_tiles
+@pytest.mark.parametrize("form", FORMS)
+def test_nan_where_not_all_rows_are_kept_at_once(form):
+    for m, n in ((MANY, MANY + 40), (MANY + 40, MANY)):
+        a, b = operands(form, m, n, 2000, np.float32)
+        x, y = plain(form, a, b)
+        x[-3, 7], y[9, -2] = np.nan, np.inf
+        found, usual = np.empty((2, m, n), np.float32)
+        multiply(form, a, b, found, kind="tiles")
+        multiply(form, a, b, usual)
+        np.testing.assert_array_equal(found[-3], usual[-3])
+        np.testing.assert_array_equal(found[:, -2], usual[:, -2])
+        assert np.isfinite(np.delete(np.delete(found, -3, 0), -2, 1)).all()
+
+
+_WHOLE, _PLACE = ctypes.c_int64, ctypes.c_void_p
+SPLIT = ctypes.CFUNCTYPE(None, *[_WHOLE] * 5, _PLACE, _WHOLE, _PLACE)
+PRODUCT = ctypes.CFUNCTYPE(None, *[_WHOLE] * 6, *[_PLACE, _WHOLE] * 3, _PLACE)
+
+
+def multiply_fixed(form, a, b, c, done=0, threads=1):
+    """Write op(a) op(b) to c, or add it, by tiles of b that several threads made before."""
+    (m, n), k = c.shape, a.shape[0 if form[0] else 1]
+    (lda,), (ldb,), (ldc,) = ([x.strides[0] // 4] for x in (a, b, c))
+    made, beside = scratch_of(np.float32, tiles.fixed_tiles_size(n, k))
+    for thread in reversed(range(threads)):
+        split = SPLIT(machine.product_address("float32", "split"))
+        split(form[1], n, k, thread, threads, b.ctypes.data, ldb, made.ctypes.data)
+    scratch, rest = scratch_of(np.float32, tiles.fixed_tile_scratch_size(m, k))
+    product = PRODUCT(machine.product_address("float32", "fixed by tiles"))
+    product(
+        done, form[0], 0, m, n, k, a.ctypes.data, lda, made.ctypes.data, 0, c.ctypes.data, ldc,
+        scratch.ctypes.data,
+    )  # fmt: skip
+    assert np.isnan(beside).all()
+    assert np.isnan(rest).all()
+
+
+@needs_tiles
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("form", FORMS)
+def test_tiles_made_once_give_the_same_bits(form, threads):
+    for m, n, k in [(16, 512, 128), (33, 70, 40), (1, 1, 1), (64, 31, 65), (0, 40, 8), (5, 33, 32)]:
+        a, b = operands(form, m, n, k, np.float32)
+        outer, found = inside((m, n), np.float32)
+        expected = np.empty((m, n), np.float32)
+        multiply(form, a, b, expected, kind="tiles")
+        multiply_fixed(form, a, b, found, threads=threads)
+        np.testing.assert_array_equal(found, expected)
+        assert np.isnan(outer).sum() == outer.size - m * n
+        multiply_fixed(form, a, b, found, done=1, threads=threads)
+        np.testing.assert_array_equal(found, expected + expected)
+
+
+@needs_tiles
+@pytest.mark.parametrize("done", [0, 1])
+@pytest.mark.parametrize("form", FORMS)
+def test_tiles_made_once_know_nan_and_infinity(form, done):
+    a, b = operands(form, 50, 40, 60, np.float32)
+    x, y = plain(form, a, b)
+    x[0, 2], x[33, 4], x[49, 6], y[6, 1], y[0, 39], y[9, 33] = (
+        np.nan,
+        np.inf,
+        np.nan,
+        0,
+        np.nan,
+        np.inf,
+    )
+    found, expected = np.ones((2, 50, 40), np.float32)
+    multiply_fixed(form, a, b, found, done=done)
+    multiply(form, a, b, expected, done=done, kind="tiles")
+    np.testing.assert_array_equal(found, expected)
 
 
 @needs_tiles
@@ -271,17 +347,28 @@ def test_a_recurrence_has_the_same_bits_for_any_number_of_threads():
     rng, ends = np.random.default_rng(0), []
     x = rng.normal(size=(96, 9, 16)).astype(np.float32)
     y = rng.normal(size=(96, 3)).astype(np.float32)
-    for threads in (1, 2, 3, 4):
+
+    def step_by(compile, threads=1):
         model = nn.Sequential(
             nn.LSTM(16, 64, seed=0, batch_first=True, returns="last"), nn.Linear(64, 3, seed=1)
         )
-        step = cr.training_step(model, "mse", x, y, batch_size=32, threads=threads, compile="numba")
+        step = cr.training_step(model, "mse", x, y, batch_size=32, threads=threads, compile=compile)
         step.order(None)
         step.numbers[:] = [[t + 1, 1, 0] for t in range(step.count)]
+        return step
+
+    for threads in (1, 2, 3, 4):
+        step = step_by("numba", threads)
         kinds = [step.bound._kind(c.products) for c in step.bound.text.calls if c.products]
         assert kinds.count("steps by tiles") == 2
+        inner = [x for found in step.bound._inner.values() for x in found.tiles]
+        assert len(inner) == 2  # the weights of the carry, on both ways
+        assert len(re.findall(r"if (\w+_tiles\w*):\n +split_matrix\(", step.source)) == 3
         assert step.run(0, step.count, threads) == step.count
         ends.append([step.losses, *step.memory.values()])
+    slow = step_by("numpy")
+    slow.run(0, slow.count)
+    np.testing.assert_allclose(ends[0][0], slow.losses, rtol=1e-5)
     for other in ends[1:]:
         for array, expected in zip(other, ends[0], strict=True):
             np.testing.assert_array_equal(array, expected)

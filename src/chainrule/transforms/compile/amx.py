@@ -29,8 +29,17 @@ from chainrule.transforms.compile.amx_words import (
     split_columns,
     split_rows,
 )
-from chainrule.transforms.compile.panels import at, copy, turn_whole
-from chainrule.transforms.compile.products import product, steps_product
+from chainrule.transforms.compile.panels import (
+    address_of,
+    at,
+    copy,
+    entry,
+    intrinsic,
+    memory_of,
+    turn_whole,
+    types,
+)
+from chainrule.transforms.compile.products import called, product, steps_product
 from chainrule.transforms.compile.tiles import panels_kept, split_size
 
 njit: Any = numba.njit
@@ -39,6 +48,7 @@ _options = {"nogil": True, "error_model": "numpy"}
 
 size_of_panel = register_jitable(split_size)
 kept_at_once = register_jitable(panels_kept)
+memory_of_numbers, memory_of_integers = memory_of(types.float32), memory_of(types.int64)
 
 
 @njit(**_options)
@@ -209,3 +219,70 @@ def _split_steps(
     for s in range(steps):
         copy(rows, count, at(x, s * step), row, at(aside, s * rows * 32), 32)
     return int(_split(count, steps * rows, aside, 32, False, turned, out, factors))
+
+
+@register_jitable
+def split_matrix(
+    turned: int, n: int, k: int, thread: int, threads: int, b: Any, ldb: int, tiles: Any
+) -> None:
+    """Split a matrix B, or B^T if `turned`, for `fixed_tile_product`; a thread does its panels.
+
+    Where B lies comes first, for rows of A that are not finite; then the factors of its columns.
+    """
+    if thread == 0:
+        place = memory_of_integers(address_of(tiles))
+        place[0], place[1], place[2] = address_of(b), ldb, turned
+    size = size_of_panel(k)
+    factors = at(tiles, 16)
+    panels = at(factors, (n + 31) // 32 * 32)
+    for j in range(32 * thread, n, 32 * threads):
+        source = at(b, j * (ldb if turned else 1))
+        _split(
+            min(32, n - j), k, source, ldb, turned != 0, turned != 0, at(panels, j // 32 * size),
+            at(factors, j),
+        )  # fmt: skip
+
+
+@register_jitable
+def fixed_tile_product(
+    done: int, transpose_a: int, transpose_b: int, m: int, n: int, k: int, a: Any, lda: int,
+    b: Any, ldb: int, c: Any, ldc: int, scratch: Any,
+) -> None:  # fmt: skip
+    """Compute C = A op(B) as `tile_product`, where `split_matrix` has written to `b` before."""
+    size = size_of_panel(k)
+    factors = at(b, 16)
+    panels = at(factors, (n + 31) // 32 * 32)
+    out, of_a, a_tiles = scratch, at(scratch, 1280), at(scratch, 1312)
+    infinite = _count_infinite(n, factors)
+    begin_tiles()
+    for i in range(0, m, 32):
+        high, rows = min(32, m - i), at(a, i if transpose_a else i * lda)
+        infinite += _split(high, k, rows, lda, transpose_a == 0, transpose_a != 0, a_tiles, of_a)
+        for j in range(0, n, 32):
+            wide, target = min(32, n - j), at(c, i * ldc + j)
+            tiles, of_b = at(panels, j // 32 * size), at(factors, j)
+            multiply_tiles(high, wide, 0, (k + 31) // 32, a_tiles, tiles, out, target, ldc)
+            _put(done, 0, high, wide, out, of_a, of_b, target, ldc)
+        if infinite > 0:
+            place = address_of(b)
+            _multiply_infinite(
+                done, transpose_a, entry(place, 2), high, n, k, rows, lda,
+                memory_of_numbers(entry(place, 0)), entry(place, 1), at(c, i * ldc), ldc, of_a,
+                factors, a_tiles,
+            )  # fmt: skip
+    end_tiles()
+
+
+def split_signature(scalar: Any) -> Any:
+    """Give the types of the arguments of the splitting of a matrix."""
+    size, pointer = types.int64, types.CPointer(scalar)
+    return types.void(*[size] * 5, pointer, size, pointer)
+
+
+@intrinsic
+def call_split_matrix(
+    context: Any, address: Any, turned: Any, n: Any, k: Any, thread: Any, threads: Any, b: Any,
+    ldb: Any, tiles: Any,
+) -> Any:  # fmt: skip
+    """Split a matrix for all products with it."""
+    return called(split_signature(b.dtype))

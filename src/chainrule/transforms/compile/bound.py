@@ -173,9 +173,11 @@ class Bound:
         """Say how matrices are multiplied: by tiles where that pays for all threads together."""
         if not n.sizes or self._machine is None or not self._machine.has_tiles():
             return n.kind
-        pays = self._machine.pays_by_tiles(*(self._value(x, self.sizes) for x in n.sizes))
+        sizes = (self._value(x, self.sizes) for x in n.sizes)
+        if not self._machine.pays_by_tiles(*sizes, fixed=n.fixed):
+            return n.kind
         by_tiles = {"matrices": "tiles", "steps": "steps by tiles"}[n.kind]
-        return by_tiles if pays else n.kind
+        return "fixed by tiles" if n.fixed else by_tiles
 
     def _scratch(self, call: Call) -> int:
         if not isinstance(call.node.loop, Product) or call.kernel is not None:
@@ -196,8 +198,10 @@ class Bound:
             turns = turned_a and not turned_b
             parts = language.shares(n, self.threads) if call.by_columns else [n]
             size = max(words.scratch_size(m, p, k, self.threads if turns else 0) for p in parts)
-            if self.is_by_tiles(call):
-                size = words.tile_scratch_size(m, n, k)
+            if call.products is not None and self.is_by_tiles(call):
+                fixed = call.products.fixed
+                size = (words.fixed_tile_scratch_size(m, k) if fixed
+                        else words.tile_scratch_size(m, n, k))  # fmt: skip
         return int(size) * call.node.dtype.itemsize
 
     def _fill(self) -> None:
@@ -277,7 +281,9 @@ class Bound:
             return n.count(self.number(n.rows, self.sizes))
         if isinstance(n, Products):
             machine = self._machine
-            return 0 if machine is None else int(machine.product_address(n.dtype, self._kind(n)))
+            if machine is None or (n.kind == "split" and not machine.has_tiles()):
+                return 0
+            return int(machine.product_address(n.dtype, self._kind(n)))
         if isinstance(n, Stretch):
             return n.count(self.number(n.length, sizes), self.number(n.rows, sizes))
         if isinstance(n, Partial):
@@ -439,10 +445,26 @@ class InnerBound:
             for k, leaf in enumerate(n.leaves)
             if leaf.order in program.written.turned
         }
+        by_tiles = {
+            call.node.inputs[1].order
+            for call in self.bound.text.calls
+            if call.products is not None and call.products.fixed and self.bound.is_by_tiles(call)
+        }
+        self.tiles = {
+            k: room((self._tiles_size(leaf),), leaf.dtype)
+            for k, leaf in enumerate(n.leaves)
+            if leaf.order in by_tiles
+        }
         if outer._machine is None:
             self.code = language.keep(self.bound.call)
         else:
             self.code = outer._machine.code_address(program.source)
+
+    def _tiles_size(self, leaf: Node) -> int:
+        n, k = self.bound._shape(leaf)
+        if leaf.order not in self.bound.program.written.turned:
+            n, k = k, n
+        return int(self.bound._machine.fixed_tiles_size(n, k))
 
     def address(self, what: str | int) -> int:
         """Give the address that a program asks for (`Inner`)."""
@@ -450,6 +472,9 @@ class InnerBound:
             return int(self.turned[what].ctypes.data)
         if what == "state":
             return int(self.state.ctypes.data)
+        if what.startswith("tiles"):
+            tiles = self.tiles.get(int(what.split()[1]))
+            return 0 if tiles is None else int(tiles.ctypes.data)
         return self.code if what == "code" else int(self.tables[what].ctypes.data)
 
 

@@ -57,12 +57,13 @@ class Products:
     """The address of the machine code that multiplies matrices, windows or steps, of a dtype.
 
     With `sizes`, of C and then the terms of each element, matrices are multiplied by tiles where
-    that pays.
+    that pays. B may be `fixed`, so that its tiles are made once for many products.
     """
 
     dtype: str
     kind: str = "matrices"
     sizes: tuple[Any, ...] = ()
+    fixed: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,9 +130,10 @@ class Foreign:
 class Inner:
     """What a program needs of the steps inside a node: their `code`, or a table, as `first`.
 
-    A number asks for memory in which that input lies transposed, `state` for that of a carry that
-    is not kept. `leaves` are the nodes of the inputs in the program of a step, `result` that of the
-    carry. A step may write its result `over` its part of these inputs.
+    A number asks for memory in which that input lies transposed, `tiles` and a number for that of
+    its tiles, which is 0 where there are none, `state` for that of a carry that is not kept.
+    `leaves` are the nodes of the inputs in the program of a step, `result` that of the carry. A
+    step may write its result `over` its part of these inputs.
     """
 
     node: Node

@@ -19,7 +19,7 @@ from chainrule.transforms.compile import (
     vector,  # noqa: F401  (it gives exp, log and other words their meaning)
 )
 from chainrule.transforms.compile.machine import Code
-from chainrule.transforms.compile.panels import at
+from chainrule.transforms.compile.panels import address_of, at, memory_of
 
 if tuple(int(n) for n in numba.__version__.split(".")[:2]) < (0, 62):
     need = f"compiled steps need numba 0.62 or newer, here is {numba.__version__}"
@@ -33,21 +33,6 @@ pointer: Any = types.CPointer
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
 _KERNEL = _OPTIONS | {"fastmath": {"contract"}, "no_cpython_wrapper": True,
                       "no_cfunc_wrapper": True}  # fmt: skip
-
-
-def _memory(dtype: Any) -> Any:
-    """Make the function that turns an address into memory of a dtype."""
-
-    @intrinsic
-    def memory(context: Any, address: Any) -> Any:
-        kind = pointer(dtype)
-
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            return builder.inttoptr(args[0], context.get_value_type(kind))
-
-        return kind(types.int64), generate
-
-    return memory
 
 
 _LONGEST = '"prefer-vector-width"="512"'  # llvmlite's own `add` knows no attributes with values
@@ -120,14 +105,6 @@ def _call_python(context: Any, address: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(types.int64), generate
-
-
-@intrinsic
-def _address_of(context: Any, memory: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.ptrtoint(args[0], ir.IntType(64))
-
-    return types.int64(memory), generate
 
 
 @intrinsic
@@ -205,19 +182,19 @@ def _meet(meeting: Any, threads: int) -> None:
 
 
 _WORDS: dict[str, Any] = language.WORDS | {
-    "address_of": _address_of,
+    "address_of": address_of,
     "apart": _apart,
     "argsort": register_jitable(language.argsort),
     "at": at,
-    "bool_s": _memory(types.uint8),
+    "bool_s": memory_of(types.uint8),
     "call_python": _call_python,
     "cumsum": register_jitable(language.cumsum),
     "cumsum_reversed": register_jitable(language.cumsum_reversed),
-    "float32s": _memory(types.float32),
+    "float32s": memory_of(types.float32),
     "flush_to_zero": _flush_to_zero,
-    "float64s": _memory(types.float64),
-    "int32s": _memory(types.int32),
-    "int64s": _memory(types.int64),
+    "float64s": memory_of(types.float64),
+    "int32s": memory_of(types.int32),
+    "int64s": memory_of(types.int64),
     "meet": _meet,
     "narrow": _narrow,
     "product": products.call_product,
@@ -228,8 +205,9 @@ _WORDS: dict[str, Any] = language.WORDS | {
     "turn": products.turn,
     "run_steps": _run_steps,
     "share": register_jitable(language.share),
+    "split_matrix": amx.call_split_matrix,
     "steps_product": products.call_steps_product,
-    "uint64s": _memory(types.uint64),
+    "uint64s": memory_of(types.uint64),
     "windows_product": products.call_windows_product,
 }
 
@@ -254,6 +232,8 @@ def compiled_product(dtype: str, kind: str) -> Code:
         "steps": (products.steps_product, products.steps_signature),
         "tiles": (amx.tile_product, products.signature),
         "steps by tiles": (amx.tile_steps_product, products.steps_signature),
+        "fixed by tiles": (amx.fixed_tile_product, products.signature),
+        "split": (amx.split_matrix, amx.split_signature),
     }[kind]
     return _code(cfunc(signature(scalar), **_OPTIONS)(function))
 

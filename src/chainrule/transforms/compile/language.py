@@ -249,6 +249,10 @@ def _matrix(x: Any, rows: int, columns: int, step: int) -> Any:
     return np.lib.stride_tricks.as_strided(x, shape, strides)
 
 
+def split_matrix(address: int, *matrix: Any) -> None:
+    """Make tiles of a matrix for all products with it, which only machine code does."""
+
+
 def turn(x: Any, out: Any, rows: int, columns: int, first: int, last: int) -> None:
     """Write the transpose of a matrix; of its rows, those from first to last."""
     for i in range(first, last):
@@ -322,7 +326,8 @@ WORDS: dict[str, Any] = {
     for function in (
         add_product, add_to, address_of, apart, argsort, at, bool_s, call_python, cumsum,
         cumsum_reversed, float32s, flush_to_zero, float64s, int32s, int64s, meet, narrow, product,
-        run_steps, share, steps_product, take_columns, tick, turn, uint64s, windows_product,
+        run_steps, share, split_matrix, steps_product, take_columns, tick, turn, uint64s,
+        windows_product,
         maths.absolute, maths.cos, maths.exp, maths.expm1, maths.floor, maths.is_finite, maths.log,
         maths.log1p, maths.maximum, maths.minimum, maths.ndtr, maths.plus, maths.power,
         maths.sigmoid, maths.sign, maths.silu, maths.sin, maths.softplus, maths.sqrt, maths.tanh,

@@ -29,6 +29,8 @@ from llvmlite import binding
 
 from chainrule.atomic import atomic_write
 from chainrule.transforms.compile.tiles import BYTES
+from chainrule.transforms.compile.tiles import fixed_tile_scratch_size as fixed_tile_scratch_size
+from chainrule.transforms.compile.tiles import fixed_tiles_size as fixed_tiles_size
 from chainrule.transforms.compile.tiles import pays_by_tiles as pays_by_tiles
 from chainrule.transforms.compile.tiles import scratch_size as scratch_size
 from chainrule.transforms.compile.tiles import steps_scratch_size as steps_scratch_size

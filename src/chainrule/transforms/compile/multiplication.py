@@ -39,7 +39,7 @@ class Multiplication:
         kind = type_name(node.dtype)
         rows = Block(self.call.share) if self.call.joins else node.shape[-2]
         sizes = (rows, node.shape[-1], inside) if kind == "float32" else ()
-        self.call.products = Products(kind, sizes=sizes)
+        self.call.products = Products(kind, sizes=sizes, fixed=b.order in text.fixed)
         how = f"product({text.address(self.call.products)}, "
         if len(node.inputs) > 2:  # the third is a product to whose terms these are added
             how = f"add_{how}1, "

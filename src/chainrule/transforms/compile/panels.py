@@ -382,3 +382,28 @@ def width_of(context: Any, pointer: Any) -> Any:
     """Give the elements of a vector of what the pointer points to."""
     width = BYTES // (pointer.dtype.bitwidth // 8)
     return types.int64(pointer), lambda context, builder, signature, args: _I64(width)
+
+
+def memory_of(dtype: Any) -> Any:
+    """Make the function that turns an address into memory of a dtype."""
+
+    @intrinsic
+    def memory(context: Any, address: Any) -> Any:
+        kind = types.CPointer(dtype)
+
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return builder.inttoptr(args[0], context.get_value_type(kind))
+
+        return kind(types.int64), generate
+
+    return memory
+
+
+@intrinsic
+def address_of(context: Any, memory: Any) -> Any:
+    """Give the address of memory."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.ptrtoint(args[0], _I64)
+
+    return types.int64(memory), generate

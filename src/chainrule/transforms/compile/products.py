@@ -342,7 +342,7 @@ def call_product(
     `scratch`, of `scratch_size(m, n, k)` elements, belongs to this call alone. NaN and infinities
     behave as in plain loops, and nothing outside the matrices is read or written.
     """
-    return _called(signature(a.dtype), 0)
+    return called(signature(a.dtype), 0)
 
 
 @intrinsic
@@ -351,7 +351,7 @@ def call_add_product(
     k: Any, a: Any, lda: Any, b: Any, ldb: Any, c: Any, ldc: Any, scratch: Any,
 ) -> Any:  # fmt: skip
     """Add the terms of a product to C, which is a sum of so many that are `done`; 0: is not yet."""
-    return _called(signature(a.dtype))
+    return called(signature(a.dtype))
 
 
 @intrinsic
@@ -361,7 +361,7 @@ def call_windows_product(
     scratch: Any,
 ) -> Any:  # fmt: skip
     """Compute C = A B, or A B^T if `turned`, where B[i, j] is x[rows[i] + columns[j]]."""
-    return _called(windows_signature(a.dtype))
+    return called(windows_signature(a.dtype))
 
 
 @intrinsic
@@ -370,10 +370,10 @@ def call_steps_product(
     a: Any, lda: Any, next_a: Any, b: Any, ldb: Any, next_b: Any, c: Any, ldc: Any, scratch: Any,
 ) -> Any:  # fmt: skip
     """Add the products of the rows of all steps, A^T B, to C, if terms are done, or write them."""
-    return _called(steps_signature(a.dtype))
+    return called(steps_signature(a.dtype))
 
 
-def _called(expected: Any, *numbers: int) -> Any:
+def called(expected: Any, *numbers: int) -> Any:
     """Call a function at an address, with some numbers before the arguments that are passed."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:

@@ -31,7 +31,7 @@ from chainrule.transforms.compile.rewrite import rewritten
 from chainrule.transforms.compile.schedule import Schedule
 from chainrule.transforms.compile.simplify import Node, reachable, same_shape, simplify
 from chainrule.transforms.compile.source import Text
-from chainrule.transforms.compile.structure import structure
+from chainrule.transforms.compile.structure import LARGE, at_least, structure
 
 KINDS = ("float32", "float64", "int64", "int32", "uint64", "bool_")
 
@@ -44,7 +44,8 @@ class Program:
     every step takes or gives the next piece. `checks` are numbers that end the run before the
     updates of a step where they are not finite. `names` are names of tensors, by
     their birth, for the source. Leaves of `turn` may be kept transposed. What is computed `beside`
-    the rest changes nothing of it (`beside.add_beside`).
+    the rest changes nothing of it (`beside.add_beside`). An `inner` program is called by another
+    one, which may make tiles of leaves of `turn`.
 
     A graph that differs from an earlier one in its sizes alone takes its source over.
     """
@@ -63,9 +64,10 @@ class Program:
         names: Mapping[int, str] | None = None,
         turn: Sequence[Tensor] = (),
         beside: Beside | None = None,
+        inner: bool = False,
     ) -> None:
         ends = Ends(tuple(inputs), tuple(outputs), dict(updates or {}), tuple(streams),
-                    tuple(checks), tuple(turn), beside or Beside((), {}))  # fmt: skip
+                    tuple(checks), tuple(turn), beside or Beside((), {}), inner)  # fmt: skip
         tensors = ancestors([*ends.every, *ends.beside.ends])
         key, sizes = structure(tensors, names)
         place = {x.birth: i for i, x in enumerate(tensors)}
@@ -146,6 +148,7 @@ class Ends(NamedTuple):
     checks: tuple[Tensor, ...]
     turn: tuple[Tensor, ...] = ()
     beside: Beside = Beside((), {})
+    inner: bool = False
 
     @property
     def leaves(self) -> list[Tensor]:
@@ -174,7 +177,7 @@ class Ends(NamedTuple):
         beside = len(self.beside.outputs), len(self.beside.updates)
         counts = len(self.outputs), len(self.checks), len(self.updates), *beside
         each = ([*self.every, *self.beside.ends], self.streams, self.turn)
-        return counts, *[tuple(place[x.birth] for x in ends) for ends in each]
+        return self.inner, counts, *[tuple(place[x.birth] for x in ends) for ends in each]
 
 
 class Written:
@@ -218,9 +221,9 @@ class Written:
             if x.birth in births
         }  # fmt: skip
         may_turn = {x.birth for x in ends.turn}
-        self.turned = _always_turned(
-            nodes, {x.order for x in nodes if x.leaf is not None and x.leaf.birth in may_turn}
-        )
+        fixed = {x.order for x in nodes if x.leaf is not None and x.leaf.birth in may_turn}
+        self.turned = _always_turned(nodes, set(fixed))
+        self.fixed = _always_second(nodes, fixed) if ends.inner else set()
         self.inner = {node.order: _inner(node) for node in nodes if isinstance(node.loop, Steps)}
         self.text = self.write()
         place = {x.birth: i for i, x in enumerate(tensors)}
@@ -232,7 +235,8 @@ class Written:
 
     def write(self, *, timed: bool = False) -> Text:
         """Write the source; with `timed`, clocks stand between the statements."""
-        return Text(self.schedule, self._moving, self.checks, self.turned, timed, self.inner)
+        turned, fixed = self.turned, self.fixed
+        return Text(self.schedule, self._moving, self.checks, turned, timed, self.inner, fixed)
 
 
 def _inner(node: Node) -> Inner:
@@ -246,9 +250,11 @@ def _inner(node: Node) -> Inner:
     moving, fixed = [*others[: body.count], graph.output], others[body.count :]
     if "passes" in node.attrs:
         updates = {carry: body.parts[0]}
-        program = Program(others, [graph.output], updates, streams=moving, turn=fixed)
+        program = Program(others, [graph.output], updates, streams=moving, turn=fixed, inner=True)
     else:
-        program = Program(graph.inputs, [graph.output], streams=[carry, *moving], turn=fixed)
+        program = Program(
+            graph.inputs, [graph.output], streams=[carry, *moving], turn=fixed, inner=True
+        )
     leaves = [program.leaves[x.birth] for x in graph.inputs]
     result = program.outputs[0]
     before = [leaves[k].order for k in node.attrs.get("before", {})]
@@ -293,6 +299,22 @@ def _always_turned(nodes: Sequence[Node], found: set[int]) -> set[int]:
     return {
         x.order for node in nodes for x in node.inputs if x.order in found and len(x.shape) == 2
     }
+
+
+def _always_second(nodes: Sequence[Node], found: set[int]) -> set[int]:
+    """Give those of some float32 matrices by which others are multiplied, and nothing else.
+
+    Those of many columns, which threads share out, are left out.
+    """
+
+    def is_second(node: Node, place: int) -> bool:
+        matrices = node.dtype == "float32" and all(len(x.shape) == 2 for x in node.inputs)
+        second = isinstance(node.loop, Product) and place == 1 and matrices
+        return second and not at_least(node.shape[1], LARGE)
+
+    for node in nodes:
+        found -= {x.order for place, x in enumerate(node.inputs) if not is_second(node, place)}
+    return {x.order for node in nodes for x in node.inputs if x.order in found}
 
 
 def _check_kinds(nodes: Sequence[Node]) -> None:

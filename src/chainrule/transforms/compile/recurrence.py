@@ -6,10 +6,11 @@ from the result of the one before, and the first step has a table of its own; as
 steps read what other steps have left to the next ones.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from chainrule.transforms.compile.calls import Inner
+from chainrule.transforms.compile.calls import Inner, Products
 from chainrule.transforms.compile.frame import type_name
 from chainrule.transforms.compile.simplify import Node
 from chainrule.transforms.compile.structure import product_of
@@ -27,12 +28,17 @@ class Recurrence:
         self.back = bool(node.attrs["reverse"])
         self.passes = node.attrs.get("passes")
         self.before: dict[int, int] = node.attrs.get("before", {})
+        self.tiles: dict[int, str] = {}
 
     def lines(self) -> list[str]:
         """Write the statement."""
         if self.node.shape[0] == 0:
             self.text.place(self.node)
             return ["pass"]
+        for k, leaf in enumerate(self.inner.leaves):
+            if leaf.order in self.inner.program.text.fixed:
+                name = f"{self.text.place(self.node.inputs[k])}_tiles"
+                self.tiles[k] = self.text.passed(name, replace(self.inner, what=f"tiles {k}"))
         ends = self.passes is None, bool(self.before) and self.node.shape[0] != 1
         tables = [*["first"] * ends[0], "rest", *["last"] * ends[1]]
         asked = ["code", *tables, *["state"] * (not ends[0])]
@@ -64,6 +70,8 @@ class Recurrence:
             if x.number is not None or (k == 0 and self.passes is not None):
                 continue
             address = turned.get(k) or f"address_of({text.place(x)})"
+            if k in self.tiles:
+                address = f"{self.tiles[k]} if {self.tiles[k]} else {address}"
             if k in self.before:
                 address = self._left_before(k, what)
             elif 0 < k <= node.attrs["body"].count and self.back:
@@ -89,7 +97,10 @@ class Recurrence:
         return f"{address} + {whole} - {one} - {one}" if self.back else f"{address} + {one}"
 
     def _turned(self) -> tuple[list[str], dict[int, str]]:
-        """Transpose what all steps multiply by the transpose of: statements, names of addresses."""
+        """Transpose what all steps multiply by the transpose of: statements, names of addresses.
+
+        Where it pays, tiles are made instead of it.
+        """
         text, names = self.text, {}
         lines: list[str] = []
         for k, x in enumerate(self.node.inputs):
@@ -97,8 +108,24 @@ class Recurrence:
                 names[k] = self._passed("turned", k)
                 given = f"{text.place(x)}, {type_name(x.dtype)}s({names[k]})"
                 sizes = ", ".join(text.size(n) for n in x.shape)
-                lines.append(f"turn({given}, {sizes}, {self._part(x.shape[0])})")
+                turn = [f"turn({given}, {sizes}, {self._part(x.shape[0])})"]
+                lines += self._if_tiles(k, x, otherwise=turn)
+            elif k in self.tiles:
+                lines += self._if_tiles(k, x)
         return [*lines, *(text.meet if lines else [])], names
+
+    def _if_tiles(self, k: int, x: Node, otherwise: Sequence[str] = ()) -> list[str]:
+        """Write that an input is split into tiles if there is memory for them."""
+        if k not in self.tiles:
+            return list(otherwise)
+        text, tiles = self.text, self.tiles[k]
+        turned = self.inner.leaves[k].order in self.inner.program.written.turned
+        n, inside = (text.size(s) for s in (x.shape if turned else x.shape[::-1]))
+        split = text.address(Products("float32", "split"))
+        args = [int(turned), n, inside, *text.place_of_thread, text.place(x), text.size(x.shape[1])]
+        lines = [f"if {tiles}:", f"    split_matrix({split}, {', '.join(map(str, args))}, "
+                 f"float32s({tiles}))"]  # fmt: skip
+        return [*lines, *(["else:", *["    " + line for line in otherwise]] if otherwise else [])]
 
     def _start(self, state: str) -> str:
         """Put the first carry where it passes from step to step."""

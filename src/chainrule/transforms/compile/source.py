@@ -5,7 +5,7 @@ alone, and is compiled once for nets of all widths.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from chainrule.dims import Constant, Dim, Size
@@ -77,7 +77,8 @@ class Text:
 
     `streams` are leaves whose memory moves on with every step, `checks` numbers that end the
     program before the updates when they are not finite. With `timed`, clocks stand between the
-    statements. Leaves in `turned` lie transposed in memory.
+    statements. Leaves in `turned` lie transposed in memory; of those that are `fixed` tiles may lie
+    there, in which case all products with them know it.
     """
 
     def __init__(
@@ -88,8 +89,9 @@ class Text:
         turned: set[int],
         timed: bool = False,
         inner: Mapping[int, Inner] | None = None,
+        fixed: Collection[int] = (),
     ) -> None:
-        self.turned = turned
+        self.turned, self.fixed = turned, fixed
         self.inner = inner or {}
         self.timed = timed
         self.schedule = schedule

@@ -86,18 +86,31 @@ def tile_steps_scratch_size(m: int, k: int, rows: int, parts: int) -> int:
     return 1312 + -(-m // 32) * 32 + tiles + steps_scratch_size(1, 1, k, rows, parts)
 
 
-def pays_by_tiles(m: int, n: int, k: int) -> bool:
+def fixed_tiles_size(n: int, k: int) -> int:
+    """Give the elements that the tiles of a matrix of n columns take, and what is told of it."""
+    panels = -(-n // 32)
+    return 16 + panels * (32 + split_size(k))
+
+
+def fixed_tile_scratch_size(m: int, k: int) -> int:
+    """Give the elements of scratch of a product with a matrix whose tiles are there."""
+    return 1312 + max(split_size(k), scratch_size(m, 1, k, parts=1))
+
+
+def pays_by_tiles(m: int, n: int, k: int, *, fixed: bool = False) -> bool:
     """Whether a product that two threads share is faster by tiles, which numbers are split for.
 
     Both ways in cycles, fitted to what 450 products of 32 to 784 took: of multiply-adds, and of
-    tiles, numbers that are split, and numbers that are written.
+    tiles, numbers that are split, and numbers that are written. Those of B may be there already.
 
-    >>> pays_by_tiles(128, 256, 784), pays_by_tiles(16, 512, 128), pays_by_tiles(32, 64, 64)
+    >>> pays_by_tiles(128, 256, 784), pays_by_tiles(32, 512, 128), pays_by_tiles(32, 64, 64)
     (True, False, False)
+    >>> pays_by_tiles(32, 512, 128, fixed=True)
+    True
     """
     rows = m / 2
-    tiles = -(-rows // 16) * -(-n // 16) * -(-k // 32)
-    by_tiles = 150 * tiles + 0.4 * (rows + n) * k + 0.25 * rows * n + 500
+    tiles, split = -(-rows // 16) * -(-n // 16) * -(-k // 32), rows if fixed else rows + n
+    by_tiles = 150 * tiles + 0.4 * split * k + 0.25 * rows * n + 500
     return by_tiles < rows * n * k / 28
 
 
