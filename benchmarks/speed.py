@@ -17,6 +17,7 @@ digits; chainrule with a fresh folder for compiled code (cold) and a used one (w
 of many widths within a process, after the imports.
 """
 
+import importlib
 import json
 import math
 import os
@@ -54,24 +55,23 @@ REASONS = {
     "machine of the target. The target would take 88 % of the peak of a core for everything; the "
     "products alone, of matrices that come from the second-level cache, reach 65 %, and the roots "
     "and quotients of Adam take 2 µs, for which a core has one slow unit.",
-    "tabular": "The best peers share their products between both cores as well. What one core has "
-    "written reaches the other slowly: half of the results of a layer, twice in a step.",
-    "mnist": "JAX shares its products between both cores as well. Weights and their averages are "
-    "3.8 MB, as much as both second-level caches hold; a root and a quotient for each weight take "
-    "a tenth of the step, and what one core reads of what the other has written another.",
-    "wide": "The products of all run near the peak of both cores; Adam moves 230 MB in a step.",
+    "tabular": "Without a matrix unit the ratio is 1.4: the best peers share their products, too, "
+    "between both cores, and what one core has written reaches the other slowly.",
+    "mnist": "Without a matrix unit the ratio is 1.2: JAX shares its products between both cores, "
+    "too, and weights and their averages fill both second-level caches.",
+    "wide": "Without a matrix unit the products of all run near the peak of both cores; Adam moves "
+    "230 MB in a step.",
     "lenet": "The products take half of the time and run at 22 to 75 % of the peak, since they are "
     "of 6 and 16 units and of rows of 10 and 28 places; putting gradients back and pooling take "
     "the rest.",
-    "lstm": "The products take 2.3 ms at the peak of both cores, and six functions of each unit in "
-    "every step 0.5 ms where nothing waits for memory. The rest goes to products of few rows and "
-    "to the caches: gates, and then their gradients in the same 6 MB, are written and read twice.",
+    "lstm": "Without a matrix unit the products take 2.3 ms at the peak of both cores, and six "
+    "functions of each unit in every step 0.5 ms where nothing waits for memory.",
     "gru": "As for the LSTM.",
     "bilstm": "As for the LSTM.",
-    "predict 1": "The weights are 0.94 MB, which takes 8 to 10 µs to read from the second-level "
-    "cache of one core; the call of Python around them takes 7 more.",
-    "predict 100k": "The target would take 400 GFLOP/s, more than both cores have; 48 GFLOP take "
-    "140 ms here at nine tenths of the peak.",
+    "predict 1": "The weights are 0.94 MB, which takes 7 to 8 µs to read from the second-level "
+    "cache of one core, nearly as long as the target would take for all; the call of Python around "
+    "them takes 5 more.",
+    "predict 100k": "Without a matrix unit the target would take more than both cores have.",
     "search": "Of a fit, machine code takes 4 to 5 ms, tracing the net 2, scikit-learn's checks "
     "and validation of the estimator 3; `chainrule.train`, without those, takes four fifths of it.",
 }
@@ -550,6 +550,21 @@ def as_markdown(table: list[list[str]]) -> list[str]:
     return [rows[0], "|---" * len(table[0]) + "|", *rows[1:]]
 
 
+def by_unit() -> list[str]:
+    """Say whether chainrule multiplies by a matrix unit here; NumPy's peak knows nothing of it."""
+    machine = importlib.import_module("chainrule.transforms.compile.machine")
+    if not machine.has_tiles():
+        return []
+    return [
+        "This processor has a matrix unit (AMX). Larger float32 products of chainrule are",
+        "computed by it, as sums of products of halves, with errors no larger than those of",
+        "float32 ([decision 0024](../decisions/0024-sums-of-halves.md)). The others use it for",
+        "numbers of 16 bits, or for float32 products that lose the lower half of each number; that",
+        "was not asked of them.",
+        "",
+    ]
+
+
 def page(bench: Bench, results: dict[str, Result], remarks: list[str]) -> str:
     """Write everything as one Markdown page."""
     versions = ", ".join(f"{name} {installed(name)}" for name in VERSIONS if installed(name))
@@ -567,8 +582,10 @@ def page(bench: Bench, results: dict[str, Result], remarks: list[str]) -> str:
         *[f"* Left out: {note}" for note in bench.notes],
         "",
         "Times faster: the median of the best peer over the median of chainrule. Peak: the share",
-        "of the float32 peak, of one core or of all. A name without a number of threads: all.",
+        "of the peak of NumPy's float32 product, of one core or of all. A name without a number of",
+        "threads: all.",
         "",
+        *by_unit(),
         *as_markdown(summary(results)),
         *in_the_way(results),
     ]

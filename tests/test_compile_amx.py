@@ -348,11 +348,11 @@ def test_a_recurrence_has_the_same_bits_for_any_number_of_threads():
     x = rng.normal(size=(96, 9, 16)).astype(np.float32)
     y = rng.normal(size=(96, 3)).astype(np.float32)
 
-    def step_by(compile, threads=1):
+    def step_by(how, threads=1):
         model = nn.Sequential(
             nn.LSTM(16, 64, seed=0, batch_first=True, returns="last"), nn.Linear(64, 3, seed=1)
         )
-        step = cr.training_step(model, "mse", x, y, batch_size=32, threads=threads, compile=compile)
+        step = cr.training_step(model, "mse", x, y, batch_size=32, threads=threads, compile=how)
         step.order(None)
         step.numbers[:] = [[t + 1, 1, 0] for t in range(step.count)]
         return step
