@@ -14,7 +14,7 @@ pytest.importorskip("numba")
 
 import chainrule as cr
 from chainrule import nn
-from chainrule.transforms.compile import machine, tiles
+from chainrule.transforms.compile import ROWS, machine, tiles
 from chainrule.transforms.compile.tiles import KEPT, panels_kept, pays_by_tiles, split_size
 from multiplying import (
     FORMS,
@@ -277,6 +277,7 @@ def test_a_step_has_the_same_bits_for_any_number_of_threads(threads):
     steps = [step_of(400, batch=160, sizes=(90, 160, 70, 5), threads=n) for n in (1, threads)]
     for step, count in zip(steps, (1, threads), strict=True):
         assert len({step.bound.is_by_tiles(call) for call in step.bound.text.calls}) == 2
+        assert {line.split()[0] for line in step.plan().splitlines()} >= {"tiles", "product"}
         assert step.run(0, step.count, count) == step.count
     for one, other in zip(*(s.memory.values() for s in steps), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -391,6 +392,8 @@ def test_small_products_do_not_pay():
     ]:
         assert not pays_by_tiles(m, n, k)
     assert pays_by_tiles(128, 128, 128)
+    for n, k in itertools.product((1, 16, 33, 100, 1000), repeat=2):
+        assert len({pays_by_tiles(threads * ROWS, n, k) for threads in range(1, 9)}) == 1
 
 
 @pytest.fixture

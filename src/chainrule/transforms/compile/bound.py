@@ -199,9 +199,9 @@ class Bound:
             parts = language.shares(n, self.threads) if call.by_columns else [n]
             size = max(words.scratch_size(m, p, k, self.threads if turns else 0) for p in parts)
             if call.products is not None and self.is_by_tiles(call):
-                fixed = call.products.fixed
-                size = (words.fixed_tile_scratch_size(m, k) if fixed
-                        else words.tile_scratch_size(m, n, k))  # fmt: skip
+                size = words.tile_scratch_size(m, n, k)
+                if call.products.fixed:
+                    size = words.fixed_tile_scratch_size(m, k)
         return int(size) * call.node.dtype.itemsize
 
     def _fill(self) -> None:
@@ -358,7 +358,9 @@ class Bound:
                 array = array.reshape(self._shape(memory))
             node = memory
         if node.order in self.program.written.turned:
-            turned = in_few_pages(array.shape[::-1], array.dtype)
+            turned = self.arrays.get(node.order)
+            if turned is None or turned.shape != array.shape[::-1]:
+                turned = in_few_pages(array.shape[::-1], array.dtype)
             turned[...] = array.T
             array = turned
         if node.order not in self.text.places:

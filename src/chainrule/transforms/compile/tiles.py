@@ -102,13 +102,14 @@ def pays_by_tiles(m: int, n: int, k: int, *, fixed: bool = False) -> bool:
 
     Both ways in cycles, fitted to what 450 products of 32 to 784 took: of multiply-adds, and of
     tiles, numbers that are split, and numbers that are written. Those of B may be there already.
+    More than 256 rows count as 256: blocks of so many for each thread are computed alike.
 
     >>> pays_by_tiles(128, 256, 784), pays_by_tiles(32, 512, 128), pays_by_tiles(32, 64, 64)
     (True, False, False)
     >>> pays_by_tiles(32, 512, 128, fixed=True)
     True
     """
-    rows = m / 2
+    rows = min(m, 256) / 2
     tiles, split = -(-rows // 16) * -(-n // 16) * -(-k // 32), rows if fixed else rows + n
     by_tiles = 150 * tiles + 0.4 * split * k + 0.25 * rows * n + 500
     return by_tiles < rows * n * k / 28
