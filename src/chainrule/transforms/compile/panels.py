@@ -57,9 +57,9 @@ class Emitter:
         """Say whether a whole number is not 0."""
         return self.builder.icmp_signed("!=", x, _I64(0))
 
-    def fetch(self, pointer: Any, *, write: bool = True) -> None:
-        """Bring memory into the nearest cache, to be written, or to be read."""
-        self.call("llvm.prefetch.p0", VOID, pointer, _I32(int(write)), _I32(3), _I32(1))
+    def fetch(self, pointer: Any) -> None:
+        """Bring memory that will be written into the nearest cache."""
+        self.call("llvm.prefetch.p0", VOID, pointer, _I32(1), _I32(3), _I32(1))
 
     def times(self, x: Any, n: int) -> Any:
         """Multiply an index."""
@@ -173,9 +173,6 @@ def _tile(module: Any, scalar: Any, rows: int, vectors: int, listed: str = "") -
     b_masks = masks if MASKS else [None] * vectors  # packed rows of B are whole vectors
     b_first = e.at(b, e.entry(b_now, 0)) if listed == "b" else b_now
     b_row = [e.load(e.at(b_first, _I64(v * e.width)), b_masks[v]) for v in range(vectors)]
-    if vectors == WIDE and not listed:  # thin products wait for B: fetch the row of a later panel
-        for v in range(vectors):
-            e.fetch(e.at(b_now, _I64((2 * WIDE + v) * e.width)), write=False)
     new = {}
     column = [e.at(a, e.entry(a_now[0], 0))] if listed == "a" else []
     for i in range(rows):
