@@ -15,7 +15,7 @@ pytest.importorskip("numba")
 import chainrule as cr
 from chainrule import nn
 from chainrule.transforms.compile import ROWS, machine, tiles
-from chainrule.transforms.compile.tiles import KEPT, panels_kept, pays_by_tiles, split_size
+from chainrule.transforms.compile.tiles import KEPT, LENGTH, panels_kept, pays_by_tiles, split_size
 from multiplying import (
     FORMS,
     between_guards,
@@ -50,7 +50,7 @@ def bound(x, y):
 @needs_tiles
 @pytest.mark.parametrize("form", FORMS)
 def test_equals_numpy_and_writes_nothing_else(form):
-    for m, n, k in [*SHAPES, (MANY, MANY + 9, 2000)]:
+    for m, n, k in [*SHAPES, (MANY, MANY + 9, 2000), (20, 33, 2 * LENGTH + 5), (5, 17, LENGTH)]:
         a, b = operands(form, m, n, k, np.float32)
         outer, c = inside((m, n), np.float32)
         kept = [np.array(z.base) for z in (a, b)]
@@ -88,6 +88,31 @@ def test_a_part_of_the_rows_or_columns_has_the_same_bits(form):
         y = b[columns] if form[1] else b[:, columns]
         multiply(form, x, y, part, kind="tiles")
         np.testing.assert_array_equal(part, whole[rows, columns])
+
+
+@needs_tiles
+@pytest.mark.parametrize("form", FORMS)
+def test_long_sums_have_the_same_bits_in_parts(form):
+    k = LENGTH + 40
+    a, b = operands(form, 60, 40, k, np.float32)
+    whole, part = np.empty((60, 40), np.float32), np.empty((28, 40), np.float32)
+    multiply(form, a, b, whole, kind="tiles")
+    multiply(form, a[:, 32:] if form[0] else a[32:], b, part, kind="tiles")
+    np.testing.assert_array_equal(part, whole[32:])
+    x, y = plain(form, a, b)
+    x[3, LENGTH + 1] = np.nan
+    y[2, 5] = np.inf
+    multiply(form, a, b, whole, kind="tiles")
+    assert np.isnan(whole[3]).all()
+    assert not np.isfinite(whole[:, 5]).any()
+    assert np.isfinite(np.delete(np.delete(whole, 3, 0), 5, 1)).all()
+
+
+@needs_tiles
+def test_scratch_does_not_grow_with_the_length_of_sums():
+    sizes = {tiles.tile_scratch_size(256, 256, k) for k in (LENGTH, 10 * LENGTH, 10**6)}
+    assert len(sizes) == 1
+    assert sizes.pop() * 4 < 1.5e6
 
 
 @needs_tiles

@@ -40,7 +40,7 @@ from chainrule.transforms.compile.panels import (
     types,
 )
 from chainrule.transforms.compile.products import called, product, steps_product
-from chainrule.transforms.compile.tiles import panels_kept, split_size
+from chainrule.transforms.compile.tiles import LENGTH, panels_kept, split_size
 
 njit: Any = numba.njit
 register_jitable: Any = extending.register_jitable
@@ -116,10 +116,19 @@ def tile_product(
     done: int, transpose_a: int, transpose_b: int, m: int, n: int, k: int, a: Any, lda: int,
     b: Any, ldb: int, c: Any, ldc: int, scratch: Any,
 ) -> None:  # fmt: skip
-    """Compute C = op(A) op(B), or add it to C if that is a sum of terms that are `done`.
+    """Compute C = op(A) op(B), or add it to C if that is a sum of terms that are `done`."""
+    for p in range(0, max(k, 1), LENGTH):
+        x, y = at(a, p * (lda if transpose_a else 1)), at(b, p * (1 if transpose_b else ldb))
+        length = min(LENGTH, k - p)
+        _multiply(done + p, transpose_a, transpose_b, m, n, length, x, lda, y, ldb, c, ldc, scratch)
 
-    Tiles of the smaller matrix, x, are kept, and those of the other one, y, pass.
-    """
+
+@njit(**_options)
+def _multiply(
+    done: int, transpose_a: int, transpose_b: int, m: int, n: int, k: int, a: Any, lda: int,
+    b: Any, ldb: int, c: Any, ldc: int, scratch: Any,
+) -> None:  # fmt: skip
+    """Keep tiles of the smaller matrix, x, and let those of the other one, y, pass."""
     of_a, of_b = (a, lda, transpose_a == 0), (b, ldb, transpose_b != 0)
     keeps_a = m <= n
     (x, x_row, x_by_rows), (y, y_row, y_by_rows) = (of_a, of_b) if keeps_a else (of_b, of_a)

@@ -173,7 +173,11 @@ class Bound:
         """Say how matrices are multiplied: by tiles where that pays for all threads together."""
         if not n.sizes or self._machine is None or not self._machine.has_tiles():
             return n.kind
-        sizes = (self._value(x, self.sizes) for x in n.sizes)
+        *sizes, last = (self._value(x, self.sizes) for x in n.sizes)
+        if n.kind != "steps":
+            sizes.append(last)
+        elif last > sizes[-1]:  # rows of a step, of more than are summed up at a time
+            return n.kind
         if not self._machine.pays_by_tiles(*sizes, fixed=n.fixed):
             return n.kind
         by_tiles = {"matrices": "tiles", "steps": "steps by tiles"}[n.kind]
@@ -192,7 +196,7 @@ class Bound:
             rows = self.number(call.sums.shape[1])
             size = words.steps_scratch_size(m, n, MOST_SUMMED, rows, self.threads)
             if call.products is not None and self.is_by_tiles(call):
-                k = max(call.products.sizes[2], rows)
+                k = int(call.products.sizes[2])
                 size = max(size, words.tile_steps_scratch_size(m, k, rows, self.threads))
         else:
             turns = turned_a and not turned_b

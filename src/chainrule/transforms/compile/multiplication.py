@@ -93,7 +93,8 @@ class Multiplication:
         left = f"at({left}, ({start} * {each} + {rows[0]}) * {lda} + {first})"
         right = f"at({right}, ({other} * {each} + {rows[0]}) * {ldb})"
         kind = type_name(node.dtype)
-        sizes = (node.shape[0], columns, Constant(most)) if kind == "float32" else ()
+        rows_of_step = base(held(node.inputs[0])[0]).shape[1]
+        sizes = (node.shape[0], columns, Constant(most), rows_of_step) if kind == "float32" else ()
         self.call.products = Products(kind, "steps", sizes)
         args = [
             text.address(self.call.products), f"{done} * {count}", self._again(before, length),

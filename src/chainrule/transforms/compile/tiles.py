@@ -24,6 +24,7 @@ MUCH = 2**22  # multiply-adds that repay packing B
 PACKED = 8  # vectors of B's columns that are packed at a time
 SWAPPED = (64, 2**17)  # columns, elements below which C may be computed transposed, to be turned
 KEPT = 2**18  # elements of scratch in which one matrix is kept in tiles
+LENGTH = 2048  # terms of a product by tiles that are added up at a time
 LONG = 128  # terms from which that repays
 MOVED = (64, 128, 2**14)  # rows, columns, elements of C from which on A may be moved before
 RUN = 96  # rows of a step of a recurrence from which on they are a product of their own
@@ -75,8 +76,9 @@ def panels_kept(rows: int, k: int) -> int:
 
 def tile_scratch_size(m: int, n: int, k: int) -> int:
     """Give the elements of scratch of a product by tiles, of up to so many rows and columns."""
+    k, most = min(k, LENGTH), max(m, n)
     kept = panels_kept(min(m, n), k)
-    tiles, most = (1 + kept) * split_size(k), max(m, n)
+    tiles = (1 + kept) * split_size(k)
     return 1280 + 32 * kept + -(-most // 32) * 32 + max(tiles, scratch_size(most, 1, k, parts=1))
 
 
