@@ -23,12 +23,12 @@ FAR = 2**20  # elements of B that no cache close to the core holds
 MUCH = 2**22  # multiply-adds that repay packing B
 PACKED = 8  # vectors of B's columns that are packed at a time
 SWAPPED = (64, 2**17)  # columns, elements below which C may be computed transposed, to be turned
-KEPT = 2**18  # elements of scratch in which one matrix is kept in tiles
-LENGTH = 2048  # terms of a product by tiles that are added up at a time
 LONG = 128  # terms from which that repays
 MOVED = (64, 128, 2**14)  # rows, columns, elements of C from which on A may be moved before
 RUN = 96  # rows of a step of a recurrence from which on they are a product of their own
 COPY = 18  # multiply-adds of an element that take as long as copying it
+KEPT = 2**18  # elements of scratch in which one matrix is kept in the tiles of a matrix unit
+LENGTH = 2048  # terms that are added up by it at a time
 
 
 def height_of(k: int, lanes: int) -> int:
