@@ -359,13 +359,13 @@ def test_sums_over_steps_with_nan_and_infinity(done):
     assert np.isfinite(np.delete(np.delete(found, [7, 39], 0), [33, 49], 1)).all()
 
 
+@needs_tiles
 def test_sums_over_no_steps():
-    if machine.has_tiles():
-        c = np.full((40, 5), np.nan, np.float32)
-        a, b = np.empty((0, 4, 40), np.float32), np.empty((0, 4, 5), np.float32)
-        scratch, _ = scratch_of(np.float32, 2**20)
-        multiply_steps(a, b, c, scratch, kind="steps by tiles")
-        np.testing.assert_array_equal(c, 0)
+    c = np.full((40, 5), np.nan, np.float32)
+    a, b = np.empty((0, 4, 40), np.float32), np.empty((0, 4, 5), np.float32)
+    scratch, _ = scratch_of(np.float32, 2**20)
+    multiply_steps(a, b, c, scratch, kind="steps by tiles")
+    np.testing.assert_array_equal(c, 0)
 
 
 @needs_tiles

@@ -40,7 +40,7 @@ from chainrule.transforms.compile.panels import (
     types,
 )
 from chainrule.transforms.compile.products import called, product, steps_product
-from chainrule.transforms.compile.tiles import LENGTH, panels_kept, split_size
+from chainrule.transforms.compile.tiles import LENGTH, RESULT, panels_kept, split_size
 
 njit: Any = numba.njit
 register_jitable: Any = extending.register_jitable
@@ -141,7 +141,7 @@ def _multiply(
     left = keeps_a != swapped
     size, height = size_of_panel(k), 32 * kept_at_once(kept, k)
     steps = (k + 31) // 32
-    out, of_x, of_y = scratch, at(scratch, 1280), at(scratch, 1280 + height)
+    out, of_x, of_y = scratch, at(scratch, RESULT), at(scratch, RESULT + height)
     y_tiles = at(of_y, (passing + 31) // 32 * 32)
     x_tiles = at(y_tiles, size)
     begin_tiles()
@@ -190,7 +190,7 @@ def tile_steps_product(
     """
     k = steps * rows
     size, panels = size_of_panel(k), (m + 31) // 32
-    out, of_a, of_b = scratch, at(scratch, 1280), at(scratch, 1280 + 32 * panels)
+    out, of_a, of_b = scratch, at(scratch, RESULT), at(scratch, RESULT + 32 * panels)
     aside = at(of_b, 32)
     b_tiles = at(aside, 32 * k)
     a_tiles = at(b_tiles, size)
@@ -261,7 +261,7 @@ def fixed_tile_product(
     size = size_of_panel(k)
     factors = at(b, 16)
     panels = at(factors, (n + 31) // 32 * 32)
-    out, of_a, a_tiles = scratch, at(scratch, 1280), at(scratch, 1312)
+    out, of_a, a_tiles = scratch, at(scratch, RESULT), at(scratch, RESULT + 32)
     infinite = _count_infinite(n, factors)
     begin_tiles()
     for i in range(0, m, 32):

@@ -29,6 +29,7 @@ RUN = 96  # rows of a step of a recurrence from which on they are a product of t
 COPY = 18  # multiply-adds of an element that take as long as copying it
 KEPT = 2**18  # elements of scratch in which one matrix is kept in the tiles of a matrix unit
 LENGTH = 2048  # terms that are added up by it at a time
+RESULT = 32 * 32 + 256  # elements of a panel of results, and of a tile behind it
 
 
 def height_of(k: int, lanes: int) -> int:
@@ -79,13 +80,13 @@ def tile_scratch_size(m: int, n: int, k: int) -> int:
     k, most = min(k, LENGTH), max(m, n)
     kept = panels_kept(min(m, n), k)
     tiles = (1 + kept) * split_size(k)
-    return 1280 + 32 * kept + -(-most // 32) * 32 + max(tiles, scratch_size(most, 1, k, parts=1))
+    return RESULT + 32 * kept + -(-most // 32) * 32 + max(tiles, scratch_size(most, 1, k, parts=1))
 
 
 def tile_steps_scratch_size(m: int, k: int, rows: int, parts: int) -> int:
     """Give the elements of scratch for sums over steps by tiles."""
     tiles = (1 + -(-m // 32)) * split_size(k) + 32 * k
-    return 1312 + -(-m // 32) * 32 + tiles + steps_scratch_size(1, 1, k, rows, parts)
+    return RESULT + 32 + -(-m // 32) * 32 + tiles + steps_scratch_size(1, 1, k, rows, parts)
 
 
 def fixed_tiles_size(n: int, k: int) -> int:
@@ -96,7 +97,7 @@ def fixed_tiles_size(n: int, k: int) -> int:
 
 def fixed_tile_scratch_size(m: int, k: int) -> int:
     """Give the elements of scratch of a product with a matrix whose tiles are there."""
-    return 1312 + max(split_size(k), scratch_size(m, 1, k, parts=1))
+    return RESULT + 32 + max(split_size(k), scratch_size(m, 1, k, parts=1))
 
 
 def pays_by_tiles(m: int, n: int, k: int, *, fixed: bool = False) -> bool:
