@@ -21,7 +21,8 @@ import chainrule
 from chainrule import Callback, losses, nn, optim, train
 from chainrule.data import Rows
 from chainrule.errors import ConfigError
-from chainrule.step import Step, StepGraph
+from chainrule.step import Step
+from chainrule.step_graph import StepGraph
 from chainrule.transforms.compile import language, tiles
 from chainrule.transforms.compile.calls import comment
 from chainrule.transforms.compile.program import Program

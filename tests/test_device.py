@@ -241,15 +241,17 @@ def test_the_step_can_be_read():
     step = training_step(model, "mse", X, Y, optimizer=optim.SGD(0.1), compile="jax", batch_size=20)
     for line in (
         "import jax.numpy as np",
-        "def step(weight_0, bias_0, weight_2, bias_2, input_rows, target_rows, index, t, factor,"
-        " keep):",
+        "def step(",
+        "    weight_0, bias_0, weight_2, bias_2, weight_0_before, bias_0_before, weight_2_before,",
+        "    bias_2_before, input_rows, target_rows, index, t, factor, keep",
         "    # Sequential/Activation",
         "    h4 = np.tanh(h3)",
         "    weight_2_gradient = h9.T @ h4",
     ):
         assert line in step.source.splitlines()
     assert step.source.endswith(
-        "return loss, gradient_norm, new_weight_0, new_bias_0, new_weight_2, new_bias_2\n"
+        "loss, gradient_norm, new_weight_0, new_bias_0, new_weight_2, new_bias_2, weight_0,\n"
+        "        bias_0, weight_2, bias_2\n    )\n"
     )
     lines = step.plan().splitlines()
     assert lines[0].startswith("run by JAX on cpu (")

@@ -21,7 +21,8 @@ from chainrule.errors import ConfigError, FormatError
 from chainrule.losses import mse
 from chainrule.observing import Observer
 from chainrule.optim import Updater
-from chainrule.step import Step, StepGraph
+from chainrule.step import Step
+from chainrule.step_graph import StepGraph
 from chainrule.tally import Steps
 from chainrule.training import training_step
 from chainrule.transforms.compile.executor import NumpyProgram

@@ -53,7 +53,7 @@ LEVELS = [
         "sizing",
         "slopes",
     ],
-    ["averaging", "checkpoint", "observing", "step", "resuming"],
+    ["averaging", "checkpoint", "observing", "step_graph", "step", "resuming"],
     ["plan"],
     ["predicting", "naming", "stepping"],
     ["training"],

@@ -45,7 +45,7 @@ from chainrule.penalties import Penalized
 from chainrule.places import check_places
 from chainrule.plan import Plan
 from chainrule.scan import Body
-from chainrule.step import StepGraph
+from chainrule.step_graph import StepGraph
 from chainrule.training import Training, as_rows
 from chainrule.transforms.explain import Explanation
 from chainrule.transforms.explain.reading import FORMAT

@@ -10,7 +10,7 @@ from typing import Any
 from chainrule.graph import Scope, Tensor, Value
 from chainrule.losses import Loss
 from chainrule.nn.module import Buffer, Module, Parameter
-from chainrule.step import StepGraph
+from chainrule.step_graph import StepGraph
 
 _LETTERS = {"weight": "W", "bias": "b"}
 _STATES = {"mean": "m", "mean_square": "v", "velocity": "u", "total": "G", "mean_square_step": "D"}

@@ -27,7 +27,7 @@ from chainrule.tree import flatten
 from chainrule.updating import squares_of
 
 if TYPE_CHECKING:
-    from chainrule.step import StepGraph
+    from chainrule.step_graph import StepGraph
 
 
 class Watched(NamedTuple):

@@ -92,7 +92,7 @@ def _restore(training: "Training", config: dict[str, Any], arrays: dict[str, Arr
     means = [p.value for p in training.parameters]
     first = "runs" not in config  # the first layout, written after whole epochs
     training._restore(_group(arrays, "tensor", tensors))
-    training.good = _group(arrays, "tensor" if first else "good", tensors)
+    training.kept = _group(arrays, "tensor" if first else "good", tensors)
     training.best = _group(arrays, "best", tensors, empty=True) or None
     training.average.mean = _group(arrays, "mean", means, empty=True) or None
     state = {k[10:]: v for k, v in arrays.items() if k.startswith("optimizer.")}

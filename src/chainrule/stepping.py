@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 from chainrule.errors import ConfigError, expect, has
 from chainrule.nn.module import Module
 from chainrule.plan import compiling
-from chainrule.step import Kind, Step, StepGraph
+from chainrule.step import Step
+from chainrule.step_graph import Kind, StepGraph
 from chainrule.threads import usable_threads
 from chainrule.transforms.compile import DEVICE
 from chainrule.transforms.compile.executor import NumpyProgram

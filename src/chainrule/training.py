@@ -171,7 +171,8 @@ class Training:
         """How steps are run, and validation rows predicted; a checkpoint keeps to it."""
         self.keeper: Keeper | None = None
         self.tensors = [*model.parameters(), *(b for _, b in model.named_buffers())]
-        self.good, self._own_good = self._weights(), False
+        self.kept = self._weights()
+        """What weights and buffers were before the last update, if that ran as written."""
         self.average = Average(plan.average, self.parameters, plan.epochs)
         self.interruption = Interruption()
         self.callbacks = as_callbacks(plan.callbacks)
@@ -212,6 +213,10 @@ class Training:
             if self.compiled is None and self.observer is not None and self.observer.steps:
                 self.observer.find([x[:1] for x in self.rows.inputs])  # for those of a checkpoint
             if self.compiled is not None:
+                for memory, value in zip(self.good, self.kept, strict=True):
+                    if memory is not value:  # of what no step changes
+                        memory[...] = value
+                self.kept = []
                 self.compiled.load(self.updater, self.average.mean)
                 work = self.compiled.operations
                 most = self.compiled.threads if work > WORTH_SHARING else 1
@@ -315,12 +320,9 @@ class Training:
             yield from self._run_program(self.compiled, epoch, order)
             return
         done = self.tally.done * self.plan.accumulate
-        candidate = self.good if done else self._weights()
         batches = self.rows.batches(self.batch_size, order, first=done)
         while group := list(islice(batches, self.plan.accumulate)):
-            found = self._step(group, epoch)
-            self.good = candidate  # the loss of these weights was finite
-            yield found
+            yield self._step(group, epoch)
             if self.interruption.asked:
                 return
 
@@ -331,8 +333,6 @@ class Training:
         first = self.updater.t - told
         if several > 1:
             step.divide(several)
-        first_update = min(several, self.batches) - 1
-        step.before_update(self._keep_good, -1 if told else first_update)
         done = min(told * several, self.batches)
         while done < self.batches and not (
             told and self.interruption.asked and done % several == 0
@@ -415,6 +415,8 @@ class Training:
         value = term = 0.0
         with np.errstate(all="ignore"):  # what is not finite is found and named below
             for i, (inputs, target, weight) in enumerate(group):
+                if i == len(group) - 1:
+                    now = self._weights()
                 if not sizes[i]:  # without weight nothing counts
                     weight = np.ones_like(weight)
                 loss = self.loss.value(self.model(*inputs), target, weight)
@@ -437,6 +439,7 @@ class Training:
             raise diverged(None, self.updater.t + 1, epoch, rate, norm, self.model, clipped)
         before = [p.value for p in self.parameters]
         self.updater.step(clipped, self._factor(epoch))
+        self.kept = now
         self.average.step(self.updater.t)
         count = sum(len(target) for _, target, _ in group)
         squares = None
@@ -520,7 +523,7 @@ class Training:
         return ""
 
     def _finish(self) -> None:
-        self.good = []
+        self.kept = []
         if self.compiled is not None:
             step, self.compiled = self.compiled, None  # its memory serves for what is given back
             step.close(self.updater)
@@ -530,21 +533,17 @@ class Training:
             self._restore(self.best)
         self._tell(TrainEnd(self.history.reason, self.history.best_epoch, self.given))
 
+    @property
+    def good(self) -> list[Any]:
+        """What weights and buffers were before the last update: their loss was finite."""
+        return self.kept if self.compiled is None else self.compiled.before(self.tensors)
+
     # Weights, which a step replaces: keeping a reference keeps the numbers.
 
     def _weights(self) -> list[Any]:
         if self.compiled is not None:  # the program changes its memory in place
             return [np.array(x.value) for x in self.tensors]
         return [x.value for x in self.tensors]
-
-    def _keep_good(self) -> None:
-        """Copy the weights, of which the program has just found a finite loss."""
-        if not self._own_good:
-            self.good, self._own_good = [], True  # lets the first ones go before there are others
-            self.good = self._weights()
-            return
-        for kept, x in zip(self.good, self.tensors, strict=True):
-            np.copyto(kept, x.value)
 
     def _restore(self, values: list[Any]) -> None:
         for x, value in zip(self.tensors, values, strict=True):

@@ -61,7 +61,7 @@ class AdaptiveLoss(Module):
     `num_parameters` above 1 each column of the targets has its own.
 
     >>> loss = AdaptiveLoss(alpha=1.0, scale=0.5)
-    >>> float(loss.alpha), float(loss.scale)
+    >>> round(float(loss.alpha), 5), round(float(loss.scale), 5)
     (1.0, 0.5)
     """
 

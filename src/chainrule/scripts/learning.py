@@ -22,7 +22,7 @@ from chainrule.scripts.script import (
     put_together,
     shapes_of,
 )
-from chainrule.step import StepGraph
+from chainrule.step_graph import StepGraph
 from chainrule.stepping import traced
 from chainrule.training import Training, as_rows
 from chainrule.transforms.python import converted, definition, finished, text

@@ -214,7 +214,6 @@ class JaxBound:
         }
         self.moves: dict[int, int] = {}
         self._held: dict[int, Any] = {}
-        self.aside: tuple[Any, int] = None, -1
 
     def set(self, leaf: Tensor, array: Array) -> None:
         """Let a leaf or an output be this array."""
@@ -228,13 +227,6 @@ class JaxBound:
     def output(self, end: Tensor) -> tuple[int, Any]:
         """Say which result an output is; none is known before."""
         return end.birth, None
-
-    def before_update(self, call: Callable[[], None] | None, step: int) -> None:
-        """Call a function for a step whose checks are finite, and before which none updates.
-
-        It finds in the arrays what they held before. A step of -1 is none.
-        """
-        self.aside = call, step
 
     def plan(self) -> str:
         """Say where steps run, and what lies there."""
@@ -263,8 +255,6 @@ class JaxBound:
         outputs = [np.array(self.arrays[x.birth]) for x in program.results]
         memory = [self._taken(x) for x in program.changing]
         end, _, memory, outputs = _steps(program.source, form)(start, stop, memory, outputs, inputs)
-        if start <= self.aside[1] < end:  # the arrays hold what there was before the update
-            self.aside[0]()
         self._held |= {x.birth: new for x, new in zip(program.changing, memory, strict=True)}
         results = self.jax.device_get([*memory, *outputs])
         for x, new in zip([*program.changing, *program.results], results, strict=True):

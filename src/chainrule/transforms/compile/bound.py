@@ -40,7 +40,7 @@ from chainrule.transforms.compile.calls import (
 from chainrule.transforms.compile.frame import base
 from chainrule.transforms.compile.schedule import windows_of
 from chainrule.transforms.compile.simplify import Node
-from chainrule.transforms.compile.source import ASIDE, HEAD, TEAMS, Text
+from chainrule.transforms.compile.source import HEAD, TEAMS, Text
 from chainrule.transforms.compile.structure import evaluate
 
 if TYPE_CHECKING:
@@ -69,7 +69,6 @@ class Bound:
         self.sizes, self.short = sizes, short
         self._kept: list[Any] = []
         self._error: BaseException | None = None
-        self._aside: tuple[Any, Any] = None, None
         self._inner: dict[tuple[int, int], InnerBound] = {}
         self._places: dict[int, dict[str, int]] = {}
         self.arrays: dict[int, Array] = {}
@@ -100,15 +99,6 @@ class Bound:
                 other.result()
         self._raise()
         return end
-
-    def before_update(self, call: Callable[[], None] | None, step: int) -> None:
-        """Call a function in a step whose checks are finite, before its update; -1 is none."""
-        if call is None:
-            self._aside = None, None
-        elif self._aside[0] != call:
-            self._aside = call, self._for_program(call)
-            self.meeting[ASIDE + 1] = _address(self._aside[1])
-        self.meeting[ASIDE] = step
 
     def _raise(self) -> None:
         """Pass on what an op that runs through Python has raised."""
@@ -157,7 +147,6 @@ class Bound:
         self.numbers = np.array(self.text.numbers, np.float64)
         self.meeting = empty(8 * (TEAMS[-1] + 16), np.int64)
         self.meeting[:] = 0
-        self.meeting[ASIDE] = -1
         self.clocks = np.zeros(len(self.text.calls) + 1, np.int64)
 
     def _is_own(self, node: Node) -> bool:
@@ -335,24 +324,15 @@ class Bound:
             return memory.reshape(self._shape(x))
 
         def call() -> None:
-            with np.errstate(all="ignore"):
-                values = [x.number if x.number is not None else array(x) for x in node.inputs]
-                array(node)[...] = op.run(*values, **resolve_attrs(node.attrs, self.sizes))
-
-        made = self._for_program(call)
-        self._kept.append(made)
-        return _address(made)
-
-    def _for_program(self, call: Callable[[], None]) -> Any:
-        """Make a function that compiled code can call; what it raises comes after the run."""
-
-        def called() -> None:
             try:
-                call()
-            except BaseException as error:
+                with np.errstate(all="ignore"):
+                    values = [x.number if x.number is not None else array(x) for x in node.inputs]
+                    array(node)[...] = op.run(*values, **resolve_attrs(node.attrs, self.sizes))
+            except BaseException as error:  # it comes after the run
                 self._error = error
 
-        return ctypes.CFUNCTYPE(None)(called)
+        self._kept.append(ctypes.CFUNCTYPE(None)(call))
+        return ctypes.c_void_p.from_buffer(self._kept[-1]).value or 0
 
     def set(self, node: Node, array: Array) -> None:
         """Let a leaf or an output lie in this array, which is kept alive."""
@@ -482,11 +462,6 @@ class InnerBound:
             tiles = self.tiles.get(int(what.split()[1]))
             return 0 if tiles is None else int(tiles.ctypes.data)
         return self.code if what == "code" else int(self.tables[what].ctypes.data)
-
-
-def _address(made: Any) -> int:
-    """Give where a function of `ctypes` begins; a cast would let it refer to itself for ever."""
-    return ctypes.c_void_p.from_buffer(made).value or 0
 
 
 def _elements(bound: Bound, shape: Sequence[Any], sizes: Mapping[str, int]) -> int:

@@ -1,6 +1,6 @@
 """The statements of a program: what each reads and writes, and where threads have to meet."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -227,17 +227,17 @@ def set_meetings(calls: Sequence[Call], check_at: int) -> None:
         since.append(call)
 
 
-def runs(calls: Sequence[Call], check_at: int) -> list[list[Call]]:
+def runs(calls: Sequence[Call], checks: Container[int | None]) -> list[list[Call]]:
     """Gather calls that follow each other without a meeting and share out the same thing.
 
     What a call has made of a turn is still in the cache when the next one reads it, if all do the
     same turn before they go on. A turn has to be worth the calls: a matrix at least. So it is with
-    rows that several calls sum up.
+    rows that several calls sum up. Before some calls, `checks` are made.
     """
     found: list[list[Call]] = []
     for i, call in enumerate(calls):
         run = found[-1] if found else []
-        alone = not run or call.meets or call.joins or i == check_at
+        alone = not run or call.meets or call.joins or i in checks
         together = not alone and (
             _sum_up_the_same(run[-1], call)
             or (_in_turns(call) and any(call.reads & x.writes for x in run)

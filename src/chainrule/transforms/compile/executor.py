@@ -56,7 +56,9 @@ class NumpyProgram:
         also = beside or Beside((), {})
         ends = Ends(tuple(inputs), tuple(outputs), dict(updates or {}), tuple(streams),
                     tuple(checks), beside=also)  # fmt: skip
-        nodes, roots = simplify(ends.every, ends.all_leaves, parts=False, beside=also.ends)
+        nodes, roots = simplify(
+            ends.every, ends.all_leaves, updated=ends.updates, parts=False, beside=also.ends
+        )
         self.outputs, self.checks, self.news, leaves = ends.parts(roots[: len(ends.every)])
         self.late, news, new_leaves = also.parts(roots[len(ends.every) :])
         self.olds = [*leaves[: len(ends.updates)], *new_leaves]
@@ -116,7 +118,6 @@ class NumpyBound:
         self.program = program
         self.arrays: dict[int, Array] = {}
         self.moves: dict[int, int] = {}
-        self.aside: tuple[Any, int] = None, -1
         first = program.first
         ends = {x.order for x in [*program.outputs, *program.checks, *program.news]}
         ops = [node for node in program.nodes if node.op is not None]
@@ -149,10 +150,6 @@ class NumpyBound:
         """Say which result an output is, and what it is if that is known."""
         return end.order, end.number
 
-    def before_update(self, call: Callable[[], None] | None, step: int) -> None:
-        """Call a function in a step whose checks are finite, before its update; -1 is none."""
-        self.aside = call, step
-
     def result(self, i: int) -> Any:
         """Give a copy of an output of the last step."""
         return np.array(self.slots[self.program.outputs[i].order])[()]
@@ -176,8 +173,6 @@ class NumpyBound:
                         self.arrays[node.order][step] = slots[node.order]
                 if not all(np.isfinite(slots[node.order]) for node in program.checks):
                     return step
-                if step == self.aside[1]:
-                    self.aside[0]()
                 _execute(update, slots)
                 for node in program.late:
                     self.arrays[node.order][step] = slots[node.order]

@@ -42,7 +42,8 @@ class Program:
     `inputs` are leaves that get an array for each run, `outputs` what comes out, `updates` leaves
     and their new values, written in place after everything else. Of `streams`, inputs or outputs,
     every step takes or gives the next piece. `checks` are numbers that end the run before the
-    updates of a step where they are not finite. `names` are names of tensors, by
+    updates of a step where they are not finite. Once the first of them is, what lies in a leaf that
+    nothing reads may be written over until its update. `names` are names of tensors, by
     their birth, for the source. Leaves of `turn` may be kept transposed. What is computed `beside`
     the rest changes nothing of it (`beside.add_beside`). An `inner` program is called by another
     one, which may make tiles of leaves of `turn`.
@@ -191,7 +192,10 @@ class Written:
         self, ends: Ends, tensors: Sequence[Tensor], names: Mapping[int, str], sizes: list[int]
     ) -> None:
         self.sizes = sizes
-        _, roots = simplify(ends.every, ends.all_leaves, names=names, beside=ends.beside.ends)
+        _, roots = simplify(
+            ends.every, ends.all_leaves,
+            updated=ends.updates, names=names, beside=ends.beside.ends,
+        )  # fmt: skip
         roots, beside = roots[: len(ends.every)], roots[len(ends.every) :]
         # The layers of a step that trains may be observed; that is not to change the rest.
         step = rewritten(reachable(roots), roots, beside, adds=not ends.checks)

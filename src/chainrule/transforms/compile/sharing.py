@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from chainrule.ops.loops import Product, Reduce, Scatter
 from chainrule.transforms.compile.frame import base, squeezed
 from chainrule.transforms.compile.schedule import Group, Root, Schedule, Step, held
-from chainrule.transforms.compile.simplify import Node, Scatters, same_shape
+from chainrule.transforms.compile.simplify import KEPT, Node, Scatters, same_shape
 
 
 def sharing(schedule: Schedule, over: Mapping[int, Sequence[int]]) -> dict[int, Node]:
@@ -59,6 +59,73 @@ def sharing(schedule: Schedule, over: Mapping[int, Sequence[int]]) -> dict[int, 
                     shares[node.order] = shares.get(x.order, x)
                     break
     return shares
+
+
+def lie_in_leaves(schedule: Schedule, shares: dict[int, Node], check: Node) -> dict[int, Node]:
+    """Let gradients lie in leaves that nothing reads, once it is known that `check` is finite.
+
+    That is for what is read last where such a leaf is updated. Gives what lies in which leaf.
+    """
+    lying: dict[int, Node] = {}
+    last_use, where = _last_uses(schedule), _places(schedule)
+    known = where.get(base(check).order, len(schedule.steps))
+    used = set(shares) | {x.order for x in [*shares.values(), *map(base, schedule.outputs)]}
+    for leaf, new in schedule.updates:
+        i = where.get(new.order, 0)
+        group = schedule.steps[i]
+        unread = leaf.order not in last_use and shares.get(new.order) is leaf
+        if not unread or not isinstance(group, Group):
+            continue
+        root = group.members[new.order]
+        for x in (base(x) for other in group.roots for x, _ in other.frame.loads):
+            made = where.get(x.order, -1)
+            if (
+                x.order not in used and x.order in schedule.memory and known < made < i
+                and _may_overwrite(x, root, group, last_use, i)
+            ):  # fmt: skip
+                shares[x.order] = leaf
+                lying[leaf.order] = x
+                used.add(x.order)
+                break
+    return lying
+
+
+def exchanges(
+    schedule: Schedule, shares: dict[int, Node], lying: Mapping[int, Node]
+) -> list[tuple[Node, Node]]:
+    """Let new weights be written where gradients lie, in leaves that keep the old ones.
+
+    Both leaves then exchange their memory at the end of a step, and nothing is copied. Gives these
+    pairs; none where Python is called, which would not know.
+    """
+    found: list[tuple[Node, Node]] = []
+    if any(not isinstance(step, Group) and step.node.loop is None for step in schedule.steps):
+        return found
+    last_use, where = _last_uses(schedule), _places(schedule)
+    news = {leaf.order: new for leaf, new in schedule.updates}
+    for leaf, kept in schedule.updates:
+        if kept.loop != KEPT or leaf.order not in lying:
+            continue
+        old = kept.inputs[0]
+        new = news.get(old.order)
+        if new is None or shares.get(new.order) is not old:
+            continue
+        i = where[new.order]
+        group = schedule.steps[i]
+        assert isinstance(group, Group)
+        if _may_overwrite(lying[leaf.order], group.members[new.order], group, last_use, i):
+            shares[new.order] = leaf
+            found.append((old, leaf))
+    return found
+
+
+def _places(schedule: Schedule) -> dict[int, int]:
+    """Give the step that computes each node."""
+    return {
+        order: i
+        for i, step in enumerate(schedule.steps)
+        for order in (step.members if isinstance(step, Group) else [step.node.order])
+    }
 
 
 def _read_before_columns(x: Node, first: int, steps: Sequence[Step], schedule: Schedule) -> bool:

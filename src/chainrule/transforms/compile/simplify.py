@@ -39,6 +39,10 @@ class Scatters:
     covers: bool
 
 
+KEPT = Map("{}")
+"""How a leaf's value before its update is computed."""
+
+
 class Node:
     """A node of the simplified graph: an op on nodes, or a leaf (`op` is None).
 
@@ -72,18 +76,20 @@ def simplify(
     outputs: Sequence[Tensor],
     changing: Sequence[Tensor] = (),
     *,
+    updated: Iterable[Tensor] = (),
     parts: bool | Callable[[Op], bool] = True,
     names: Mapping[int, str] | None = None,
     beside: Sequence[Tensor] = (),
 ) -> tuple[list[Node], list[Node]]:
     """Give the nodes that the outputs depend on, inputs before readers, and those of the outputs.
 
-    `changing` are leaves whose value is not the same in every run, whatever they hold now. Without
+    `changing` are leaves whose value is not the same in every run, whatever they hold now. Of those
+    that a run has `updated` at its end, `identity` is the value before, a node of its own. Without
     `parts` no op is taken apart; it may be a function that says which ones are. `names` are names
     of tensors, by their birth. What only the last outputs, those `beside`, depend on comes after
     all else, whose nodes are the same without.
     """
-    work = _Simplifier({x.birth for x in changing}, parts)
+    work = _Simplifier({x.birth for x in changing}, parts, {x.birth for x in updated})
     work.readers = {x.birth: 1 for x in outputs}
     work.walk(ancestors(outputs))
     work.walk(ancestors(beside))
@@ -111,8 +117,10 @@ def reachable(roots: Iterable[Node], stored: Container[int] = ()) -> list[Node]:
 class _Simplifier:
     """Nodes found so far: by birth of their tensor, and by what they compute."""
 
-    def __init__(self, changing: set[int], parts: bool | Callable[[Op], bool]) -> None:
-        self.changing = changing
+    def __init__(
+        self, changing: set[int], parts: bool | Callable[[Op], bool], updated: set[int]
+    ) -> None:
+        self.changing, self.updated = changing, updated
         self.parts = parts if callable(parts) else lambda op: bool(parts)
         self.joins = parts is True
         self.found: dict[int, Node] = {}
@@ -154,7 +162,9 @@ class _Simplifier:
             if joined is not None:
                 return joined
         if isinstance(loop, Element) and loop.order and _is_same(inputs[0], x):
-            return inputs[0]
+            if x.inputs[0].birth not in self.updated:
+                return inputs[0]
+            loop = KEPT
         if isinstance(loop, Reduce) and not loop.position and _all_ones(inputs[0], x.attrs):
             loop = Element(order=True) if inputs[0].dtype == x.dtype else loop
         if isinstance(loop, Element) and loop.order and inputs[0].number is not None:

@@ -45,7 +45,7 @@ from chainrule.transforms.compile.schedule import (
     held,
     read_by,
 )
-from chainrule.transforms.compile.sharing import sharing
+from chainrule.transforms.compile.sharing import exchanges, lie_in_leaves, sharing
 from chainrule.transforms.compile.simplify import Node, Scatters, same_shape
 from chainrule.transforms.compile.structure import (
     LARGE,
@@ -58,9 +58,6 @@ from chainrule.transforms.compile.sums import Sums
 
 HEAD = 5
 """Entries of the table before the memory: numbers, meeting point, scratch and its bytes, clocks."""
-
-ASIDE = 32
-"""Place behind the meeting point: before the update of which step to call Python, and where."""
 
 TEAMS = (40, 56)
 """Places behind the meeting point, of 16 numbers, where the threads of each of two teams meet."""
@@ -76,7 +73,8 @@ class Text:
     """The source of a program, and what its table has to hold.
 
     `streams` are leaves whose memory moves on with every step, `checks` numbers that end the
-    program before the updates when they are not finite. With `timed`, clocks stand between the
+    program before the updates when they are not finite, the first of them before anything that a
+    step keeps for the next one is written over. With `timed`, clocks stand between the
     statements. Leaves in `turned` lie transposed in memory; of those that are `fixed` tiles may lie
     there, in which case all products with them know it.
     """
@@ -96,7 +94,15 @@ class Text:
         self.timed = timed
         self.schedule = schedule
         self.checks = checks
-        self.shares = sharing(schedule, {k: x.over for k, x in self.inner.items()})
+        over = {k: x.over for k, x in self.inner.items()}
+        self.shares = sharing(schedule, over)
+        self._lying = lie_in_leaves(schedule, self.shares, checks[0]) if checks else {}
+        self.exchanged = exchanges(schedule, self.shares, self._lying)
+        """Pairs of leaves that exchange their memory at the end of a step."""
+        others = {leaf.order for _, leaf in self.exchanged}
+        self._stored = schedule.memory - {
+            new.order for leaf, new in schedule.updates if leaf.order in others
+        }
         self.memory: list[Node] = []
         self.sizes: list[Any] = []
         self.numbers: list[float] = []
@@ -114,10 +120,12 @@ class Text:
         kept = streams | {self.canonical(x).order for x in ends}
         if schedule.updates:
             self.calls = joined(self.calls, kept)
-        self.calls[: self.check_at] = gathered(self.calls[: self.check_at])
+        known = self._known_at()
+        self.calls[known : self.check_at] = gathered(self.calls[known : self.check_at])
         set_owners(self.calls)
         set_meetings(self.calls, self.check_at)
-        self.runs = runs(self.calls, self.check_at)
+        self.first_check_at = self._first_check_at(known)
+        self.runs = runs(self.calls, {self.check_at, self.first_check_at})
         self.brief = brief(self.runs, kept)
         self.blocks = {k: x.share for x in self.calls if x.joins for k in x.writes}
         names: dict[str, str] = {}
@@ -158,6 +166,31 @@ class Text:
 
     # Calls.
 
+    def _known_at(self) -> int:
+        """Give the place of the first call for which the first check is known."""
+        first = {self.canonical(x).order for x in self.checks[:1]}
+        calls = enumerate(self.calls[: self.check_at])
+        return max((i + 1 for i, call in calls if call.writes & first), default=0)
+
+    def _first_check_at(self, known: int) -> int | None:
+        """Give the place of the call before which the first check has to be looked at, if any.
+
+        That is where memory is written that holds something until then; where threads meet before
+        anyway, it is there.
+        """
+        updated = {leaf.order for leaf, _ in self.schedule.updates}
+        calls = self.calls[: self.check_at]
+        needed = next((i for i, call in enumerate(calls) if call.writes & updated), None)
+        if needed is None or not self.checks:
+            return None
+        for i in range(known, needed):
+            if calls[i].meets:
+                return i
+        if needed > known and calls[needed - 1].joins:
+            needed -= 1
+        calls[needed].meets = self._meets
+        return needed
+
     def _calls(self) -> tuple[list[Call], int]:
         steps = self.schedule.steps
         calls = [self._call(step) for step in steps]
@@ -169,14 +202,15 @@ class Text:
                 (call.team,), call.local = teams, set()
             if call.sums is not None and call.team is None and not at_least(call.share, LARGE):
                 call.halved, call.local = True, set()
+        moved = {leaf.order for leaf, _ in self.exchanged}
         for leaf, new in self.schedule.updates:
-            if self.canonical(new) is not leaf:
-                kernel = copy_kernel(new, leaf, self.schedule.memory, self.shares)
+            if self.canonical(new) is not leaf and leaf.order not in moved:
+                kernel = copy_kernel(new, leaf, self._stored, self.shares)
                 calls.append(self._of_kernel(leaf, kernel))
         return calls, self.schedule.updates_from
 
     def _call(self, step: Step) -> Call:
-        memory = self.schedule.memory
+        memory = self._stored
         if isinstance(step, Group):
             return self._of_kernel(step.roots[-1].node, group_kernel(step, memory, self.shares))
         node = step.node
@@ -241,7 +275,8 @@ class Text:
         """Name of the memory of a node."""
         node = self.canonical(node)
         if node.order not in self._memory_names:
-            stem = node.name or (node.op.name if node.op else "constant")
+            named = self._lying.get(node.order, node)
+            stem = named.name or (named.op.name if named.op else "constant")
             self._memory_names[node.order] = self.fresh(stem)
             self.memory.append(node)
         return self._memory_names[node.order]
@@ -301,10 +336,12 @@ class Text:
         i = 0
         for run in self.runs:
             if i == self.check_at:
-                steps += [*self._check(), *self._before_update()]
+                steps += self._check()
                 steps += ["flush_to_zero(True)"] * bool(self.checks)
             if run[0].meets:
                 steps += _MEET
+            if i == self.first_check_at:
+                steps += self._unless_finite(self.checks[:1])
             if run[0].sums is not None:
                 steps += Sums(self, run, run[0].sums, shared, i).lines()
                 i += len(run)
@@ -324,6 +361,9 @@ class Text:
             steps += ["flush_to_zero(False)"] if updates else self._check()
         if self._meets:
             steps += _MEET_SHORT if self.apart else _MEET
+        for pair in self.exchanged:
+            one, other = map(self.place, pair)
+            steps.append(f"{one}, {other} = {other}, {one}")
         body = [*self._head(), "for step in range(start, stop):"]
         body += ["    " + line for line in [*self._top(shared), *steps] or ["pass"]]
         body.append("return stop")
@@ -425,19 +465,15 @@ class Text:
         return not self.checks and goes_alone(self.calls, self.moving)
 
     def _check(self) -> list[str]:
-        if not self.checks:
-            return _MEET if self._meets and not self.apart else []
-        asked = " and ".join(f"is_finite({self.place(x)}[0])" for x in self.checks)
-        meet = _MEET if self._meets else []
-        return [*meet, f"if not ({asked}):", "    return step"]
+        meet = _MEET if self._meets and not self.apart else []
+        return [*meet, *self._unless_finite(self.checks[self.first_check_at is not None :])]
 
-    def _before_update(self) -> list[str]:
-        """Call a function of Python in one step, if it is asked for."""
-        if not self.checks:
+    def _unless_finite(self, checks: Sequence[Node]) -> list[str]:
+        """End the run before this step does more, unless these numbers are finite."""
+        if not checks:
             return []
-        call = ["if thread == 0:", f"    call_python(meeting[{ASIDE + 1}])"]
-        meet = _MEET if self._meets else []
-        return [f"if step == meeting[{ASIDE}]:", *["    " + line for line in [*call, *meet]]]
+        asked = " and ".join(f"is_finite({self.place(x)}[0])" for x in checks)
+        return [f"if not ({asked}):", "    return step"]
 
     def _statement(self, call: Call, shared: dict[str, None]) -> list[str]:
         if call.team is None:

@@ -80,7 +80,8 @@ class Sums:
     def _kernel(self, call: Call, rows: tuple[str, str], place: str) -> str:
         text, kernel = self.text, call.kernel
         assert kernel is not None
-        args = [place if x is call.node else text.place(x) for x in kernel.pointers]
+        own = text.canonical(call.node)
+        args = [place if x is own else text.place(x) for x in kernel.pointers]
         args += [text.size(n) for n in kernel.sizes]
         args += [text.number(value) for value in kernel.numbers]
         args += ["begin", "end", *rows, *text.part(kernel.share, kernel.stride, self.shared)]
