@@ -198,9 +198,13 @@ def _tile(module: Any, scalar: Any, rows: int, vectors: int, listed: str = "") -
         phi.add_incoming(following, loop)
     builder.cbranch(builder.icmp_signed(">", next_left, _I64(0)), loop, end)
 
+    # A whole vector needs no mask, with which AMD's processors store for as long as twelve without.
     builder.position_at_end(end)
-    for i, v in places:
-        e.store(new[i, v], targets[i, v], masks[v])
+    with builder.if_else(builder.icmp_signed("==", last, _I64(e.width))) as (whole, part):
+        for ends, kinds in ((whole, [None] * vectors), (part, masks)):
+            with ends:
+                for i, v in places:
+                    e.store(new[i, v], targets[i, v], kinds[v])
     builder.ret_void()
     return e.function
 
