@@ -324,8 +324,8 @@ def test_memory_of_a_step(sizes):
     activations = 4 * batch * sum(sizes)
     parameters = sum(p.value.nbytes for p in step.graph.parameters)
     kept = sum(array.nbytes for array in step.memory.values())
-    assert kept < 3 * parameters + 100  # with the state of Adam
-    assert step.bound.arena_bytes < 1.25 * (activations + parameters)
+    assert kept < 4 * parameters + 100  # with the state of Adam, and the gradients
+    assert step.bound.arena_bytes < 1.5 * activations
     assert step.bound.scratch_bytes < 1.5e6  # a block of A that is turned, or what is in tiles
 
 
