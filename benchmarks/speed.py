@@ -55,10 +55,10 @@ REASONS = {
     "for everything: 5.7 µs with AVX-512 and 14 with AVX2, where the products alone take 4.4 and "
     "11.6 at that peak. Of matrices that come from the second-level cache they reach 65 %, and the "
     "roots and quotients of Adam take 2 µs, for which a core has one slow unit.",
-    "tabular": "Without a matrix unit the ratio is 1.4: the best peers share their products, too, "
-    "between both cores, and what one core has written reaches the other slowly.",
-    "mnist": "Without a matrix unit the ratio is 1.2: JAX shares its products between both cores, "
-    "too, and weights and their averages fill both second-level caches.",
+    "tabular": "Without a matrix unit the ratio is 1.4 to 1.6: the best peers share their "
+    "products, too, between both cores, and what one core has written reaches the other slowly.",
+    "mnist": "Without a matrix unit the ratio is 1.2 to 1.4: JAX shares its products between both "
+    "cores, too, and weights and their averages fill both second-level caches.",
     "wide": "Without a matrix unit the products of all run near the peak of both cores; Adam moves "
     "230 MB in a step.",
     "lenet": "The products take half of the time and run at 22 to 75 % of the peak, since they are "
@@ -69,8 +69,8 @@ REASONS = {
     "gru": "As for the LSTM.",
     "bilstm": "As for the LSTM.",
     "predict 1": "The weights are 0.94 MB, which takes 6 to 8 µs to read from a second-level cache "
-    "of 2 MB, nearly as long as the target would take for all; the call of Python around them takes "
-    "5 more. Where that cache has 512 KB they come from the third level, which takes longer.",
+    "of 2 MB, nearly as long as the target would take for all; the call of Python around them "
+    "takes 5 more. Where that cache has 512 KB they come from the third level, which takes longer.",
     "predict 100k": "Without a matrix unit the target would take more than both cores have.",
     "search": "Of a fit, machine code takes 4 to 5 ms, tracing the net 2, scikit-learn's checks "
     "and validation of the estimator 3; `chainrule.train`, without those, takes four fifths of it.",
