@@ -332,6 +332,7 @@ class Bound:
                 self._error = error
 
         self._kept.append(ctypes.CFUNCTYPE(None)(call))
+        # Where it begins; a cast would let it refer to itself for ever.
         return ctypes.c_void_p.from_buffer(self._kept[-1]).value or 0
 
     def set(self, node: Node, array: Array) -> None:
