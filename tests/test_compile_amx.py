@@ -458,7 +458,8 @@ def test_predictions_of_few_rows_split_no_weights():
     f = cr.compile(model, cr.Spec(("rows", 100), np.float32))
     x = np.random.default_rng(0).normal(size=(300, 100)).astype(np.float32)
     many, few = f(x), f(x[:16])
-    for bound, by_tiles in zip(f._bound.values(), (2, 0), strict=True):
+    for memory, by_tiles in (f._many, 2), (f._few, 0):
+        bound = memory.bound
         assert sum(bound.is_by_tiles(call) for call in bound.text.calls) == by_tiles
     np.testing.assert_allclose(few, many[:16], atol=1e-5)
     np.testing.assert_array_equal(f(x[:16]), few)

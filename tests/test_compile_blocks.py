@@ -152,3 +152,12 @@ def test_results_of_few_rows_are_the_callers_own(sizes):
             np.testing.assert_allclose(result, expected, rtol=1e-12)
             assert result.flags.owndata
             assert result.flags.writeable
+
+
+@pytest.mark.parametrize("rows", [2, 2 * ROWS + 1])
+def test_a_plan_before_the_first_call_changes_no_result(rows):
+    f = cr.compile(rows_apart, N, plain=True)
+    assert "matmul" in f.plan()
+    x = np.random.default_rng(0).normal(size=(rows, 3))
+    for found, expected in zip(f(x), rows_apart(x), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-12)

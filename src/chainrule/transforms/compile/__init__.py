@@ -9,6 +9,7 @@ array([ 5., 50.])
 def loop_1(x0, x1, n0, first, last):
 """
 
+import functools
 import importlib
 import threading
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from chainrule.graph import Array, Tensor
 from chainrule.threads import usable_threads
 from chainrule.transforms.compile.arena import room
 from chainrule.transforms.compile.bound import Bound
+from chainrule.transforms.compile.memory import Blocks, FewRows, Memory
 from chainrule.transforms.compile.program import Program
 from chainrule.transforms.compile.report import WORTH_SHARING, Profile, plan, profile, work
 from chainrule.transforms.run import Graph, Spec, trace
@@ -65,19 +67,18 @@ class Compiled:
             self.program = Program(graph.inputs, self.outputs, graph.updates, turn=fixed)
         self.plain = plain
         self.threads = 1 if plain else usable_threads(threads)
-        self._few, self._many = {self._rows: FEW}, {self._rows: ROWS * self.threads}
         self._leaves = [self.program.leaves[x.birth] for x in graph.inputs]
         leaf_of = self.program.leaf_of
-        self._changing = [
+        self._parameters = [
             (node, leaf_of[node.order])
             for node in self.program.text.memory
             if node.order in leaf_of and leaf_of[node.order].value is not None
         ]
+        self._is_single = isinstance(graph.output, Tensor)
+        self._dtypes = [x.dtype for x in graph.inputs]
         self._tails = [x.shape[1:] for x in graph.inputs]
         self._forms = [(x.shape[1:], x.dtype) for x in self.outputs]
-        self._bound: dict[Any, Bound] = {}
-        self._seen: dict[Any, list[Any]] = {}
-        self._copies: list[Array] = []
+        self._last: tuple[dict[str, int], Memory] | None = None
         self._work = 0.0
         """Operations for a row."""
         self._alone = threading.Lock()
@@ -109,30 +110,30 @@ class Compiled:
 
     def plan(self, **sizes: int) -> str:
         """Give a table of the statements: shapes, operations, bytes, and the memory they share."""
-        return plan(self._memory(self._many if self._in_blocks else sizes))
+        return plan(self._many.bound if self._in_blocks else self._memory(sizes).bound)
 
     def profile(self, *arrays: Any, seconds: float = 0.5) -> Profile:
         """Measure how long each statement takes."""
         self(*arrays)
         sizes = self._sizes([np.asarray(x) for x in arrays])
         if not self._in_blocks:
-            return profile(self._memory(sizes), seconds=seconds, short=0)
+            return profile(self._memory(sizes).bound, seconds=seconds, short=0)
         n = sizes[self._rows]
-        block = self._few if n <= FEW else self._many
-        steps = -(-n // block[self._rows])
-        return profile(self._memory(block), seconds=seconds, short=steps - 1, steps=steps)
+        bound = (self._few if n <= FEW else self._many).bound
+        steps = -(-n // bound.sizes[self._rows])
+        return profile(bound, seconds=seconds, short=steps - 1, steps=steps)
 
     def __call__(self, *arrays: Any) -> Any:
         """Compute the outputs for arrays of the traced shapes."""
         given = [
             x
-            if isinstance(x, np.ndarray) and x.dtype == node.dtype and x.flags.c_contiguous
-            else np.asarray(x, node.dtype, order="C")
-            for x, node in zip(arrays, self.graph.inputs, strict=True)
+            if isinstance(x, np.ndarray) and x.dtype is dtype and x.flags.c_contiguous
+            else np.asarray(x, dtype, order="C")
+            for x, dtype in zip(arrays, self._dtypes, strict=True)
         ]
         with self._alone:
             results = self._rows_apart(given) if self._in_blocks else self._at_once(given)
-        return rebuild(self.graph.output, iter(results))
+        return results[0] if self._is_single else rebuild(self.graph.output, iter(results))
 
     def _sizes(self, arrays: Sequence[Array]) -> dict[str, int]:
         sizes: dict[str, int] = {}
@@ -146,21 +147,24 @@ class Compiled:
                 raise ShapeError(f"input {i} has shape {array.shape}, expected {list(node.shape)}")
         return sizes
 
-    def _memory(self, sizes: dict[str, int]) -> Bound:
-        """Give the memory for these sizes, with the newest parameters."""
-        key = tuple(sizes.items())
-        bound = self._bound.get(key)
-        if bound is None:
-            if not self._in_blocks:  # one at a time: sizes that come and go would fill memory
-                self._bound, self._seen = {}, {}
-            bound = self.program.bind(sizes, threads=self.threads, plain=self.plain)
-            self._bound[key], self._seen[key] = bound, [None] * len(self._changing)
-        seen = self._seen[key]
-        for i, (node, leaf) in enumerate(self._changing):
-            if seen[i] != leaf.changed:
-                bound.set(node, np.asarray(leaf.value, order="C"))
-                seen[i] = leaf.changed
-        return bound
+    def _memory(self, sizes: dict[str, int]) -> Memory:
+        """Give the memory for these sizes: one at a time, since those that come and go fill it."""
+        if self._last is None or self._last[0] != sizes:
+            self._last = None  # before there is another
+            self._last = sizes, Memory(self._bind(sizes), self._parameters)
+        return self._last[1]
+
+    @functools.cached_property
+    def _many(self) -> Blocks:
+        return Blocks(self._bind({self._rows: ROWS * self.threads}), self._parameters)
+
+    @functools.cached_property
+    def _few(self) -> FewRows:
+        bound = self._bind({self._rows: FEW})
+        return FewRows(bound, self._parameters, self._leaves, self.program.outputs, FEW)
+
+    def _bind(self, sizes: dict[str, int]) -> Bound:
+        return self.program.bind(sizes, threads=self.threads, plain=self.plain)
 
     def _rows_apart(self, arrays: Sequence[Array]) -> list[Array]:
         n = arrays[0].shape[0] if arrays[0].ndim else 0
@@ -182,36 +186,23 @@ class Compiled:
         bound.run(0, steps, steps - 1, self.threads if shared else 1)
 
     def _few_rows(self, arrays: Sequence[Array], n: int) -> list[Array]:
-        """Compute few rows in memory to which they are copied: that takes less than its address."""
-        bound, count = self._memory(self._few), len(arrays)
-        if not self._copies:
-            ends = [*self._leaves, *self.program.outputs]
-            forms = [*zip(self._tails, (x.dtype for x in self._leaves), strict=True), *self._forms]
-            self._copies = [room((FEW, *tail), dtype) for tail, dtype in forms]
-            for node, memory in zip(ends, self._copies, strict=True):
-                bound.set(node, memory)
-        for memory, x in zip(self._copies, arrays, strict=False):
-            memory[:n] = x
-        self._run(bound, n)
-        return [memory[:n].copy() for memory in self._copies[count:]]
+        inputs, outputs = self._few.views[n]
+        for memory, x in zip(inputs, arrays, strict=True):
+            memory[...] = x
+        self._run(self._few.newest(), n)
+        return [memory.copy() for memory in outputs]
 
     def _by_blocks(self, arrays: Sequence[Array], n: int) -> list[Array]:
         """Compute blocks of rows, one after the other, in the memory of one."""
-        fresh = tuple(self._many.items()) not in self._bound
-        bound, block = self._memory(self._many), self._many[self._rows]
+        bound = self._many.newest()
         results = [np.empty((n, *tail), dtype) for tail, dtype in self._forms]
-        ends = zip([*self._leaves, *self.program.outputs], [*arrays, *results], strict=True)
-        for node, array in ends:
-            if fresh:
-                bound.set(node, array)
-                bound.move(node, block * int(np.prod(array.shape[1:])))
-            else:
-                bound.begin(node, array)
+        ends = [*self._leaves, *self.program.outputs]
+        self._many.lay(ends, [*arrays, *results], bound.sizes[self._rows])
         self._run(bound, n)
         return results
 
     def _at_once(self, arrays: Sequence[Array]) -> list[Array]:
-        bound = self._memory(self._sizes(arrays))
+        bound = self._memory(self._sizes(arrays)).newest()
         for node, array in zip(self._leaves, arrays, strict=True):
             bound.set(node, array)
         for x in self.graph.updates:
