@@ -2,19 +2,22 @@
 
 import mmap
 from functools import partial
+from itertools import accumulate
 
 import numpy as np
 import pytest
 
 from chainrule import losses, nn, ops, optim
 from chainrule.data import Rows
-from chainrule.graph import placeholder, tracing
+from chainrule.graph import OPS, placeholder, tracing
+from chainrule.ops.kinds import Elementwise
 from chainrule.step import Step
 from chainrule.step_graph import StepGraph
 from chainrule.transforms.compile import arena
 from chainrule.transforms.compile.arena import lifetimes
 from chainrule.transforms.compile.calls import Block
 from chainrule.transforms.compile.program import Program
+from chainrule.transforms.reverse import reverse
 from chainrule.updating import Updater
 from turns import Turns
 
@@ -84,6 +87,19 @@ def test_gradients_lie_where_the_weights_before_are_kept(name):
             assert pair in text.exchanged
             assert sum(x is pair[1] for x in text.shares.values()) == 3  # gradient, new, kept
     assert "call_python" not in program.source
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_nothing_that_is_kept_is_written_before_the_loss_is_known(name):
+    model, shape, classes, batch, *_ = NETS[name]
+    graph = graph_of(model, shape, batch, classes)
+    program = graph.program(Program)
+    text = program.text
+    kept = {program.leaves[x.birth].order for x in graph.before.values()}
+    assert not any(call.writes & kept for call in text.calls[: text.first_check_at])
+    assert any(call.writes & kept for call in text.calls[text.first_check_at : text.check_at])
+    starts = list(accumulate((len(run) for run in text.runs), initial=0))
+    assert {text.first_check_at, text.check_at} <= set(starts)
 
 
 def trained(model, shape, classes, run, threads=1):
@@ -212,3 +228,66 @@ def test_large_arrays_lie_in_few_pages(monkeypatch):
     monkeypatch.delattr(arena.mmap, "MADV_HUGEPAGE", raising=False)
     monkeypatch.delattr(arena.mmap, "mmap")
     arena.in_few_pages(*large)[...] = 1  # as on another system
+
+
+def updating(loss_of, x, **leaves):
+    """Run two steps that subtract gradients from parameters and keep what these were.
+
+    Gives the program, and what parameters, kept ones and outputs are after each.
+    """
+    with tracing():
+        ps = [placeholder(p.shape, float) for p in leaves.values()]
+        olds = [placeholder(p.shape, float) for p in leaves.values()]
+        given = placeholder(x.shape, float)
+        loss, also = loss_of(given, *ps)
+        found = reverse([loss], [np.ones(())], ps, create_graph=True)
+        updates = {p: p - 0.1 * g for p, g in zip(ps, found, strict=True)}
+        updates |= {old: ops.identity(p) for old, p in zip(olds, ps, strict=True)}
+        outputs = [loss, *(found if also else [])]
+    program = Program([given], outputs, updates, checks=[loss])
+    bound = program.bind({}, plain=True)
+    ends = [program.leaves[y.birth] for y in (*ps, *olds)]
+    memory = [np.array(p) for p in leaves.values()] + [np.zeros(p.shape) for p in leaves.values()]
+    results = [np.zeros(y.shape) for y in outputs]
+    everything = [*zip(ends, memory, strict=True), *zip(program.outputs, results, strict=True)]
+    for node, array in [(program.leaves[given.birth], x), *everything]:
+        bound.set(node, array)
+    assert bound.run(0, 2) == 2  # an even number of steps exchanges all memory back
+    return program, memory[: len(ps)], memory[len(ps) :], results
+
+
+def test_a_gradient_that_is_an_output_has_memory_of_its_own():
+    def loss_of(x, w):
+        return ops.mean(ops.square(ops.matmul(x, w))), True
+
+    x, w = np.arange(12.0).reshape(4, 3) / 12, np.ones((3, 2))
+    _, news, olds, (_, gradient) = updating(loss_of, x, w=w)
+    for _ in range(2):
+        expected = x.T @ (x @ w) / 4
+        before, w = w, w - 0.1 * expected
+    np.testing.assert_allclose(gradient, expected)
+    np.testing.assert_allclose(news[0], w)
+    np.testing.assert_allclose(olds[0], before)
+
+
+@pytest.mark.parametrize("in_python", [False, True])
+def test_weights_that_python_reads_stay_where_they_are(in_python):
+    own = Elementwise("cube_of_this_test", lambda x: x**3, [lambda out, x: 3.0 * x * x])
+    cube = own if in_python else lambda w: w * w * w
+
+    def loss_of(x, w):
+        return ops.mean(ops.square(ops.matmul(x, w))) + ops.sum(cube(w)), False
+
+    x, w = np.arange(12.0).reshape(4, 3) / 12, np.ones((3, 2))
+    try:
+        program, news, olds, (loss,) = updating(loss_of, x, w=w)
+    finally:
+        del OPS[own.name]
+    for _ in range(2):
+        expected = np.mean((x @ w) ** 2) + np.sum(w**3)
+        before, w = w, w - 0.1 * (x.T @ (x @ w) / 4 + 3 * w * w)
+    np.testing.assert_allclose(loss, expected)
+    np.testing.assert_allclose(news[0], w)
+    np.testing.assert_allclose(olds[0], before)
+    assert ("call_python" in program.source) == in_python
+    assert len(program.text.exchanged) == (not in_python)

@@ -9,7 +9,9 @@ import pytest
 from chainrule import SWA, Callback, losses, nn, ops, optim, penalties, train
 from chainrule.data import Rows
 from chainrule.errors import ConfigError, DivergedError, GraphError, ShapeError
+from chainrule.graph import ancestors
 from chainrule.nn.tabular import TabularNet
+from chainrule.penalties import Penalized
 from chainrule.step import Step
 from chainrule.step_graph import StepGraph
 from chainrule.transforms.compile.executor import NumpyProgram
@@ -482,10 +484,33 @@ def test_weights_are_good_when_all_batches_of_an_update_are(kind):
             self.w = nn.Parameter(np.zeros(1))
 
         def forward(self, x):
-            return ops.where(ops.equal(x, 0.0), self.w, ops.exp(self.w * 1000.0))
+            return ops.where(ops.equal(x, 0.0), self.w, ops.exp(self.w * x))
 
-    model = Steep()
-    with pytest.raises(DivergedError, match="step 2 "):
-        programmed(kind, model, "mse", np.array([[0.0], [1.0]]), np.ones((2, 1)), epochs=3,
-                   batch_size=1, accumulate=2, shuffle=False, optimizer=optim.SGD(2.0))  # fmt: skip
-    assert model.w.value == [0.0]
+    x, y = np.array([[0.0], [1000.0]]), np.ones((2, 1))
+    plan = {"epochs": 3, "batch_size": 1, "accumulate": 2, "shuffle": False}
+    for run in (eager, lambda *a, **k: programmed(kind, *a, **k)):
+        model = Steep()
+        with pytest.raises(DivergedError, match="step 2 "):
+            run(model, "mse", x, y, optimizer=optim.SGD(2.0), **plan)
+        assert model.w.value == [0.0]
+
+
+def test_a_trace_keeps_no_values_of_its_weights():
+    model = net()
+    updater = Updater(model.parameters(), optim.SGD(0.1))
+    penalty = Penalized(penalties.L2(0.1), dict(model.named_parameters()))
+    graph = StepGraph(model, losses.mse, updater, Rows((X,), Y), penalty=penalty)
+    nodes = ancestors([graph.loss, *graph.updates.values(), *graph.kept.values()])
+    assert sum(x.op is not None for x in nodes) > 50
+    assert [x for x in nodes if x.op is not None and x.value is not None] == []
+
+
+@KINDS
+def test_what_a_step_keeps_goes_with_it(kind):
+    model = net()
+    updater = Updater(model.parameters(), optim.SGD(0.1, momentum=0.9))
+    step = Step(StepGraph(model, losses.mse, updater, Rows((X,), Y)), 25, kind)
+    assert len(step.graph.before) > 3
+    step.load(updater)
+    step.close(updater)
+    assert set(step.memory) == {*step.graph.parameters}
