@@ -23,7 +23,7 @@ from chainrule.nn.module import Module
 from chainrule.places import check_places
 from chainrule.plan import compiling
 from chainrule.sizing import sized
-from chainrule.transforms.compile import DEVICE, Compiled
+from chainrule.transforms.compile import DEVICE, FEW, Compiled
 from chainrule.transforms.compile.executor import NumpyProgram
 from chainrule.transforms.run import Graph, Spec, trace
 
@@ -79,6 +79,8 @@ class Prediction:
 
     def _may_pay(self, rows: int) -> bool:
         """Whether the work is above what tracing costs, roughly, and Numba is there."""
+        if rows <= FEW:
+            return False
         weights = sum(p.value.size for p in self.model.parameters())
         much = 1e-10 * rows * weights > WORTH_TRACING / 10
         return much and has("numba")

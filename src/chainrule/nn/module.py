@@ -127,12 +127,15 @@ class Module:
         for name, value in vars(self).items():
             if type(value) in _NUMBERS_AND_TEXT:
                 continue
-            if isinstance(value, Tensor | Module) and hasattr(Module, name):
+            if isinstance(value, (Tensor, Module)) and name in _TAKEN:
                 raise ConfigError(
                     f"the attribute {type(self).__name__}.{name} hides what every Module has under "
                     "this name: choose another name"
                 )
-            yield from _unfolded(name, value)
+            if isinstance(value, _OWN):
+                yield name, value
+            else:
+                yield from _unfolded(name, value)
 
     def named_children(self) -> Iterator[tuple[str, "Module"]]:
         """Give the modules that are attributes, with their names."""
@@ -342,11 +345,13 @@ def _shape_text(shape: Any) -> str:
 
 
 _NUMBERS_AND_TEXT = frozenset({bool, float, int, str, type(None)})
+_TAKEN = frozenset(dir(Module))
+_OWN = (Module, Parameter, Buffer)
 
 
 def _unfolded(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     """Give the tensors and modules of an attribute, with the names that PyTorch would use."""
-    if isinstance(value, Module | Parameter | Buffer):
+    if isinstance(value, _OWN):
         yield name, value
     elif isinstance(value, list | tuple):
         for i, item in enumerate(value):
