@@ -18,6 +18,7 @@ from chainrule.transforms.compile.report import Profile, Statement
 from chainrule.transforms.compile.simplify import simplify
 from tables import LAYER_ROWS, LOSS_ROWS, OP_ROWS, loss_of
 
+RNG = np.random.default_rng(0)
 TOLERANCE = {np.float64: 1e-12, np.float32: 1e-5}
 
 
@@ -474,3 +475,86 @@ def test_pieces_alive_together_do_not_overlap(drawn):
         for j, (b, m) in pieces.items():
             if i < j and a[0] <= b[1] and b[0] <= a[1]:
                 assert offsets[i] + n <= offsets[j] or offsets[j] + m <= offsets[i]
+
+
+def halved(step, keepdims=True):
+    """Sum up the results of a recurrence over steps and rows."""
+
+    def f(x):
+        carries = scan(step, np.zeros(x.shape[1:]), [x])
+        return ops.sum(ops.square(carries), (0, 1), keepdims=keepdims)
+
+    return f
+
+
+def given_carry(step):
+    return lambda c, x, k: scan(step, c, [x], [k])
+
+
+CARRY = [RNG.normal(size=s) for s in ((3, 2), (4, 3, 2), (2, 2))]
+CORNERS = {
+    "log_softmax of infinities": (
+        lambda x: ops.log_softmax(x, 1),
+        [np.array([[np.inf, np.inf, 0.0], [np.inf, 1.0, 0.0], [-np.inf, -np.inf, 0.0]])],
+    ),
+    "mean of truth values": (ops.mean, [np.ones((300, 2), bool)]),
+    "var with a large correction": (lambda x: ops.var(x, 0, correction=2), [np.ones((1, 2))]),
+    "cumsum of truth values": (lambda x: ops.cumsum(x, 0), [np.ones((4, 2), bool)]),
+    "product of whole numbers": (
+        lambda x: ops.matmul(x, x, transpose_b=True), [np.arange(6).reshape(2, 3)],
+    ),
+    "product of truth values": (
+        lambda x: ops.matmul(x, x, transpose_a=True), [RNG.normal(size=(4, 3)) > 0],
+    ),
+    "sum over one row": (halved(lambda c, x: c * 0.5 + x), [RNG.normal(size=(3, 1, 2))]),
+    "sum over one step": (halved(lambda c, x: c * 0.5 + x), [RNG.normal(size=(1, 3, 2))]),
+    "a step gives its carry": (given_carry(lambda c, x, k: c), CARRY),
+    "a step adds nothing": (given_carry(lambda c, x, k: c + 0.0), CARRY),
+    "a step gives what it reads": (given_carry(lambda c, x, k: x), CARRY),
+    "a step gives what it chooses": (given_carry(lambda c, x, k: ops.where(True, c, x)), CARRY),
+}  # fmt: skip
+
+
+def as_by_numpy(f, arrays, named):
+    specs = [Spec(x.shape, x.dtype) for x in arrays]
+    if named:
+        specs[0] = Spec(("n", *arrays[0].shape[1:]), arrays[0].dtype)
+    with np.errstate(all="ignore"):
+        same(cr.compile(f, *specs, plain=True)(*arrays), f(*arrays), 1e-12)
+
+
+@pytest.mark.parametrize("name", CORNERS)
+def test_corners_are_computed_as_by_numpy(name):
+    f, arrays = CORNERS[name]
+    as_by_numpy(f, arrays, named=arrays[0].ndim == 2 and len(arrays) == 1)
+
+
+@pytest.mark.parametrize("name", [name for name in CORNERS if "sum over" in name or "step" in name])
+def test_gradients_of_corners(name):
+    f, arrays = CORNERS[name]
+    as_by_numpy(grad(lambda *xs: ops.sum(ops.square(f(*xs)))), arrays, named=False)
+
+
+def test_small_whole_numbers_are_counted_without_an_overflow():
+    x = np.arange(600).reshape(300, 2) % 100
+    for dtype in (np.int8, np.uint8, bool):
+        y = x.astype(dtype)
+        same(trace(ops.mean, Spec(("n", 2), dtype))(y), np.mean(y), 1e-12)
+
+
+def test_whole_numbers_are_multiplied_in_machine_code():
+    x = np.arange(6, dtype=np.int32).reshape(2, 3)
+    f = cr.compile(lambda x: ops.matmul(x, x, transpose_b=True) + 1, Spec(("n", 3), np.int32))
+    np.testing.assert_array_equal(f(x), x @ x.T + 1)
+    assert "matmul" in f.plan(n=2).splitlines()[-1]
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_bytes_in_another_order(plain):
+    x, w = np.arange(6.0).reshape(2, 3), np.arange(3.0)
+    for spec in (Spec(("n", 3), ">f8"), x.astype(">f8")):
+        f = cr.compile(lambda x: x * w.astype(">f8"), spec, plain=plain)
+        for array in (x, x.astype(">f8"), x.astype(">f4")):
+            found = f(array)
+            np.testing.assert_array_equal(found, x * w)
+            assert found.dtype.isnative

@@ -1060,3 +1060,10 @@ def test_the_alarm_of_a_recurrence_that_is_folded():
         drawing = draw(grown, np.full((3, 2, 1), 1e300), values=True)
     boxes = [node for node in drawing.diagram.nodes if node.kind == "group"]
     assert [(node.label, node.alarm) for node in boxes] == [("scan, each step", "not finite: scan")]
+
+
+def test_a_page_shows_a_gradient_that_is_no_number():
+    net = nn.mlp([2, 3, 1], "tanh", seed=0)
+    with np.errstate(all="ignore"):
+        drawing = draw(lambda x: ops.sum(net(x)), np.array([[np.nan, 2.0]]), values=True)
+    assert drawing.html().count("checked=") == 1

@@ -1,5 +1,6 @@
 """The training step as a program: the same numbers as the eager step, whatever it is made of."""
 
+import copy
 import os
 import signal
 
@@ -514,3 +515,34 @@ def test_what_a_step_keeps_goes_with_it(kind):
     step.load(updater)
     step.close(updater)
     assert set(step.memory) == {*step.graph.parameters}
+
+
+@KINDS
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.float32])
+def test_rows_are_counted_whatever_the_targets_are(kind, dtype):
+    if kind is PlainProgram and dtype is np.int8:
+        pytest.skip("compiled code has no int8")
+    x = RNG.normal(size=(600, 3)).astype(np.float32)
+    y = (x[:, :1] > 0).astype(dtype)
+    plan = {"epochs": 1, "batch_size": 300, "accumulate": 2, "penalty": lambda rows: 10 / rows}
+    loss = "binary_cross_entropy_with_logits"
+
+    def small():
+        return nn.mlp([3, 4, 1], "tanh", seed=0)
+
+    agree(programmed(kind, small(), loss, x, y, **plan), eager(small(), loss, x, y, **plan), 1e-5)
+
+
+@KINDS
+def test_a_model_that_keeps_an_activation_can_be_copied_after_a_training(kind):
+    class Keeps(nn.Module):
+        def __init__(self):
+            self.layer, self.hidden = nn.Linear(3, 2, seed=0), None
+
+        def forward(self, x):
+            self.hidden = self.layer(x)
+            return self.hidden
+
+    model = Keeps()
+    programmed(kind, model, "mse", X.astype(np.float32), Y.astype(np.float32), epochs=1)
+    assert np.array_equal(copy.deepcopy(model).predict(X), model.predict(X))

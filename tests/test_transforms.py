@@ -629,3 +629,10 @@ def test_a_rule_may_give_one_number_for_many(given, shape):
     gradient = grad(lambda x: total(x))(np.ones(shape))
     assert np.array_equal(gradient, np.full(shape, 2.0))
     assert gradient.dtype == np.float64
+
+
+def test_jacobians_without_inputs_or_outputs():
+    assert jacobian(lambda x: x[:0])(np.ones(3, np.float32)).shape == (0, 3)
+    assert hessian(lambda x: ops.sum(x * x))(np.ones(0)).shape == (0, 0)
+    with pytest.raises(ShapeError, match="stack: needs at least one tensor"):
+        ops.stack([])

@@ -395,7 +395,13 @@ def _checked(array: Array) -> Array:
     if array.dtype.kind not in "fiub":
         message = f"a tensor holds real numbers or booleans, not {array.dtype} data"
         raise DtypeError(message)
-    return array
+    return array if array.dtype.isnative else array.astype(native(array.dtype))
+
+
+def native(dtype: Any) -> np.dtype[Any]:
+    """Give a dtype in the byte order of this machine, which compiled code reads."""
+    found: np.dtype[Any] = np.dtype(dtype)
+    return found if found.isnative else found.newbyteorder("=")
 
 
 def value_of(x: Value) -> Any:
@@ -496,7 +502,7 @@ def placeholder(shape: Iterable[int | str | Dim], dtype: Any, *, weak: bool = Fa
     node.value = None
     node.weak = weak
     node.shape = tuple(Dim.of(n) if isinstance(n, str) else n for n in shape)
-    node.dtype = np.dtype(dtype)
+    node.dtype = native(dtype)
     return node
 
 
@@ -518,6 +524,6 @@ def ancestors(outputs: Iterable[Tensor], known: Container[int] = ()) -> list[Ten
 
 __all__ = [
     "METHODS", "OPS", "Array", "Attrs", "Dim", "Op", "Scope", "Shape", "Tensor", "Value",
-    "ancestors", "apply", "broadcast_shapes", "constant", "current_scope", "dtype_of", "no_grad",
-    "placeholder", "resumed", "scope", "shape_of", "tensor", "tracing", "value_of",
+    "ancestors", "apply", "broadcast_shapes", "constant", "current_scope", "dtype_of", "native",
+    "no_grad", "placeholder", "resumed", "scope", "shape_of", "tensor", "tracing", "value_of",
 ]  # fmt: skip

@@ -10,6 +10,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from chainrule.dims import Size
 from chainrule.graph import Tensor
@@ -18,7 +19,11 @@ from chainrule.nn.module import Module
 
 @contextmanager
 def sized(model: Module, names: dict[int, str]) -> Iterator[None]:
-    """Give the sizes of parameters and buffers names for a while."""
+    """Give the sizes of parameters and buffers names for a while, in which the model is traced.
+
+    Nodes of a trace that its modules have kept as attributes go with it.
+    """
+    attributes = [(module, dict(vars(module))) for _, module in model.named_modules()]
     tensors: list[tuple[str, Tensor]] = [*model.named_parameters(), *model.named_buffers()]
     before = [x.shape for _, x in tensors]
     for name, x in tensors:
@@ -33,3 +38,13 @@ def sized(model: Module, names: dict[int, str]) -> Iterator[None]:
     finally:
         for (_, x), shape in zip(tensors, before, strict=True):
             x.shape = shape
+        for module, held in attributes:
+            kept = [name for name, x in vars(module).items() if _is_traced(x)]
+            vars(module).update({name: held[name] for name in kept if name in held})
+            for name in kept:
+                if name not in held:
+                    delattr(module, name)
+
+
+def _is_traced(x: Any) -> bool:
+    return isinstance(x, Tensor) and x.value is None

@@ -159,6 +159,7 @@ class StepGraph:
         value: Tensor = loss.value(prediction, target, weight)
         if value.shape != ():
             raise GraphError(f"the loss has shape {value.shape}, expected one number")
+        rows = ops.cast(rows, dtype=value.dtype)
         if self.accumulate:
             own, rows = rows, self.numbers[-2]
             empty = None if weight is None else ops.equal(rows, 0.0)

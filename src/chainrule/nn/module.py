@@ -24,7 +24,7 @@ import numpy as np
 
 from chainrule.dims import Shape
 from chainrule.errors import FAULTS, ConfigError, FormatError, ShapeError
-from chainrule.graph import Array, Tensor, Value, no_grad, scope, shape_of, value_of
+from chainrule.graph import Array, Tensor, Value, native, no_grad, scope, shape_of, value_of
 from chainrule.nn.init import generator
 from chainrule.plain import entry
 from chainrule.save import write_model
@@ -200,8 +200,8 @@ class Module:
         """Turn all floating-point parameters and buffers to another dtype, in place."""
         for _, x in self._named_tensors(Tensor):
             if x.dtype.kind == "f":
-                x.dtype = np.dtype(dtype)
-                x.renew(x.value.astype(dtype))
+                x.dtype = native(dtype)
+                x.renew(x.value.astype(x.dtype))
         return self
 
     def predict(self, *inputs: Any) -> Array:

@@ -114,12 +114,13 @@ def _log_softmax_jvp(tangents: list[Value], out: Value, x: Value, axis: int) -> 
 def _log_softmax_parts(x: Value, axis: int) -> Value:
     """Write z_i - z_k - log1p(sum of exp(z_j - z_k), j != k) in ops.
 
-    The largest are told by their difference 0; all but one of them count as 1 each.
+    All but one of the largest count as 1 each, or as NaN if they are infinite.
     """
-    d = e.sub(x, max_op(x, axis=axis, keepdims=True))
-    lower = e.where(e.less(d, 0.0), e.exp(d), 0.0)
-    largest = sum_op(e.cast(e.equal(d, 0.0), dtype=d.dtype), axis=(axis,), keepdims=True)
-    others = e.maximum(e.sub(largest, 1.0), 0.0)
+    top = max_op(x, axis=axis, keepdims=True)
+    d = e.sub(x, top)
+    lower = e.where(e.less(x, top), e.exp(d), 0.0)
+    largest = sum_op(e.cast(e.equal(x, top), dtype=d.dtype), axis=(axis,), keepdims=True)
+    others = e.where(e.less(1.0, largest), e.sub(e.add(largest, e.sub(top, top)), 1.0), 0.0)
     return e.sub(d, e.log1p(e.add(sum_op(lower, axis=(axis,), keepdims=True), others)))
 
 
@@ -319,7 +320,8 @@ def count(x: Value, axis: Any = None) -> Value:
     shape = shape_of(x)
     dims = tuple(shape[i] for i in all_axes(axis, len(shape), "count"))
     if any(isinstance(n, Dim) for n in dims):
-        return e.cast(size_op(x, dims=dims), dtype=x.dtype)
+        n = size_op(x, dims=dims)
+        return e.cast(n, dtype=x.dtype) if x.dtype.kind == "f" else n
     return float(product(dims))
 
 
@@ -339,7 +341,11 @@ def var(x: Value, axis: Any = None, keepdims: bool = False, correction: float = 
     d = e.sub(x, mean(x, axis, keepdims=True))
     n = e.sub(count(x, axis), float(correction))
     total = sum(e.mul(d, d), axis, keepdims)
-    return e.mul(total, float("nan")) if not isinstance(n, Tensor) and n <= 0 else e.div(total, n)
+    if isinstance(n, Tensor):
+        n = e.where(e.less(0.0, n), n, float("nan")) if correction > 0 else n
+    elif n <= 0:
+        n = float("nan")
+    return e.div(total, n)
 
 
 def logsumexp(x: Value, axis: Any = None, keepdims: bool = False) -> Value:

@@ -80,9 +80,13 @@ def _have_two_dtypes(a: Any, b: Any, **attrs: Any) -> bool:
     return bool(a.dtype != b.dtype)
 
 
+def _have_a_point(a: Any, b: Any, **attrs: Any) -> bool:
+    return bool(a.dtype.kind == "f")
+
+
 matmul_op = Multilinear(
     "matmul", _run_matmul, _infer_matmul, [_matmul_first, _matmul_second]
-).looped(Parts(_matmul_of_one_dtype, only=_have_two_dtypes), Product())
+).looped(Parts(_matmul_of_one_dtype, only=_have_two_dtypes), Product(only=_have_a_point))
 
 
 def _sum_dtype(dtype: Any) -> Any:

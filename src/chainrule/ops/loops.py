@@ -129,6 +129,9 @@ class Along:
 class Product:
     """A product of matrices, or of stacks of them."""
 
+    only: Callable[..., bool] | None = None
+    """Whether the fact holds, asked with the inputs and attributes; None: always."""
+
 
 @dataclass(frozen=True)
 class Parts:

@@ -489,6 +489,8 @@ def stack(parts: Any, axis: int = 0) -> Value:
            [0., 1.]])
     """
     parts = list(parts)
+    if not parts:
+        raise ShapeError("stack: needs at least one tensor")
     shape = shape_of(parts[0])
     axis = one_axis(axis, len(shape) + 1, "stack")
     return concat([reshape(x, (*shape[:axis], 1, *shape[axis:])) for x in parts], axis)

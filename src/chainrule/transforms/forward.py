@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import ShapeError
-from chainrule.graph import Tensor, Value, ancestors, shape_of, value_of
+from chainrule.graph import Tensor, Value, ancestors, dtype_of, shape_of, value_of
 from chainrule.ops import broadcast_to, cast, reshape, stack
 from chainrule.transforms.reverse import as_variable, depends_on_others, grad, own, vjp, zeros_like
 from chainrule.tree import flatten, rebuild
@@ -94,6 +94,8 @@ def jacobian(f: Callable[[Any], Any], *, mode: str = "auto") -> Callable[[Any], 
         shape = shape_of(x)
         y, pull = vjp(f, x)
         inputs, outputs = int(np.prod(shape)), int(np.prod(shape_of(y)))
+        if not inputs * outputs:
+            return np.zeros((*shape_of(y), *shape), dtype_of(y))
         if mode == "forward" or (mode == "auto" and inputs < outputs):
             columns = [jvp(f, (x,), (unit,))[1] for unit in _units(shape)]
             flat = stack([reshape(c, (outputs,)) for c in columns], axis=1)

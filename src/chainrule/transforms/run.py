@@ -14,6 +14,7 @@ array([ 5., 10.])
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -115,11 +116,22 @@ def _values(graph: Graph, arrays: tuple[Any, ...], keep: set[int]) -> dict[int, 
             values[node.birth] = node.value
             continue
         attrs = {key: resolve(value, sizes) for key, value in node.attrs.items()}
-        values[node.birth] = node.op.run(*[values[x.birth] for x in node.inputs], **attrs)
+        compute = partial(as_number, node.op.run) if node.weak else node.op.run
+        values[node.birth] = compute(*[values[x.birth] for x in node.inputs], **attrs)
         for x in node.inputs:
             if last_reader[x.birth] == node.birth and x.birth not in keep:
                 values.pop(x.birth, None)
     return values
+
+
+def as_number(run: Callable[..., Any], *inputs: Any, **attrs: Any) -> Any:
+    """Run an op of numbers, whose result is a Python number: it takes the dtype of what it meets.
+
+    >>> as_number(np.sqrt, 4.0)
+    2.0
+    """
+    result = run(*inputs, **attrs)
+    return result if np.ndim(result) else np.asarray(result).item()
 
 
 def given_values(graph: Graph, arrays: tuple[Any, ...]) -> tuple[dict[int, Any], dict[str, int]]:
@@ -137,5 +149,5 @@ def given_values(graph: Graph, arrays: tuple[Any, ...]) -> tuple[dict[int, Any],
                 expected = sizes.setdefault(expected.names[0], n)
             if n != expected:
                 raise ShapeError(f"input {i} has shape {array.shape}, expected {list(node.shape)}")
-        values[node.birth] = array
+        values[node.birth] = array.item() if node.weak else array
     return values, sizes

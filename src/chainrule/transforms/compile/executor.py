@@ -14,6 +14,7 @@ those of the simplified graph, looked up once; nothing is recorded while they ru
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from chainrule.ops.loops import Map, Product, Steps
 from chainrule.transforms.compile.beside import Beside
 from chainrule.transforms.compile.program import Ends
 from chainrule.transforms.compile.simplify import Node, above, simplify
+from chainrule.transforms.run import as_number
 
 Instruction = tuple[Callable[..., Any], tuple[int, ...], int, dict[str, Any], tuple[int, ...]]
 """What to call, on which results, where to put its own, its attributes, and what is over then."""
@@ -223,7 +225,8 @@ def _instructions(
                 if x.op is not None and last[x.order] == node.order and x.order not in ends
             }  # fmt: skip
             attrs = {key: resolve(value, sizes) for key, value in node.attrs.items()}
-            parts[-1].append((node.op.run, inputs, node.order, attrs, tuple(over)))
+            run = partial(as_number, node.op.run) if node.weak else node.op.run
+            parts[-1].append((run, inputs, node.order, attrs, tuple(over)))
     return parts
 
 

@@ -286,22 +286,22 @@ def cumsum(x: Any, out: Any, before: int, length: int, after: int) -> None:
     """Sum up along the middle one of three axes."""
     for i in range(before):
         for j in range(after):
-            total = x[0]
             for k in range(length):
                 place = (i * length + k) * after + j
-                total = total + x[place] if k else x[place]
-                out[place] = total
+                out[place] = x[place]
+                if k:
+                    out[place] += out[place - after]
 
 
 def cumsum_reversed(x: Any, out: Any, before: int, length: int, after: int) -> None:
     """Sum up from the end along the middle one of three axes."""
     for i in range(before):
         for j in range(after):
-            total = x[0]
             for k in range(length):
                 place = (i * length + length - 1 - k) * after + j
-                total = total + x[place] if k else x[place]
-                out[place] = total
+                out[place] = x[place]
+                if k:
+                    out[place] += out[place + after]
 
 
 def argsort(x: Any, out: Any, before: int, length: int, after: int) -> None:

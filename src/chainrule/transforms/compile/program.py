@@ -29,7 +29,7 @@ from chainrule.transforms.compile.calls import Inner
 from chainrule.transforms.compile.frame import base, type_name
 from chainrule.transforms.compile.rewrite import rewritten
 from chainrule.transforms.compile.schedule import Schedule
-from chainrule.transforms.compile.simplify import Node, reachable, same_shape, simplify
+from chainrule.transforms.compile.simplify import Node, copied, reachable, same_shape, simplify
 from chainrule.transforms.compile.source import Text
 from chainrule.transforms.compile.structure import LARGE, at_least, structure
 
@@ -197,6 +197,8 @@ class Written:
             updated=ends.updates, names=names, beside=ends.beside.ends,
         )  # fmt: skip
         roots, beside = roots[: len(ends.every)], roots[len(ends.every) :]
+        if ends.inner and base(roots[0]).op is None:  # a step has to write what it gives
+            roots[0] = copied(roots[0], 1 + max(x.order for x in reachable(roots)))
         # The layers of a step that trains may be observed; that is not to change the rest.
         step = rewritten(reachable(roots), roots, beside, adds=not ends.checks)
         nodes = reachable([*roots, *beside]) if beside else step

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.dims import Dim, Shape
-from chainrule.graph import Op, Scope, Tensor, ancestors, placeholder, tracing
+from chainrule.graph import OPS, Op, Scope, Tensor, ancestors, placeholder, tracing
 from chainrule.ops.loops import Element, Map, Parts, Reduce, Scatter
 
 _NEUTRAL: dict[str, tuple[Any, ...]] = {"{} + {}": (0, 0), "{} - {}": (None, 0),
@@ -240,6 +240,15 @@ class _Simplifier:
         with np.errstate(all="ignore"):
             result = op.run(*[y.number for y in inputs], **x.attrs)
         return self._number(np.asarray(result, x.dtype).item(), x)
+
+
+def copied(node: Node, order: int) -> Node:
+    """Give a node of its own that takes what another one is."""
+    copy = Node()
+    copy.op, copy.inputs, copy.attrs, copy.loop = OPS["identity"], (node,), {}, KEPT
+    copy.shape, copy.dtype, copy.weak, copy.scope = node.shape, node.dtype, node.weak, node.scope
+    copy.leaf, copy.number, copy.name, copy.order = None, None, None, order
+    return copy
 
 
 def above(roots: Iterable[Node]) -> set[int]:

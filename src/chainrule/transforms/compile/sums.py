@@ -14,7 +14,7 @@ from chainrule.transforms.compile.calls import Call, Partial, Stretch, comment
 from chainrule.transforms.compile.frame import type_name
 from chainrule.transforms.compile.multiplication import Multiplication, reads_the_same
 from chainrule.transforms.compile.simplify import Node
-from chainrule.transforms.compile.structure import LARGE, Sum, at_least
+from chainrule.transforms.compile.structure import LARGE, Sum, at_least, product_of
 
 if TYPE_CHECKING:
     from chainrule.transforms.compile.source import Text
@@ -92,6 +92,6 @@ class Sums:
         lines: list[str] = []
         for i, (call, one, other) in enumerate(zip(self.run, places, others, strict=True)):
             n, *columns = call.node.shape
-            ends = self.text.part(n, columns[0] if columns else 1, self.shared)
+            ends = self.text.part(n, product_of(columns), self.shared)
             lines += [f"add_to({one}, {other}, {', '.join(ends)})", *self.text.tick(self.first + i)]
         return lines

@@ -9,6 +9,7 @@ in the gradient. One that several scopes use is in what is around them all. So e
 one place, and counted once, however many layers share it.
 """
 
+import math
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -249,7 +250,8 @@ class _Folding:
     def _gradient(self, crossing: list[Tensor]) -> float | None:
         known = [x for x in crossing if self._kind(x) != "constant"]
         found = [g for x in known if (g := self._slope(x)) is not None]
-        return _joint(found) if found else None
+        size = _joint(found) if found else None
+        return math.inf if size != size else size  # NaN is not equal to itself; diagrams are
 
     def _slope(self, x: Tensor) -> Array | None:
         """Give the gradient by a node; by an array that the graph met twice, the sum."""
