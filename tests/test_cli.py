@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import html
 import io
 import os
 import shlex
@@ -19,7 +20,7 @@ from click.testing import CliRunner
 import chainrule
 from chainrule.cli import fit as fit_module
 from chainrule.cli import main
-from chainrule.cli.account import Account
+from chainrule.cli.account import Account, number
 from chainrule.cli.profile import LEAST_WORDS, narrowed
 from chainrule.cli.tables import Sample, split_sample
 from chainrule.files import read_table
@@ -221,6 +222,27 @@ def test_a_column_that_numbers_the_rows_is_told(tmp_path):
     words = ok("fit", tmp_path / "t.csv", "--target", "y", "--out", tmp_path / "m", *FAST).stdout
     assert "column 'id' numbers the rows" in words
     assert "--drop id" in " ".join(words.split())
+
+
+def test_a_column_that_is_dropped_may_lack_in_the_test(tmp_path):
+    lines = (line.split(",") for line in people().splitlines())
+    (tmp_path / "t.csv").write_text("".join(f"{','.join(c[:3] + c[4:])}\n" for c in lines))
+    options = ("--kind", "zip=drop", "--test", tmp_path / "t.csv", "--out", tmp_path / "m")
+    ok("fit", "people.csv", "--target", "plays", *options, *FAST)
+
+
+@pytest.mark.parametrize(("typed", "letter"), [(";", ";"), (r"\t", "\t")])
+def test_what_to_do_next_has_the_delimiter(tmp_path, typed, letter):
+    table, out = tmp_path / "people.csv", tmp_path / "model"
+    table.write_text(people().replace(",", letter))
+    given = ("--delimiter", typed, "--out", out)
+    result = ok("fit", table, "--target", "plays", *given, *FAST)
+    (line,) = (line for line in result.stdout.splitlines() if line.startswith("next: "))
+    first, *call = shlex.split(line.removeprefix("next: "))
+    assert first == "chainrule"
+    assert len(parsed(ok(*call).stdout)["prediction"]) == 60
+    report = html.unescape((out / "report.html").read_text())
+    assert f"read_table({str(table)!r}, delimiter={letter!r})" in report
 
 
 def test_no_class_is_in_the_test_rows_only():
@@ -457,12 +479,23 @@ WRONG = [
     (1, "--target: there is no column 'qqq', it has ['height',", "fit people.csv --target qqq"),
     (1, "--drop: there is no column 'zap', did you mean 'zip'?", f"{FIT} --drop zap"),
     (1, "--kind: there is no column 'cit', did you mean 'city'?", f"{FIT} --kind cit=category"),
+    (1, "--kind plays=category: it is the target: --task says whether it is classes or numbers",
+        f"{FIT} --kind plays=category"),
+    (1, "--kind plays=boolean: it is the target", "advise people.csv --target plays --kind "
+        "plays=boolean"),
+    (1, "--kind zip=number: --drop leaves it out: give one of the two",
+        f"{FIT} --drop zip --kind zip=number"),
+    (1, "--kind height=number: it is the weight of each row, a number",
+        f"{FIT} --weights height --kind height=number"),
     (1, "--weights: there is no column 'heigt', did you mean", f"{FIT} --weights heigt"),
     (1, "people.csv:2: column 'city': 'O' is not a number: correct or remove it",
         f"{FIT} --weights city"),
     (1, "stray.csv:25: column 'x': '1,5' is not a number, as the other 39 cells are: correct or "
         "remove it, or --kind x=category, or leave out such rows with --on-bad-rows skip",
         "fit stray.csv --target y"),
+    (1, "correct or remove it, or --task classification, or leave out such rows",
+        "fit stray.csv --target x"),
+    (1, "40 different classes in 40 rows", "fit stray.csv --target x --task classification"),
     (1, "stray.csv:25: column 'x': '1,5' is not a number",
         "fit stray.csv --target y --kind x=number"),
     (1, "stray.csv:25: column 'x': '1,5' is not a number", "advise stray.csv --target y"),
@@ -598,6 +631,14 @@ def test_help_has_examples(arguments):
     assert max(map(len, words.splitlines())) <= 80
 
 
+@pytest.mark.parametrize("arguments", [["--help"], *([name, "--help"] for name in main.commands)])
+def test_examples_of_the_help_are_calls(arguments):
+    examples = ok(*arguments).stdout.partition("Examples:\n")[2].splitlines()
+    for example in examples:
+        _, name, *words = shlex.split(example.partition(">")[0])
+        main.commands[name].make_context(name, words)  # refuses options that are not there
+
+
 def test_nothing_is_a_wrong_call():
     result = run()
     assert result.exit_code == 2
@@ -619,6 +660,12 @@ def test_the_account_fits_the_terminal(tmp_path, width):
         table = () if command == "show" else ("people.csv",)
         words = ok(command, "people-model", *table, env={"COLUMNS": str(width)}).stdout
         assert max(map(len, words.splitlines())) <= width
+
+
+def test_huge_numbers_leave_room_for_their_names():
+    out = io.StringIO()
+    Account(out, width=80).table(("score", "model", "mean"), [("RMSE", *[number(-1.5e30)] * 2)])
+    assert out.getvalue().split()[3:] == ["RMSE", "-1.500e+30", "-1.500e+30"]
 
 
 def test_what_a_terminal_would_obey_is_taken_out():

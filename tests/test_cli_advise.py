@@ -128,8 +128,7 @@ REFUSED = [
     (1, "one.csv: --target wins: the target has only the value", "one.csv --target wins"),
     (1, "constant.csv: --target wins: the target has only the value 'no'",
         "constant.csv --target wins"),
-    (1, "120 different classes in 120 rows", "odd.csv --target 'row no' --kind 'row no=category' "
-        "--task classification"),
+    (1, "120 different classes in 120 rows", "odd.csv --target 'row no' --task classification"),
     (1, "--task classification: the target is numbers with fractions, not classes",
         "good.csv --target age --task classification"),
     (1, "no column is left", "good.csv --target wins --drop age --drop height"),

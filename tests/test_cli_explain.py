@@ -113,7 +113,13 @@ def test_files(folder):
         ("explain wins.chainrule t.csv --row 60", 1, "--row 60: expected a number from 0 to 59"),
         ("explain wins.chainrule t.csv --row -1", 1, "--row -1: expected a number from 0 to 59"),
         ("explain wins.chainrule t.csv --target no", 1, "--target no: t.csv has no such column"),
-        ("explain wins.chainrule t.csv --weight W7[0]", 1, "there is no 'W7' here; did you mean W"),
+        ("explain wins.chainrule t.csv --weight W7[0]", 1, "error: --weight W7[0]: there is no "
+            "'W7' here; did you mean W"),
+        ("explain --example worked --weight z", 1, "error: --weight z: there is no 'z' here"),
+        ("explain --example xor wins.chainrule", 2, "Give a MODEL and a TABLE, or --example."),
+        ("explain points.chainrule t.csv --target wins --row 5", 1, "error: t.csv: column 'wins', "
+            "row 5 (counted from 0): 'yes' is not a number"),
+        ("explain wins.chainrule t.csv --target age --row 5", 1, "in row 5 (counted from 0)"),
         ("explain net.chainrule t.csv", 1, "row 0: column 'wins' is no number, which a Sequential"),
         (
             "explain net.chainrule numbers.csv --target age",
@@ -123,7 +129,7 @@ def test_files(folder):
         ("explain none.chainrule t.csv", 1, "there is no such file"),
         ("explain --example mazur --level 7", 2, "7 is not in the range 0<=x<=6"),
     ],
-)
+)  # fmt: skip
 def test_wrong_calls(line, code, message):
     result = run(line)
     assert result.exit_code == code

@@ -1,6 +1,10 @@
 """`chainrule to-python` and `export`: models leave chainrule from the command line."""
 
+import csv
+import io
 import runpy
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -42,6 +46,62 @@ def test_a_table_model_becomes_a_script_with_weights_beside_it(tmp_path):
     given = {name: [None if x != x else x for x in frame[name].tolist()] for name in frame}
     found = runpy.run_path(str(tmp_path / "predict.py"))["predict"](given)
     assert found.tolist() == estimator.predict(frame).tolist()
+
+
+@pytest.fixture(scope="module")
+def script(tmp_path_factory):
+    """The script of a regression, with its model beside it."""
+    folder = tmp_path_factory.mktemp("script")
+    fitted.tabular()["regression"].save(folder / "model.chainrule")
+    assert run("to-python", folder, "--out", folder / "predict.py").exit_code == 0
+    return folder / "predict.py"
+
+
+NAMES = list(fitted.table())
+CELLS = dict(zip(NAMES, ["40", "1", "Rome", "z1", "True", "2", "10", "0.5"], strict=True))
+
+
+def written(path, changed, *more):
+    file = io.StringIO()
+    csv.writer(file).writerows([NAMES, [*(CELLS | changed).values(), *more]])
+    path.write_text(file.getvalue(), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", ["age", "is 'new'", "floors"])
+@pytest.mark.parametrize(
+    "cell",
+    ["", "nAn", "1", "1.", " 1e0\t", "TRUE", "true", "-0", "2", ".5", "+2", "inf", "1e999", "1_0",
+     "\u0663", "\xa01", "tRuE", "none", "1 0", "yes"],
+)  # fmt: skip
+def test_a_script_takes_the_cells_that_predict_takes(tmp_path, script, name, cell):
+    rows = written(tmp_path / "rows.csv", {name: cell})
+    result, space = run("predict", script.parent, rows), runpy.run_path(str(script))
+    if result.exit_code == 0:
+        found = space["predict"](space["read"](rows))
+        np.testing.assert_allclose(found, [float(result.stdout.split()[1])], rtol=1e-6)
+    else:
+        with pytest.raises(ValueError, match=rf'column ["\']{name}["\'], row 0 .* is not '):
+            space["predict"](space["read"](rows))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,b\n1,2\n1\n", "row 1 (counted from 0): expected 2 cells, found 1"),
+        ("a,b\n1,2,3\n", "row 0 (counted from 0): expected 2 cells, found 3"),
+        ("\n", "expected one column 'age', found 0"),
+        ("age,b,age\n1,2,3\n", "expected one column 'age', found 2"),
+        ('age\n"1\n', "unexpected end of data"),
+        (None, "column 'age', row 0 (counted from 0): '0x10' is not a finite number"),
+    ],
+)
+def test_a_script_refuses_a_file_in_one_line(tmp_path, script, text, message):
+    rows = written(tmp_path / "rows.csv", {"age": "0x10"})
+    if text is not None:
+        rows.write_text(text)
+    done = subprocess.run([sys.executable, script, rows], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"{rows}: {message}\n")
 
 
 @pytest.mark.parametrize(

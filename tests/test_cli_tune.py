@@ -168,6 +168,15 @@ def test_calls_that_cannot_be(arguments, words):
     assert Path("people.csv").read_text() == people()
 
 
+def test_a_class_of_one_row_is_refused_in_words_of_the_command():
+    Path("people.csv").write_text(people() + "170.0,70.0,O,maybe\n")
+    result = run(*CLASSES, "--test-share", 0)
+    assert result.exit_code == 1
+    last = result.stderr.splitlines()[-1]
+    assert "class maybe has only 1 row" in last
+    assert last.endswith(": leave its rows out of the table, or merge it with another class")
+
+
 def test_a_study_of_another_search_is_refused():
     ok(*CLASSES, "--trials", 1)
     before = Path("people-model/study.journal").read_bytes()

@@ -181,6 +181,14 @@ def test_columns_are_a_list_of_names(columns: object) -> None:
         read_table(PENGUINS, columns=columns)
 
 
+@pytest.mark.parametrize("name", ["data.csv", "data.parquet"])
+def test_a_column_is_asked_for_once(folder: Path, name: str) -> None:
+    pq.write_table(pa.table({"a": [1], "b": [2]}), folder / "data.parquet")
+    write(folder, "a,b\n1,2\n")
+    with pytest.raises(ConfigError, match=r"columns has 'b' twice, expected each name once: list"):
+        read_table(folder / name, columns=["b", "a", "b"])
+
+
 def test_a_column_that_is_not_there_gets_a_hint() -> None:
     with pytest.raises(DataError, match="no column 'bodymass': did you mean 'body_mass_g'"):
         read_table(PENGUINS, columns=["bodymass"])

@@ -143,6 +143,11 @@ def _read(
         raise ConfigError(f"the delimiter is one ASCII letter, not {delimiter!r}")
     if columns is not None and (isinstance(columns, str) or not columns):
         raise ConfigError(f"columns is a list of names, not {columns!r}")
+    if columns is not None and len(set(columns)) < len(columns):
+        twice = next(name for name in columns if list(columns).count(name) > 1)
+        raise ConfigError(
+            f"columns has {twice!r} twice, expected each name once: list(dict.fromkeys(columns))"
+        )
     file = Path(path)
     suffix = file.suffix.lower()
     if suffix not in (*_DELIMITERS, ".parquet"):

@@ -143,12 +143,12 @@ def noted() -> Iterator[list[str]]:
 
 
 def number(value: float) -> str:
-    """Show a score with four digits.
+    """Show a score with four digits, or whole up to a billion.
 
-    >>> number(1.0), number(0.008645), number(12345.6)
-    ('1.000', '0.008645', '12,346')
+    >>> number(1.0), number(0.008645), number(12345.6), number(1.25e30)
+    ('1.000', '0.008645', '12,346', '1.250e+30')
     """
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:#.4g}"
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:#.4g}"
 
 
 def _clean(words: str) -> str:

@@ -32,10 +32,12 @@ class Options:
 
 def advise(options: Options) -> None:
     """Read the table, examine it, and print what was found."""
-    roles = Roles(options.target, drop=options.drop, kinds=options.kinds or {})
+    roles = Roles(options.target, drop=options.drop, kinds=options.kinds or {}, task=options.task)
     skip = options.on_bad_rows == "skip"
     checked = {"numbers": roles.numbers, "mixed": roles.mixed}
-    table, notes = read(options.table, options.delimiter, skip=skip, **checked)
+    table, notes = read(
+        options.table, options.delimiter, skip=skip, target=options.target, **checked
+    )
     inputs = check_names(table, roles, options.table)
     kinds = {name: kind for name, kind in roles.kinds.items() if name in inputs}
     target = table.column(options.target)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from chainrule.cli.account import Account
+from chainrule.errors import ConfigError
 from chainrule.textbook import EXAMPLES, Example
 from chainrule.transforms.explain import Explanation
 
@@ -11,7 +12,7 @@ def explain_example(name: str, options: dict[str, Any]) -> int:
     """Explain an example from a book, and compare with what is printed there."""
     example = EXAMPLES[name]()
     explanation = example.explain()
-    text = explanation.text(**settings_of(options))
+    text = told(explanation, options)
     account = Account()
     account.line(f"{name}: {example.title}", "bold")
     code = show(explanation, text, account, options)
@@ -36,6 +37,15 @@ def settings_of(options: dict[str, Any]) -> dict[str, Any]:
     return {
         "level": options["level"] or None, "opened": options["opened"], "digits": options["digits"],
     }  # fmt: skip
+
+
+def told(explanation: Explanation, options: dict[str, Any]) -> str:
+    """Give an explanation as text; an error names the option."""
+    try:
+        return explanation.text(**settings_of(options))
+    except ConfigError as error:
+        name = options["opened"]
+        raise ConfigError(str(error).replace(f"opened={name!r}", f"--weight {name}")) from error
 
 
 def show(explanation: Explanation, text: str, account: Account, options: dict[str, Any]) -> int:

@@ -1,16 +1,18 @@
 """`chainrule explain`: every number of a prediction, or of a step of training."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from chainrule.cli.account import Account
-from chainrule.cli.example import settings_of, show
+from chainrule.cli.example import show, told
 from chainrule.cli.model import MOST_CLASSES, model_file
 from chainrule.cli.tables import read
 from chainrule.cli.use import Tabular, read_for, select_inputs
-from chainrule.errors import ConfigError, DataError
+from chainrule.errors import ConfigError, DataError, DtypeError
 from chainrule.estimators.rows import take_rows
 from chainrule.estimators.tabular import TabularClassifier
 from chainrule.explaining import explain
@@ -33,10 +35,13 @@ def explain_row(
     _check_row(row, inputs.num_rows, table)
     chosen = take_rows(inputs, np.array([row]))
     truth = None if target is None else [full.column(target)[row].as_py()]
-    explanation = loaded.explain(chosen, truth)
-    text = explanation.text(**settings_of(options))
+    with _told_of(table, row):
+        predicted = loaded.predict(chosen)[0]
+    with _told_of(table, row, target):
+        explanation = loaded.explain(chosen, truth)
+    text = told(explanation, options)
     account = Account()
-    account.line(f"{table.name}, row {row}: predicted {loaded.predict(chosen)[0]}", "bold")
+    account.line(f"{table.name}, row {row}: predicted {predicted}", "bold")
     if isinstance(loaded, TabularClassifier) and len(loaded.classes_) <= MOST_CLASSES:
         p = loaded.predict_proba(chosen)[0]
         classes = [str(name) for name in loaded.classes_.tolist()]
@@ -66,10 +71,22 @@ def _explain_numbers(
                         f"{type(loaded).__name__} takes")  # fmt: skip
     x = np.array([cells], module.parameters()[0].dtype)
     explanation = explain(module, None, x, columns=[full.column_names])
-    text = explanation.text(**settings_of(options))
+    text = told(explanation, options)
     account = Account()
     account.line(f"{table.name}, row {row}", "bold")
     return show(explanation, text, account, options)
+
+
+@contextmanager
+def _told_of(table: Path, row: int, target: str | None = None) -> Iterator[None]:
+    """Let errors about a row by itself, and its target y, name them as the table does."""
+    try:
+        yield
+    except (DataError, DtypeError) as error:
+        message = str(error).replace("row 0 (counted from 0)", f"row {row} (counted from 0)")
+        if target is not None:
+            message = message.replace("column 'y'", f"column {target!r}")
+        raise type(error)(f"{table}: {message}") from error
 
 
 def _check_row(row: int, rows: int, table: Path) -> None:

@@ -149,9 +149,10 @@ def prepare(options: Options) -> Job:
     if options.task == "regression" and options.class_weight:
         raise ConfigError("--class-weight: a regression has no classes")
     skip = options.on_bad_rows == "skip"
-    roles = Roles(options.target, options.weights, options.drop, options.kinds or {})
-    whole_numbers = [options.target] if options.task == "regression" else []
-    checked: dict[str, Any] = {"numbers": [*roles.numbers, *whole_numbers], "mixed": roles.mixed}
+    roles = Roles(options.target, options.weights, options.drop, options.kinds or {}, options.task)
+    checked: dict[str, Any] = {
+        "numbers": roles.numbers, "mixed": roles.mixed, "target": options.target,
+    }  # fmt: skip
     table, notes = read(options.table, options.delimiter, skip=skip, **checked)
     check_roles(table, roles, options.table)
     task, why = find_task(table, options)
@@ -415,17 +416,21 @@ def _nets(count: int) -> str:
 
 
 def _predict_command(options: Options) -> str:
-    return shlex.join(["chainrule", "predict", str(options.folder), str(options.table)])
+    words = ["chainrule", "predict", str(options.folder), str(options.table)]
+    if options.delimiter is not None:
+        words += ["--delimiter", options.delimiter.replace("\t", r"\t")]
+    return shlex.join(words)
 
 
 def _snippet(options: Options) -> str:
+    more = "" if options.delimiter is None else f", delimiter={options.delimiter!r}"
     return "\n".join(
         [
             "import chainrule",
             "from chainrule.files import read_table",
             "",
             f"model = chainrule.load({str(options.folder / MODEL)!r})",
-            f"table = read_table({str(options.table)!r})",
+            f"table = read_table({str(options.table)!r}{more})",
             "model.predict(table.select(model.feature_names_in_.tolist()))",
         ]
     )

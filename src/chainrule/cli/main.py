@@ -446,7 +446,7 @@ def explain(
     A model is followed along its largest output, or along the weight or unit that --weight names.
     Every number is computed again by a second evaluator, and every printed line is read back.
     """
-    if (example is None) == (model is None or table is None):
+    if {model is None, table is None} != {example is not None}:
         raise click.UsageError("Give a MODEL and a TABLE, or --example.")
     if example is not None:
         context.exit(import_module("chainrule.cli.example").explain_example(example, options))

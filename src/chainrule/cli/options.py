@@ -16,8 +16,18 @@ debug_option = click.option(
     "--debug", is_flag=True, expose_value=False, callback=_set_debug, is_eager=True,
     help="Show where an error comes from.",
 )  # fmt: skip
+
+
+def _letter(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Take a backslash and a t for a tab, which is hard to type in a shell."""
+    return "\t" if value == r"\t" else value
+
+
 delimiter_option = click.option(
-    "--delimiter", metavar="LETTER", help="Between the cells of a row; for CSV a comma."
+    "--delimiter",
+    callback=_letter,
+    metavar="LETTER",
+    help=r"Between the cells of a row, \t for a tab; for CSV a comma.",
 )
 table_argument = click.argument("table", type=click.Path(path_type=Path))
 model_argument = click.argument("model", type=click.Path(path_type=Path))
@@ -170,11 +180,11 @@ PROFILE = _examples(
 )
 TO_PYTHON = _examples(
     "to-python penguins-model --out predict.py",
-    "to-python digits.chainrule --row 1,28,28 --out digits.py",
+    "to-python digits.chainrule --input 1,28,28 --out digits.py",
 )
 EXPORT = _examples(
     "export penguins-model --out penguins.onnx",
-    "export digits.chainrule --row 1,28,28 --out digits.onnx",
+    "export digits.chainrule --input 1,28,28 --out digits.onnx",
 )
 TUNE = _examples(
     "tune penguins.csv --target species --trials 50 --jobs 2",

@@ -19,7 +19,7 @@ import numpy as np
 
 from chainrule.cells import Cells
 from chainrule.data import split
-from chainrule.errors import DataError, DtypeError
+from chainrule.errors import ConfigError, DataError, DtypeError
 from chainrule.files import read_good_rows, read_table
 from chainrule.frames import read_frame
 from chainrule.graph import Array
@@ -35,23 +35,36 @@ class Roles:
     weights: str | None = None
     drop: tuple[str, ...] = ()
     kinds: Mapping[str, str] = field(default_factory=dict)
+    task: str = "auto"
+
+    def __post_init__(self) -> None:
+        others = dict.fromkeys(self.drop, "--drop leaves it out: give one of the two")
+        others |= {self.target: "it is the target: --task says whether it is classes or numbers"}
+        if self.weights is not None:
+            others[self.weights] = "it is the weight of each row, a number"
+        for name, kind in self.kinds.items():
+            if name in others:
+                raise ConfigError(f"--kind {name}={kind}: {others[name]}")
 
     def among(self, inputs: list[str], names: list[str]) -> "Roles":
         """Give the roles in another table, which may have more columns than the inputs."""
         drop = [n for n in names if n not in {*inputs, self.target, self.weights}]
-        return Roles(self.target, self.weights, tuple(drop), self.kinds)
+        kinds = {name: kind for name, kind in self.kinds.items() if name in inputs}
+        return Roles(self.target, self.weights, tuple(drop), kinds, self.task)
 
     @property
     def numbers(self) -> list[str]:
         """Give the columns that were said to be numbers."""
         named = [name for name, kind in self.kinds.items() if kind == "number"]
+        named += [self.target] if self.task == "regression" else []
         return named if self.weights is None else [*named, self.weights]
 
     @property
     def mixed(self) -> list[str]:
         """Give the columns whose cells may be anything."""
         kinds = {name for name, kind in self.kinds.items() if kind in ("category", "drop")}
-        return sorted(kinds | set(self.drop))
+        target = {self.target} if self.task == "classification" else set()
+        return sorted(kinds | target | set(self.drop))
 
     def inputs(self, names: Iterable[str]) -> list[str]:
         """Give the columns to learn from."""
@@ -85,6 +98,7 @@ def read(
     text: Iterable[str] = (),
     numbers: Iterable[str] = (),
     mixed: Sequence[str] | bool = False,
+    target: str | None = None,
 ) -> tuple[Any, list[str]]:
     """Read a table, and say which rows were skipped."""
     columns: dict[str, Any] = {"text": list(text), "numbers": list(numbers), "mixed": mixed}
@@ -93,7 +107,7 @@ def read(
             return read_table(path, delimiter=delimiter, **columns), []
         table, bad = read_good_rows(path, delimiter=delimiter, **columns)
     except DataError as error:  # which tells the argument of a function
-        raise DataError(in_shell(str(error))) from error
+        raise DataError(in_shell(str(error), target)) from error
     if not bad:
         return table, []
     listed = ", ".join(f"line {row.line} ({row.reason})" for row in bad[:MOST_LISTED])
@@ -213,7 +227,7 @@ def split_sample(sample: Sample, share: float, seed: int, classes: bool) -> tupl
     return sample.take(train), sample.take(test)
 
 
-def in_shell(message: str) -> str:
+def in_shell(message: str, target: str | None = None) -> str:
     """Turn the arguments that a message of the library names into options.
 
     >>> in_shell("leave it out with kinds={'zip code': 'drop'}")
@@ -227,12 +241,17 @@ def in_shell(message: str) -> str:
     message = re.sub(
         r"""take the column for text with mixed=\[(["'])(.+?)\1\]""",
         lambda found: (
-            f"--kind {shlex.quote(f'{found[2]}=category')}, or leave out such rows with "
-            "--on-bad-rows skip"
+            f"{_text_option(found[2], target)}, or leave out such rows with --on-bad-rows skip"
         ),
         message,
     )
     return re.sub(r"""kinds=\{(["'])(.+?)\1: '(\w+)'\}""", _kind_option, message)
+
+
+def _text_option(name: str, target: str | None) -> str:
+    if name == target:
+        return "--task classification"
+    return f"--kind {shlex.quote(f'{name}=category')}"
 
 
 def _kind_option(found: re.Match[str]) -> str:

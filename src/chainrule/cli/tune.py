@@ -41,6 +41,15 @@ from chainrule.search.space import Space, word
 STUDY, TRIALS = "study.journal", "trials.csv"
 INTERRUPTED = 130
 
+_OWN_WORDS = {
+    "space: ": "--space: ",
+    "Give another name": "Name another with --study FILE",
+    "leave it out, or pass cv=sklearn.model_selection.KFold(5, shuffle=True)": (
+        "leave its rows out of the table, or merge it with another class"
+    ),
+}
+"""What the command says instead of what a search in Python says."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -157,8 +166,10 @@ def searched(
                 progress=not options.quiet,
             )
         except ChainruleError as error:
-            message = str(error).replace("Give another name", "Name another with --study FILE")
-            raise type(error)(message.replace("space: ", "--space: ")) from error
+            message = str(error)
+            for words, own in _OWN_WORDS.items():
+                message = message.replace(words, own)
+            raise type(error)(message) from error
 
 
 def study_file(options: Options, settings: Settings) -> Path:

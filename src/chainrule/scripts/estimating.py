@@ -16,14 +16,20 @@ _TABLE = '''def columns(table):
     return [
         np.array([code(cell, CODES[name]) for cell in table[name]], np.int64)
         if name in CODES
-        else np.array([number(cell) for cell in table[name]], np.float64)
+        else np.array([number(cell, name, i) for i, cell in enumerate(table[name])], np.float64)
         for name in COLUMNS
     ]
 
 
-def number(cell):
-    """Give a number, NaN for a missing one, 0 or 1 for a truth value."""
-    return float({"none": "nan", "true": 1, "false": 0}.get(str(cell).lower(), cell))
+def number(cell, name, row):
+    """Give a number, NaN for a missing one, 0 or 1 for a truth value; refuse what is neither."""
+    told = WORDS.get(str(cell), cell)
+    value = float(told) if NUMBER.fullmatch(str(told)) else np.inf
+    right = value in (0, 1) if name in BOOLEANS else np.isfinite(value)
+    if not (right or np.isnan(value)):
+        expected = "True or False" if name in BOOLEANS else "a finite number"
+        raise ValueError(f"column {name!r}, row {row} (counted from 0): {cell!r} is not {expected}")
+    return value
 
 
 def code(cell, codes):
@@ -34,9 +40,19 @@ def code(cell, codes):
 _READ_TABLE = '''def read(path):
     """Read a CSV file with a header as a dictionary of lists."""
     with open(path, newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
-    cells = {name: [row[name] for row in rows] for name in COLUMNS}
+        header, *rows = [row for row in csv.reader(file, strict=True) if row] or [[]]
+    for i, row in enumerate(rows):
+        if len(row) != len(header):
+            wrong = f"expected {len(header)} cells, found {len(row)}"
+            raise ValueError(f"row {i} (counted from 0): {wrong}")
+    for name in COLUMNS:
+        if header.count(name) != 1:
+            raise ValueError(f"expected one column {name!r}, found {header.count(name)}")
+    cells = {name: [row[header.index(name)] for row in rows] for name in COLUMNS}
     return {k: [None if cell in MISSING else cell for cell in v] for k, v in cells.items()}'''
+
+_NUMBERS = r"""NUMBER = re.compile(r"\s*([+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|nan)\s*", re.A | re.I)
+WORDS = {"None": "nan", "True": 1, "true": 1, "TRUE": 1, "False": 0, "false": 0, "FALSE": 0}"""
 
 
 def write_estimator(estimator: Any, inline: bool | None) -> Script:
@@ -48,13 +64,14 @@ def write_estimator(estimator: Any, inline: bool | None) -> Script:
     starts: list[str] = []
     if whole.columns is None:
         given, cells = "x", "x"
-        functions, reading = [parts.functions], READ
+        functions, reading, faults = [parts.functions], READ, "ValueError"
         call = f"read(sys.argv[1], {shapes_of([whole.graph.inputs[0].shape])[1:-1]})"
     else:
         given, cells = "table", "*columns(table)"
         functions, reading = [parts.functions, _TABLE], _READ_TABLE
-        call = "read(sys.argv[1])"
-        starts += [f"COLUMNS = {names}", _codes(whole.columns)]
+        call, faults = "read(sys.argv[1])", "(csv.Error, ValueError)"
+        booleans = [column.name for column in estimator.encoder_.inputs if column.kind == "boolean"]
+        starts += [f"COLUMNS = {names}", f"BOOLEANS = {booleans}", _codes(whole.columns), _NUMBERS]
         starts += [f"MISSING = {MISSING_TEXT}  # cells of a CSV file"]
     if whole.classes is not None and whole.task != "multilabel":
         starts.append(f"CLASSES = np.array({whole.classes.tolist()})")
@@ -64,13 +81,17 @@ def write_estimator(estimator: Any, inline: bool | None) -> Script:
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit("give a file of rows")
-    for answer in predict({call}):
+    try:
+        answers = predict({call})
+    except {faults} as error:
+        sys.exit(f"{{sys.argv[1]}}: {{error}}")
+    for answer in answers:
         print(*np.ravel(answer), sep=",")
 """
     complete = Parts(
         "\n\n\n".join([*functions, *_answers(whole, given, cells)]),
         parts.arrays,
-        (*parts.modules, *["import csv"] * (whole.columns is not None)),
+        (*parts.modules, *["import csv", "import re"] * (whole.columns is not None)),
         tuple(starts),
     )
     doc = f"Predict as the {type(estimator).__name__} that it was made of, with NumPy alone."
