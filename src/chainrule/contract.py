@@ -11,16 +11,25 @@ chainrule.errors.ConfigError: cross_entropy takes logits and applies softmax its
 ends with softmax: remove nn.Activation("softmax")
 """
 
+import copy
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from chainrule.data import Rows
-from chainrule.errors import ConfigError, DataError, DivergedError, DtypeError
-from chainrule.graph import Array, Tensor, Value, ancestors, value_of
+from chainrule.errors import (
+    ChainruleError,
+    ConfigError,
+    DataError,
+    DivergedError,
+    DtypeError,
+    ShapeError,
+)
+from chainrule.graph import Array, Tensor, Value, ancestors, tracing, value_of
 from chainrule.losses import Loss, get_loss
 from chainrule.nn.layers import Activation, Sequential
-from chainrule.nn.module import Module
+from chainrule.nn.module import Module, Parameter
 
 _APPLIES = {
     "logits": "logits and applies softmax itself",
@@ -46,6 +55,11 @@ class Judged(Module):
 
 def judged(model: Module, loss: "str | Loss | Module") -> tuple[Module, Loss]:
     """Give what is trained and by which loss; a loss that is a module is trained too."""
+    if not isinstance(model, Module):
+        raise ConfigError(
+            f"model={model!r}: expected an object of chainrule.nn.Module, such as "
+            "nn.mlp([4, 16, 1]), or one of a class of your own that derives from it"
+        )
     if not isinstance(loss, Module):
         return model, get_loss(loss)
     own = getattr(loss, "loss", None)
@@ -55,6 +69,18 @@ def judged(model: Module, loss: "str | Loss | Module") -> tuple[Module, Loss]:
             "gives a Loss as its attribute `loss`"
         )
     return Judged(model, loss), own
+
+
+def trained(model: Module) -> dict[str, Parameter]:
+    """Give the parameters that are trained, by name."""
+    named = dict(model.named_parameters())
+    found = {name: p for name, p in named.items() if p.requires_grad}
+    if named and not found:
+        raise ConfigError(
+            f"all {len(named)} parameters of the model are frozen, so that nothing is trained: "
+            "call freeze(False) of the model or of a layer"
+        )
+    return found
 
 
 def check_contract(model: Module, loss: Loss, rows: Rows, batch_size: int) -> None:
@@ -68,14 +94,80 @@ def check_contract(model: Module, loss: Loss, rows: Rows, batch_size: int) -> No
             f"{loss.name} takes {_APPLIES[loss.output]}, but the model ends with {last}: "
             f'remove nn.Activation("{last}")'
         )
+    _check_fit(model, loss, rows, batch_size)
+    refused = lone_row(model, rows, batch_size)
+    if refused:
+        n = len(rows)
+        raise ShapeError(
+            f"batch_size={batch_size} leaves a batch of one of the {n} rows, which the model "
+            f"refuses in training ({refused}): use batch_size={whole_batches(n, batch_size)}"
+            if n > 1
+            else f"there is only one row, which the model refuses in training ({refused})"
+        )
+
+
+def check_validation(model: Module, loss: Loss, rows: Rows) -> None:
+    """Raise if validation rows do not fit the model and the loss."""
+    if not len(rows):
+        raise DataError("validation needs at least one row, none was given")
+    check_rows(rows, "validation ")
+    try:
+        _check_fit(model, loss, rows, len(rows))
+    except ChainruleError as error:
+        raise type(error)(f"validation rows: {error}") from error
+
+
+def _check_fit(model: Module, loss: Loss, rows: Rows, batch_size: int) -> None:
+    """Raise unless the model takes the inputs, and the loss its prediction and all targets."""
     one = tuple(x[: min(2, batch_size)] for x in rows.inputs)
     with np.errstate(all="ignore"):
         prediction = value_of(model.evaluating()(*one))
-    if np.dtype(prediction.dtype).kind != "f":
+    if not isinstance(prediction, np.ndarray):
+        kind = type(prediction).__name__
+        raise ConfigError(f"forward of the model gives a {kind}, expected one tensor")
+    if prediction.dtype.kind != "f":
         raise DtypeError(f"the model gives {prediction.dtype}, expected floating-point numbers")
     # Every target is checked against the shape of one prediction.
     everywhere = np.broadcast_to(prediction[:1], (len(rows), *prediction.shape[1:]))
     loss.check(everywhere, rows.target)
+
+
+def lone_row(model: Module, rows: Rows, batch_size: int) -> str:
+    """Say why the model in training refuses a batch of one row, if the rows leave such a batch.
+
+    The model is left as it is: a copy with the same tensors is asked.
+    """
+    if (len(rows) - 1) % batch_size:
+        return ""
+    shared: dict[int, Any] = {id(x): x for _, x in model.named_buffers()}
+    shared |= {id(x): x for x in model.parameters()}
+    row = [x[:1] for x in rows.inputs]
+    try:
+        asked = copy.deepcopy(model, shared).train()
+        refused = _refusal(asked, row)
+        alone = refused and not _refusal(asked, [np.repeat(x, 2, axis=0) for x in row])
+    except Exception:  # a model that cannot be asked; what is wrong shows in the first step
+        return ""
+    return refused if alone else ""
+
+
+def _refusal(model: Module, inputs: list[Array]) -> str:
+    try:
+        with tracing(), np.errstate(all="ignore"):
+            model(*inputs)
+    except ShapeError as error:
+        return str(error)
+    return ""
+
+
+def whole_batches(rows: int, batch_size: int) -> int:
+    """Give the batch size next to this one, below it if possible, that leaves no row alone.
+
+    >>> whole_batches(201, 200), whole_batches(7, 3), whole_batches(5, 2)
+    (199, 4, 3)
+    """
+    sizes = chain(range(batch_size - 1, 1, -1), range(batch_size + 1, rows + 1))
+    return next(size for size in sizes if (rows - 1) % size)
 
 
 def check_rows(rows: Rows, which: str = "") -> None:

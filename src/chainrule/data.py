@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.errors import ConfigError, DataError, ShapeError
+from chainrule.errors import ConfigError, DataError, DtypeError, ShapeError
 from chainrule.graph import Array
 
 
@@ -58,6 +58,76 @@ class Rows:
                 chosen = order[chosen]
             weight = None if self.weight is None else self.weight[chosen]
             yield tuple(x[chosen] for x in self.inputs), self.target[chosen], weight
+
+
+def as_rows(inputs: Any, target: Any, weight: Any = None) -> Rows:
+    """Put inputs, targets and weights together; inputs may be an array or a tuple of arrays.
+
+    Targets that are whole numbers have the dtype that compiled code reads.
+
+    >>> as_rows(np.ones((2, 3)), np.array([0, 1], np.uint8)).target.dtype
+    dtype('int64')
+    """
+    if isinstance(inputs, tuple):
+        arrays = tuple(row_array(x, f"inputs[{i}]") for i, x in enumerate(inputs))
+    else:
+        arrays = (row_array(inputs, "inputs"),)
+    weights = None if weight is None else weight_array(weight)
+    targets = row_array(target, "target")
+    if targets.dtype.kind in "iu":
+        targets = targets.astype(np.int64, copy=False)
+    return Rows(arrays, targets, weights)
+
+
+def row_array(x: Any, name: str) -> Array:
+    """Give rows as an array in the byte order of this machine.
+
+    >>> row_array(np.ones(2, ">f4"), "target").dtype
+    dtype('float32')
+    """
+    if hasattr(x, "tocsr"):
+        raise ConfigError("sparse rows are for the estimators, such as MLPClassifier and "
+                          "NetClassifier, which make them dense batch by batch")  # fmt: skip
+    refuse_masked(x, name)
+    array = np.asarray(x)
+    if not array.ndim:
+        kind = f"{x!r}" if x is None or isinstance(x, str) else f"of type {type(x).__name__}"
+        raise DataError(f"{name} is {kind}: expected an array whose first axis counts the rows")
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def weight_array(weight: Any) -> Array:
+    """Give weights of rows as an array of numbers."""
+    array = row_array(weight, "weight")
+    if array.dtype.kind not in "biuf":
+        raise DtypeError(
+            f"weight holds {array.dtype} data: expected a number for each row, such as "
+            "weight=np.where(y == 1, 10.0, 1.0)"
+        )
+    return array
+
+
+def refuse_masked(array: Any, name: str) -> None:
+    """Raise if an array is masked: its hidden numbers would be learned from."""
+    if isinstance(array, np.ma.MaskedArray):
+        raise DtypeError(
+            f"{name} is a masked array, which would lose its mask: pass {name}.filled(value)"
+        )
+
+
+def given_order(order: Any, n: int) -> Array:
+    """Check the order that a function gave: the number of a row n times, repeats included."""
+    found = np.asarray(order)
+    expected = (
+        f"expected {n} whole numbers from 0 to {n - 1}, since {n} rows are trained (those held out "
+        f"for validation have no number), such as np.random.default_rng(epoch).permutation({n})"
+    )
+    if found.shape != (n,) or found.dtype.kind not in "iu":
+        raise DataError(f"shuffle gave {found.dtype} data of shape {found.shape}: {expected}")
+    wrong = found[(found < 0) | (found >= n)]
+    if len(wrong):
+        raise DataError(f"shuffle gave row {wrong[0]}: {expected}")
+    return found
 
 
 def epoch_order(n: int, seed: int, epoch: int) -> Array:

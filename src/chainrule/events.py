@@ -1,7 +1,8 @@
 """What the training loop tells: typed events, and the callbacks that hear them.
 
 A callback overrides the hooks it wants. Callbacks read; they never steer: training with them
-gives the same bits as training without.
+gives the same bits as training without. One that replaces weights is an error; the mode of the
+model and its buffers are put back.
 
 >>> class Losses(Callback):
 ...     def __init__(self):
@@ -21,7 +22,7 @@ chainrule.errors.ConfigError: Wrong has a hook on_epoch_finish that does not exi
 on_train_start, on_step_end, on_epoch_end, on_train_end
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +46,9 @@ class StepEnd:
     """One batch was learned; the gradient norm is that before clipping.
 
     `statistics` are those of each parameter, in steps that were looked at (`Plan.statistics`).
+    A program runs several steps at a time and tells of them afterwards, when the model has the
+    weights of the last of them; with `compile=False` it has those of the step. Arrays taken from
+    parameters are views that later steps of a program change: `model.state_dict()` copies them.
     """
 
     step: int
@@ -118,7 +122,9 @@ class _EpochFunction(Callback):
 
 def as_callbacks(given: Sequence[Any]) -> list[Callback]:
     """Check callbacks; a plain function is called after every epoch."""
-    callbacks = []
+    if not isinstance(given, Iterable):
+        raise ConfigError(f"callbacks={given!r}: expected a list, such as callbacks=[callback]")
+    callbacks: list[Callback] = []
     for item in given:
         if isinstance(item, Callback):
             callbacks.append(item)

@@ -23,6 +23,7 @@ import numpy as np
 
 from chainrule import ops
 from chainrule.contract import check_contract, judged
+from chainrule.data import as_rows
 from chainrule.errors import ConfigError, ShapeError
 from chainrule.graph import (
     Array,
@@ -43,10 +44,10 @@ from chainrule.nn.module import Module
 from chainrule.optim import Optimizer
 from chainrule.penalties import Penalized
 from chainrule.places import check_places
-from chainrule.plan import Plan
+from chainrule.plan import plan_of
 from chainrule.scan import Body
 from chainrule.step_graph import StepGraph
-from chainrule.training import Training, as_rows
+from chainrule.training import Training
 from chainrule.transforms.explain import Explanation
 from chainrule.transforms.explain.reading import FORMAT
 from chainrule.transforms.explain.record import evaluate, numbers, record
@@ -98,7 +99,7 @@ def explain(
     if loss is None:
         trace = _prediction(model, x if isinstance(x, tuple) else (x,))
         return Explanation(_with_columns(trace, columns), level)
-    settings = replace(Plan(**plan), accumulate=1, average=None, batch_size=None)
+    settings = replace(plan_of(plan), accumulate=1, average=None, batch_size=None)
     judge, chosen = judged(model, loss)
     rows = as_rows(x, y, weight)
     training = Training(judge, chosen, rows, None, settings, updater)

@@ -10,7 +10,7 @@ chainrule.errors.ConfigError: epochs=0: expected a whole number of at least 1
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from chainrule.optim import Adam, Optimizer
 from chainrule.penalties import Penalty, check_penalty
 from chainrule.schedules import Schedule
 from chainrule.stopping import EarlyStopping, ReduceOnPlateau
+from chainrule.updating import as_groups
 
 Score = Callable[[Array, Array], float]
 Penalties = Penalty | Mapping[str, Penalty] | Callable[[float], Value]
@@ -44,12 +45,30 @@ def compiling(wanted: bool | str) -> bool | str:
     return False if forced == "off" else forced
 
 
+def plan_of(settings: Mapping[str, Any]) -> "Plan":
+    """Make a plan of the arguments that `train` was given.
+
+    >>> plan_of({"lr": 0.1})
+    Traceback (most recent call last):
+    ...
+    chainrule.errors.ConfigError: there is no argument lr: pass optimizer=optim.Adam(0.1)
+    """
+    known = [item.name for item in fields(Plan)]
+    for name, value in settings.items():
+        if name in ("lr", "learning_rate"):
+            raise ConfigError(f"there is no argument {name}: pass optimizer=optim.Adam({value!r})")
+        if name not in known:
+            raise ConfigError(f"there is no argument {name}; there are {', '.join(known)}")
+    return Plan(**settings)
+
+
 @dataclass(frozen=True)
 class Plan:
     """How to train: everything but the model, the loss and the rows.
 
     * `epochs`, `batch_size` (None: all rows at once), `shuffle` (True, False, or a function of
-      the epoch that gives the order), `seed`.
+      the epoch that gives the order: as many row numbers as rows are trained, repeats included),
+      `seed`.
     * `schedule` multiplies the learning rate as a function of steps, or of epochs with
       `schedule_by="epoch"`.
     * `clip_norm` and `clip_value` limit the gradients. `accumulate` batches give one update, by the
@@ -57,9 +76,10 @@ class Plan:
     * `penalty` is one of `chainrule.penalties`, a mapping from names of layers to them, a function
       of the number of rows, or their total weight, that gives a term to add to the loss, or a list
       of these.
-    * `early_stopping` and `plateau` watch the history. `average` keeps an average of the weights,
-      which validates and is what remains: a number is the beta of an exponential moving average,
-      `chainrule.SWA()` the mean of late epochs.
+    * `early_stopping` watches the history, and with `plateau` lowers the rate before it stops.
+      `average` keeps an average of the weights, which validates and is what remains, unless the
+      training diverges: a number is the beta of an exponential moving average, `chainrule.SWA()`
+      the mean of late epochs.
     * `score` is a function of predictions and targets for the validation rows, which are looked
       at after every `validate_every` epochs and after the last.
     * `statistics` looks at each layer in every step (True), or in every k-th (a number k): norms of
@@ -104,6 +124,24 @@ class Plan:
             value = getattr(self, name)
             if not (isinstance(value, kind) or (value is None and name != "optimizer")):
                 raise ConfigError(f"{name}={value!r}: expected an object such as {example}")
+        if self.plateau is not None and self.early_stopping is None:
+            raise ConfigError(
+                "plateau lowers the rate when the patience of early stopping has run out: pass "
+                "early_stopping=chainrule.EarlyStopping(patience=10) too"
+            )
+        if self.score is not None and not callable(self.score):
+            raise ConfigError(
+                f"score={self.score!r}: expected a function of predictions and targets, such as "
+                "score=lambda p, t: (p.argmax(1) == t).mean()"
+            )
+        if self.seed is not None:
+            try:
+                np.random.default_rng(self.seed)
+            except (TypeError, ValueError) as error:
+                expected = "expected a whole number of at least 0, or None"
+                raise ConfigError(f"seed={self.seed!r}: {expected}") from error
+        if self.groups is not None:
+            object.__setattr__(self, "groups", as_groups(self.groups))
         for name in ("epochs", "batch_size", "accumulate", "validate_every", "threads"):
             value = getattr(self, name)
             if value is None and name in ("batch_size", "threads"):

@@ -15,15 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.data import epoch_order
+from chainrule.data import as_rows, epoch_order
 from chainrule.errors import ConfigError, DivergedError, need
 from chainrule.events import Callback, StepEnd
 from chainrule.graph import Array
 from chainrule.losses import Loss, get_loss
 from chainrule.nn.module import Module
 from chainrule.optim import MovingAverage
-from chainrule.plan import Plan
-from chainrule.training import Training, as_rows
+from chainrule.plan import plan_of
+from chainrule.training import Training
 
 _SET = ("epochs", "schedule", "schedule_by", "early_stopping", "plateau", "average", "checkpoint",
         "callbacks", "progress", "score", "validate_every")  # fmt: skip
@@ -104,7 +104,7 @@ def lr_range_test(
     for name in _SET:
         if name in plan:
             raise ConfigError(f"lr_range_test has no argument {name!r}: it sets the rate itself")
-    settings = Plan(**plan)
+    settings = plan_of(plan)
     rows = as_rows(inputs, target, weight)
     seed = int(np.random.default_rng(settings.seed).integers(2**31))
     taken = steps * settings.accumulate * (settings.batch_size or len(rows))
@@ -125,7 +125,9 @@ def lr_range_test(
             seed=seed,
         )
         try:
-            Training(copy.deepcopy(model), get_loss(loss), rows, None, chosen).run()
+            copied, groups = copy.deepcopy((model, chosen.groups))  # of the parameters copied
+            chosen = replace(chosen, groups=groups)
+            Training(copied, get_loss(loss), rows, None, chosen).run()
         except DivergedError:
             if not heard.seen:
                 raise

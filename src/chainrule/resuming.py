@@ -201,7 +201,10 @@ def fingerprint(training: "Training") -> dict[str, str]:
     shown["average"] = f"SWA{start}{every}" if start else described(mean)
     places = {p.birth: i for i, p in enumerate(training.parameters)}
     shown["groups"] = described(
-        [([places[p.birth] for p in members], change) for members, change in plan.groups or []]
+        [
+            ([places[p.birth] for p in members if p.birth in places], change)
+            for members, change in plan.groups or []
+        ]
     )
     tensors = [*training.model.named_parameters(), *training.model.named_buffers()]
     for name, x in tensors:

@@ -25,6 +25,7 @@ from chainrule.errors import ConfigError
 from chainrule.graph import Array, Tensor
 from chainrule.observing import Observer
 from chainrule.step_graph import Kind, StepGraph, Unit
+from chainrule.tally import Steps
 from chainrule.transforms.compile.arena import zeros
 from chainrule.transforms.compile.bound import Bound
 from chainrule.transforms.compile.program import Program
@@ -263,6 +264,30 @@ class Step:
         self.failed = end < stop
         self._renew()
         return end
+
+    def given(self, first: int, start: int, stop: int, several: int, lr: float) -> Steps:
+        """Put together what the batches of some updates of an epoch gave.
+
+        `first` updates were made before the epoch, each by `several` batches.
+        """
+        terms = self.penalties
+        if several == 1:
+            one = slice(start, stop)
+            terms = None if terms is None else terms[one]
+            return Steps(first + start + 1, self.losses[one], self.norms[one],
+                         lr * self.numbers[one, 1], self.counts[one], terms,
+                         self.squares[one])  # fmt: skip
+        begins = np.arange(start, stop) * several
+        last = np.minimum(begins + several, self.count) - 1
+        batches = slice(int(begins[0]), int(last[-1]) + 1)
+
+        def total(array: Array) -> Array:
+            return np.add.reduceat(array[batches], begins - begins[0])
+
+        terms = None if terms is None else total(terms)
+        return Steps(first + start + 1, total(self.losses), self.norms[last],
+                     lr * self.numbers[last, 1], total(self.counts), terms,
+                     self.squares[last])  # fmt: skip
 
     def _pairs(self, program: Any) -> list[tuple[Tensor, Tensor]]:
         """List the weights that lie, after a step, where the others were kept before."""

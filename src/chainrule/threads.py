@@ -14,7 +14,7 @@ import functools
 import importlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,6 +32,11 @@ def usable_threads(asked: int | None = None) -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     limit = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     return max(min(cores or 1, int(limit) if limit.isdigit() else cores or 1), 1)
+
+
+def largest_matrix(arrays: Iterable[Any]) -> int:
+    """Give the number of elements of the largest matrix, or of one of a stack of matrices."""
+    return max((x.shape[-1] * x.shape[-2] for x in arrays if x.ndim > 1), default=1)
 
 
 @contextmanager

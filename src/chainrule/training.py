@@ -14,7 +14,7 @@ the seed alone; callbacks only hear about it.
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, NoReturn
 
@@ -22,20 +22,20 @@ import numpy as np
 
 from chainrule.averaging import Average
 from chainrule.checkpoint import Checkpoint, Keeper
-from chainrule.contract import Judged, check_contract, check_rows, diverged, judged
-from chainrule.data import Rows, epoch_order, split
-from chainrule.errors import ConfigError, has
+from chainrule.contract import Judged, check_contract, check_validation, diverged, judged, trained
+from chainrule.data import Rows, as_rows, epoch_order, given_order, split
+from chainrule.errors import ConfigError, DivergedError, GraphError, has
 from chainrule.events import Callback, EpochEnd, Event, StepEnd, TrainEnd, TrainStart, as_callbacks
 from chainrule.graph import Array, value_of
 from chainrule.history import History
 from chainrule.interruption import TERMINATED, Interruption
 from chainrule.losses import Loss
-from chainrule.nn.module import Module
+from chainrule.nn.module import Buffer, Module
 from chainrule.observing import Observer
 from chainrule.optim import Updater, clip_by_norm, clip_by_value, global_norm
 from chainrule.pace import Pace
 from chainrule.penalties import Penalized
-from chainrule.plan import Plan, compiling
+from chainrule.plan import Plan, compiling, plan_of
 from chainrule.predicting import Prediction
 from chainrule.progress import Progress
 from chainrule.resuming import restore, state_of
@@ -44,7 +44,7 @@ from chainrule.statistics import EpochStatistics, Statistics
 from chainrule.step import Step
 from chainrule.stepping import make_step, training_mode
 from chainrule.tally import Steps, Tally
-from chainrule.threads import blas_threads
+from chainrule.threads import blas_threads, largest_matrix
 from chainrule.transforms.compile.report import WORTH_SHARING
 from chainrule.transforms.reverse import reverse
 
@@ -70,15 +70,19 @@ def train(
     with the model.
     """
     rows = as_rows(inputs, target, weight)
-    settings = Plan(**plan)
+    settings = plan_of(plan)
     held_out = None
-    if isinstance(validation, tuple):
-        if len(validation) not in (2, 3):
-            raise ConfigError("validation: expected (inputs, target) or (inputs, target, weight)")
+    if isinstance(validation, tuple) and len(validation) in (2, 3):
         held_out = as_rows(*validation)
-    elif validation is not None:
-        chosen, rest = split(len(rows), validation, seed=settings.seed)
+    elif isinstance(validation, int | float | np.number):
+        chosen, rest = split(len(rows), float(validation), seed=settings.seed)
         rows, held_out = rows.take(chosen), rows.take(rest)
+    elif validation is not None:
+        raise ConfigError("validation: expected (inputs, target) or (inputs, target, weight), a "
+                          "tuple, or a share of the rows such as 0.2")  # fmt: skip
+    elif settings.score is not None:
+        raise ConfigError("score= is of validation rows: pass validation=0.2, or "
+                          "validation=(inputs, target)")  # fmt: skip
     return Training(*judged(model, loss), rows, held_out, settings).run()
 
 
@@ -102,23 +106,13 @@ def training_step(
     >>> [line.strip() for line in step.source.splitlines() if "tanh" in line][0]
     't3 = tanh(t2)'
     """
-    settings = Plan(**({"compile": "numba"} | plan | {"checkpoint": None, "every": None}))
+    settings = plan_of({"compile": "numba"} | plan | {"checkpoint": None, "every": None})
     training = Training(*judged(model, loss), as_rows(inputs, target, weight), None, settings)
     training.prepare()
     if training.compiled is None:
         how = compiling(settings.compile)
         raise ConfigError(f"compile={how!r}: there is no program; expected 'numba' or 'numpy'")
     return training.compiled
-
-
-def as_rows(inputs: Any, target: Any, weight: Any = None) -> Rows:
-    """Put inputs, targets and weights together; inputs may be an array or a tuple of arrays."""
-    parts = inputs if isinstance(inputs, tuple) else (inputs,)
-    if any(hasattr(x, "tocsr") for x in (*parts, target)):
-        raise ConfigError("sparse rows are for the estimators, such as MLPClassifier and "
-                          "NetClassifier, which make them dense batch by batch")  # fmt: skip
-    arrays = tuple(np.asarray(x) for x in parts)
-    return Rows(arrays, np.asarray(target), None if weight is None else np.asarray(weight))
 
 
 class Training:
@@ -135,18 +129,19 @@ class Training:
     ) -> None:
         self.model = model
         self.given = model.model if isinstance(model, Judged) else model  # what callbacks see
+        self.modules = [module for _, module in model.named_modules()]
         self.loss = loss
         self.rows = rows
         self.validation = validation
         self.plan = plan
         self.history = History()
-        trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        self.parameters = list(trained.values())
+        named = trained(model)
+        self.parameters = list(named.values())
         self.observer: Observer | None = None
         if plan.statistics:
-            self.observer = Observer(self.given, trained, int(plan.statistics))
+            self.observer = Observer(self.given, named, int(plan.statistics))
             self.history.statistics = Statistics()
-        self.penalty = None if plan.penalty is None else Penalized(plan.penalty, trained)
+        self.penalty = None if plan.penalty is None else Penalized(plan.penalty, named)
         thresholds = self.penalty.thresholds if self.penalty else {}
         self.updater = updater or Updater(
             list(self.parameters), plan.optimizer, plan.groups, thresholds
@@ -205,7 +200,7 @@ class Training:
     def _prepare(self) -> None:
         check_contract(self.model, self.loss, self.rows, self.batch_size)
         if self.validation is not None:
-            check_rows(self.validation, "validation ")
+            check_validation(self.model, self.loss, self.validation)
         self._resume()
         self.first_epoch = self.epochs_done + 1
         if not self.history.reason:
@@ -240,12 +235,14 @@ class Training:
         first, rows = self.first_epoch, len(self.rows)
         self._tell(TrainStart(self.given, self.plan.epochs, self.steps_per_epoch, rows, first))
         try:
-            work = blas_threads(self.batch_size * _largest_matrix(self.parameters))
+            work = blas_threads(self.batch_size * largest_matrix(self.parameters))
             with work, self.interruption.heard(), training_mode(self.model):
                 while not self.history.reason:
                     self._epoch(self.epochs_done + 1)
-        except Exception:
+        except Exception as error:
             self.history.reason = "failed"
+            if isinstance(error, DivergedError):
+                self.average.mean = None  # bad weights are in it: the last good ones remain
             raise
         except KeyboardInterrupt:
             self.history.reason = "interrupted"
@@ -351,34 +348,12 @@ class Training:
             between = end % several == 0 or end == self.batches  # and not in an update
             if updates > told and (between or step.failed):
                 self.updater.t = first + updates
-                yield self._done(step, told, updates, first)
+                if self.average.beta is not None:
+                    self.average.mean = step.averages
+                yield step.given(first, told, updates, several, self.plan.optimizer.lr)
                 told = updates
             if step.failed:
-                start = told * several * self.batch_size
-                rows = np.arange(len(self.rows)) if order is None else order
-                self._fail(self.rows.take(rows[start:][: several * self.batch_size]), epoch)
-
-    def _done(self, step: Step, start: int, stop: int, first: int) -> Steps:
-        """Put together what the program gave in the batches of some updates."""
-        several, lr = self.plan.accumulate, self.plan.optimizer.lr
-        terms = step.penalties
-        if several == 1:
-            one = slice(start, stop)
-            terms = None if terms is None else terms[one]
-            return Steps(first + start + 1, step.losses[one], step.norms[one],
-                         lr * step.numbers[one, 1], step.counts[one], terms,
-                         step.squares[one])  # fmt: skip
-        begins = np.arange(start, stop) * several
-        last = np.minimum(begins + several, self.batches) - 1
-        batches = slice(int(begins[0]), int(last[-1]) + 1)
-
-        def total(array: Array) -> Array:
-            return np.add.reduceat(array[batches], begins - begins[0])
-
-        terms = None if terms is None else total(terms)
-        return Steps(first + start + 1, total(step.losses), step.norms[last],
-                     lr * step.numbers[last, 1], total(step.counts), terms,
-                     step.squares[last])  # fmt: skip
+                self._fail(step, end, order, epoch)
 
     def _tell_program(self, step: Step, start: int, stop: int, first: int, epoch: int) -> None:
         """Give the program the number of the update of each batch, and its factors."""
@@ -386,27 +361,34 @@ class Training:
         factors = np.full(stop - start, self.rate_factor)
         if self.plan.schedule is not None:
             by_step = self.plan.schedule_by == "step"
-            factors *= [self.schedule(int(n) if by_step else epoch - 1) for n in t]
+            factors *= [self._scheduled(int(n) if by_step else epoch - 1) for n in t]
         step.numbers[start:stop, 0] = t + 1
         step.numbers[start:stop, 1] = factors
         if self.average.beta is not None:
             step.numbers[start:stop, 2] = self.average.keep(t + 1)
-            self.average.mean = step.averages
 
-    def _fail(self, batch: Rows, epoch: int) -> NoReturn:
-        """Repeat the step whose loss or gradient is not finite, to say where that began."""
-        if self.compiled is not None:
-            self.compiled.store(self.updater)
-        self._step(list(batch.batches(self.batch_size)), epoch)
-        raise AssertionError("the loss of the compiled step is not finite, that of the graph is")
+    def _fail(self, step: Step, at: int, order: Array | None, epoch: int) -> NoReturn:
+        """Repeat the batch whose loss or gradient is not finite, to say where that began."""
+        step.store(self.updater)
+        rate, t = self.plan.optimizer.lr * self._factor(epoch), self.updater.t
+        now, good = [x.value for x in self.tensors], self.good
+        self._step(list(islice(self.rows.batches(self.batch_size, order, first=at), 1)), epoch)
+        # All is finite as written: only a sum over batches was not, or a last digit matters.
+        loss = None if np.isfinite(step.losses[at]) else step.losses[at]
+        self._restore(now if loss is None else good)
+        self.updater.t = t
+        value = float(step.norms[at] if loss is None else loss)
+        raise diverged(loss, t + 1, epoch, rate, value)
 
     def _order(self, epoch: int) -> Array | None:
         if callable(self.plan.shuffle):
-            return self.plan.shuffle(epoch)
+            return given_order(self.plan.shuffle(epoch), len(self.rows))
         return epoch_order(len(self.rows), self.seed, epoch) if self.plan.shuffle else None
 
     def _step(self, group: list[Any], epoch: int) -> Steps:
         """Learn one batch, or several that make one update."""
+        if not all(module.training for module in self.modules):
+            self.model.train()  # a callback has left it in another mode
         rate = self.plan.optimizer.lr * self._factor(epoch)
         seen = self.observer is not None and self.observer.due(self.updater.t + 1)
         sizes = [len(t) if w is None else float(np.sum(w, dtype=float)) for _, t, w in group]
@@ -456,7 +438,14 @@ class Training:
 
     def _factor(self, epoch: int) -> float:
         t = self.updater.t if self.plan.schedule_by == "step" else epoch - 1
-        return self.schedule(t) * self.rate_factor
+        return self._scheduled(t) * self.rate_factor
+
+    def _scheduled(self, t: float) -> float:
+        factor = self.schedule(t)
+        if not isinstance(factor, int | float | np.number):
+            raise ConfigError(f"schedule gave {factor!r} at {t}: expected a factor of the rate, "
+                              "such as schedule=lambda t: 1 / (1 + t)")  # fmt: skip
+        return float(factor)
 
     def _limited(self, gradients: list[Array]) -> list[Array]:
         limit = self.plan.clip_value
@@ -579,10 +568,18 @@ class Training:
             EpochEnd: Callback.on_epoch_end,
             TrainEnd: Callback.on_train_end,
         }[type(event)].__name__
+        before = [x.value for x in self.tensors]
         for callback in self.callbacks:
             getattr(callback, hook)(event)
+            if not isinstance(event, TrainEnd):
+                self._hold(before, hook)
 
-
-def _largest_matrix(parameters: Sequence[Any]) -> int:
-    """Give the number of elements of the largest matrix, or of one of a stack of matrices."""
-    return max((p.shape[-1] * p.shape[-2] for p in parameters if p.ndim > 1), default=1)
+    def _hold(self, values: list[Any], hook: str) -> None:
+        """Put back what a callback has replaced, and refuse it but for buffers, as of dropout."""
+        replaced = [(x, v) for x, v in zip(self.tensors, values, strict=True) if x.value is not v]
+        for x, value in replaced:
+            x.renew(value)
+        if not all(isinstance(x, Buffer) for x, _ in replaced):
+            raise GraphError(f"{hook} of a callback replaced weights: callbacks read and never "
+                             "steer; change copy.deepcopy(event.model), or the model before or "
+                             "after train")  # fmt: skip

@@ -9,9 +9,9 @@
 tensor([0.], requires_grad=True)
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -127,20 +127,76 @@ def advance(
     return new, after
 
 
+Groups: TypeAlias = Iterable[tuple[Iterable[Tensor], Mapping[str, float]]]
+
+_GROUPS = 'expected pairs of a list of parameters and their settings, such as ' \
+          'groups=[([model[0].bias], {"weight_decay": 0.0})]'  # fmt: skip
+
+
+def as_groups(given: Any) -> list[tuple[list[Tensor], dict[str, float]]]:
+    """Check groups of parameters with settings of their own, and make lists of them.
+
+    >>> from chainrule import tensor
+    >>> as_groups([(tensor([1.0]), {"lr": 0.1})])
+    Traceback (most recent call last):
+    ...
+    chainrule.errors.ConfigError: groups: a tensor stands where a list of parameters should: \
+expected pairs of a list of parameters and their settings, such as \
+groups=[([model[0].bias], {"weight_decay": 0.0})]
+    """
+    pairs = list(given) if isinstance(given, Iterable) else [given]
+    found = []
+    for pair in pairs:
+        if not (isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[1], Mapping)):
+            raise ConfigError(f"groups: got a {type(pair).__name__}: {_GROUPS}")
+        members, change = pair
+        if isinstance(members, Tensor) or not isinstance(members, Iterable):
+            kind = "tensor" if isinstance(members, Tensor) else type(members).__name__
+            raise ConfigError(
+                f"groups: a {kind} stands where a list of parameters should: {_GROUPS}"
+            )
+        members = list(members)
+        for p in members:
+            if not isinstance(p, Tensor):
+                raise ConfigError(f"groups: {p!r} is no parameter: {_GROUPS}")
+        found.append((members, dict(change)))
+    return found
+
+
+def _settings(
+    parameters: list[Tensor], optimizer: "Optimizer", groups: Groups
+) -> dict[int, dict[str, float]]:
+    """Give the changed settings of parameters by their birth numbers; frozen ones have none."""
+    births = {p.birth for p in parameters}
+    known = {item.name for item in fields(optimizer) if item.init}
+    found: dict[int, dict[str, float]] = {}
+    for chosen, change in as_groups(groups):
+        for name in sorted(set(change) - known):
+            raise ConfigError(f"{type(optimizer).__name__} has no setting {name!r}")
+        for p in chosen:
+            if p.requires_grad and p.birth not in births:
+                raise ConfigError(
+                    f"groups: a tensor of shape {p.shape} is none of those that are trained: "
+                    f"{_GROUPS}"
+                )
+            found[p.birth] = change
+    return found
+
+
 class Updater:
     """An optimizer at work on parameters: it keeps their state and the number of the step.
 
     `groups` may give the settings of some parameters another value, such as
-    `[([bias], {"lr": 0.001, "weight_decay": 0.0})]`; the rest follow the optimizer. Parameters of
-    one group are updated as one long array, which is faster than one by one. `thresholds` gives
-    the strength of an L1 penalty by the birth numbers of parameters.
+    `[([bias], {"lr": 0.001, "weight_decay": 0.0})]`; the rest follow the optimizer, and frozen ones
+    are skipped. Parameters of one group are updated as one long array, which is faster than one by
+    one. `thresholds` gives the strength of an L1 penalty by the birth numbers of parameters.
     """
 
     def __init__(
         self,
         parameters: list[Tensor],
         optimizer: "Optimizer",
-        groups: list[tuple[list[Tensor], dict[str, float]]] | None = None,
+        groups: Groups | None = None,
         thresholds: Mapping[int, float] | None = None,
     ) -> None:
         parameters = list(parameters)
@@ -148,9 +204,7 @@ class Updater:
         self.optimizer = optimizer
         self.parameters = parameters
         self.t = 0
-        settings: dict[int, dict[str, float]] = {}
-        for chosen, change in groups or []:
-            settings |= {p.birth: change for p in chosen}
+        settings = _settings(parameters, optimizer, groups or [])
         self.blocks: list[_Block] = []
         found: dict[Any, list[int]] = {}
         for i, p in enumerate(parameters):
@@ -215,9 +269,6 @@ class _Block:
         self.threshold = threshold
         self.parameters = [parameters[i] for i in members]
         kept = {item.name: getattr(optimizer, item.name) for item in fields(optimizer) if item.init}
-        unknown = set(change) - set(kept)
-        if unknown:
-            raise ConfigError(f"{type(optimizer).__name__} has no setting {sorted(unknown)[0]!r}")
         self.optimizer = type(optimizer)(**(kept | change))
         self.sizes = np.cumsum([p.value.size for p in self.parameters])[:-1]
         self.views: list[Array] = []

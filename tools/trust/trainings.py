@@ -65,6 +65,8 @@ def _loop(rng: np.random.Generator, seed: int, machine: bool) -> Run:
             chosen["groups"] = [([first], chosen["groups"])]
         if validated:
             chosen["early_stopping"] = cr.EarlyStopping(int(data.integers(1, 4)))
+        else:
+            chosen["plateau"] = None
         if chosen["shuffle"] == "rolling":
             chosen["shuffle"] = rolling(n)
         plain = chosen["compile"] == "plain"

@@ -6,7 +6,10 @@
        [1.]]))
 """
 
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial, update_wrapper
 from typing import Any
 
 import numpy as np
@@ -17,11 +20,14 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 
 from chainrule import ops
 from chainrule.checkpoint import Checkpoint
+from chainrule.contract import lone_row, whole_batches
+from chainrule.data import Rows
 from chainrule.errors import ConfigError, DataError
 from chainrule.graph import Array, Value, shape_of
 from chainrule.loss_checks import check_smoothing
 from chainrule.losses import LOSSES, Loss, get_loss
 from chainrule.nn.module import Module
+from chainrule.plan import Score
 from chainrule.targets import Labels
 
 
@@ -84,15 +90,18 @@ class Targets:
         both: Array = p if self.task == "multilabel" else ops.concat([1 - p, p], axis=1)
         return both
 
-    def accuracy(self, raw: Array, target: Array, loss: Loss) -> float:
-        """Give the share of rows whose labels are right; NaN where an output is not finite."""
+    def accuracy(self, raw: Array, target: Array, loss: Loss, weight: Array | None = None) -> float:
+        """Give the share of rows, or of their weight, whose labels are right.
+
+        It is NaN where an output is not finite.
+        """
         if not np.isfinite(raw).all():
             return float("nan")
         if self.task == "multiclass":
             right = raw.argmax(axis=1) == target
         else:
             right = ((raw > self._threshold(loss)) == (target > 0.5)).all(axis=1)
-        return float(right.mean())
+        return float(np.average(right, weights=weight))
 
     @staticmethod
     def _threshold(loss: Loss) -> float:
@@ -249,6 +258,30 @@ def pair(validation_data: Any) -> tuple[Any, Any]:
     return validation_data[0], validation_data[1]
 
 
-def r_squared(prediction: Array, target: Array) -> float:
-    """R² of predictions, NaN where one is not finite."""
-    return float(r2_score(target, prediction)) if np.isfinite(prediction).all() else float("nan")
+def r_squared(prediction: Array, target: Array, weight: Array | None = None) -> float:
+    """R² of predictions, of rows with these weights if given; NaN where one is not finite."""
+    if not np.isfinite(prediction).all():
+        return float("nan")
+    return float(r2_score(target, prediction, sample_weight=weight))
+
+
+def weighted(score: Callable[..., float], rows: Rows | None) -> Score:
+    """Give a score of (prediction, target) that counts these rows by their weights, if any."""
+    if rows is None or rows.weight is None:
+        return score
+    return update_wrapper(partial(score, weight=rows.weight), score)
+
+
+def fitting_batch_size(module: Module, rows: Rows, batch_size: int, *, warn: bool) -> int:
+    """Give the batch size, or one next to it if it leaves a row alone that the module refuses."""
+    n = len(rows)
+    if not (1 < batch_size < n and lone_row(module, rows, batch_size)):
+        return batch_size
+    fitting = whole_batches(n, batch_size)
+    if warn:
+        warnings.warn(
+            f"batch_size={batch_size} leaves a batch of one of the {n} rows, which the module "
+            f"refuses in training: batches are of {fitting} rows",
+            stacklevel=6,
+        )
+    return fitting

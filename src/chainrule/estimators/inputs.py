@@ -17,6 +17,7 @@ from sklearn.base import is_regressor
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from chainrule.cells import shown
+from chainrule.data import refuse_masked
 from chainrule.errors import DataError, DtypeError
 from chainrule.frames import read_frame
 from chainrule.graph import Array
@@ -87,14 +88,6 @@ def refuse_other_than_numbers(X: Any) -> None:
         raise DtypeError(f"X holds dates or durations ({array.dtype}): {_MAKE_NUMBERS}")
     for position, column in enumerate(array.T if array.dtype.kind in "OU" else ()):
         _refuse_text(f"{position} of X", column)
-
-
-def refuse_masked(array: Any, name: str) -> None:
-    """Raise if an array is masked: its hidden numbers would be learned from."""
-    if isinstance(array, np.ma.MaskedArray):
-        raise DtypeError(
-            f"{name} is a masked array, which would lose its mask: pass {name}.filled(value)"
-        )
 
 
 def _check_frame(X: Any) -> None:

@@ -44,8 +44,8 @@ class ForClasses(ClassifierMixin):  # type: ignore[misc]
     def _encoded_again(self, y: Any, dtype: Any) -> Array:
         return self._targets.encode(y, dtype)
 
-    def _raw_score(self, raw: Array, target: Array) -> float:
-        return self._targets.accuracy(raw, target, self._loss)
+    def _raw_score(self, raw: Array, target: Array, weight: Array | None = None) -> float:
+        return self._targets.accuracy(raw, target, self._loss, weight)
 
     def predict(self, X: Any) -> Array:
         """Give the most probable class of each row, or the labels that are more likely than not."""
@@ -95,8 +95,8 @@ class ForNumbers(RegressorMixin):  # type: ignore[misc]
             raise DataError(f"loss poisson needs y >= 0, but y is {target[row]} in row {row}")
         return target
 
-    def _raw_score(self, raw: Array, target: Array) -> float:
-        return r_squared(inverse_link(raw, self._loss), target)
+    def _raw_score(self, raw: Array, target: Array, weight: Array | None = None) -> float:
+        return r_squared(inverse_link(raw, self._loss), target, weight)
 
     def predict(self, X: Any) -> Array:
         """Give the predicted number or numbers of each row."""

@@ -43,7 +43,8 @@ class MLPClassifier(ForClasses, BaseMLP):
 
     * `loss`: "log_loss", "focal", "hinge", any loss of `chainrule.losses`, or a function;
     * `activation`: any of `chainrule.functional`, or one per hidden layer;
-    * `dropout`, `batch_norm`, `layer_norm` act in every hidden layer;
+    * `dropout`, `batch_norm`, `layer_norm` act in every hidden layer; with `batch_norm`, batches
+      that leave a last row alone are of another size;
     * `class_weight`: a dictionary or "balanced"; `label_smoothing` of "log_loss";
     * `penalty`: one of `chainrule.penalties`, or a mapping from layers ("0", "2", ... in `module_`)
       to them, besides alpha; `average`: a number such as 0.99, or `chainrule.SWA()`;
@@ -170,9 +171,15 @@ class MLPClassifier(ForClasses, BaseMLP):
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
         """Make one pass over rows; the first call names all `classes`."""
         if _check_partial_fit_first_call(self, classes):
-            labels = Targets.of_labels(np.asarray(y))
-            known = unique_labels(classes)
-            self._targets = labels if labels.task == "multilabel" else Targets.of_classes(known)
+            del self.classes_  # until it is known that y has them
+            labels, known = Targets.of_labels(np.asarray(y)), unique_labels(classes)
+            several = labels.task == "multilabel"
+            if several and list(known) != list(labels.classes):
+                raise DataError(
+                    f"classes={list(known)}: expected a number for each label, "
+                    f"range({labels.outputs}), as y has {labels.outputs} columns"
+                )
+            self._targets = labels if several else Targets.of_classes(known)
             self.classes_ = self._targets.classes
         return self._fit(X, y, sample_weight, None, None, incremental=True)
 

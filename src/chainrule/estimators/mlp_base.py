@@ -20,8 +20,10 @@ from chainrule.data import Rows
 from chainrule.errors import ConfigError, DataError
 from chainrule.estimators.base import (
     dense_rows,
+    fitting_batch_size,
     pair,
     seed_of,
+    weighted,
 )
 from chainrule.estimators.inputs import validated, validated_rows
 from chainrule.estimators.lbfgs import minimize
@@ -55,14 +57,27 @@ class _Ridge:
 
 @dataclass(frozen=True)
 class _InverseScaling:
-    """1 / (rows seen + 1)^power, scikit-learn's "invscaling"; earlier fits saw those `before`."""
+    """1 / (rows seen + 1)^power, scikit-learn's "invscaling"; earlier fits saw those `before`.
+
+    The first epoch has 1, unless it goes on with the optimizer of an earlier call.
+    """
 
     power: float
     rows: int
     before: int
+    goes_on: bool = field(default=False, repr=False)  # not in the words of a checkpoint
 
     def __call__(self, epoch: float) -> float:
-        return float((self.before + self.rows * epoch + 1) ** -self.power) if epoch else 1.0
+        if not (epoch or self.goes_on):
+            return 1.0
+        return float((self.before + self.rows * epoch + 1) ** -self.power)
+
+
+_OF_EPOCHS = (
+    "history_", "loss_curve_", "best_loss_", "validation_scores_", "best_validation_score_",
+    "_progress",
+)  # fmt: skip
+"""What a fit by epochs leaves behind, and L-BFGS has not."""
 
 
 class BaseMLP(OfRows, Saved, BaseEstimator):  # type: ignore[misc]
@@ -145,7 +160,7 @@ class BaseMLP(OfRows, Saved, BaseEstimator):  # type: ignore[misc]
             self._build([X.shape[1], *hidden, self.n_outputs_], X.dtype)
         rows = Rows((dense_rows(X, X.dtype),), target, weight)
         if self._by_lbfgs():
-            self._fit_lbfgs(rows)
+            self._fit_lbfgs(rows, validation_data)
         else:
             self._fit_stochastic(rows, y, validation_data, kept, incremental)
         return self
@@ -188,12 +203,17 @@ class BaseMLP(OfRows, Saved, BaseEstimator):  # type: ignore[misc]
         self.n_iter_ = 0
         self.t_ = 0
         self.module_.eval()
+        self._forget("_updater", "_progress")
         if self._by_lbfgs():
             return
         self.loss_curve_: list[float] = []
         self.best_loss_: Any = None if self.early_stopping else np.inf
         self.validation_scores_: Any = [] if self.early_stopping else None
         self.best_validation_score_: Any = -np.inf if self.early_stopping else None
+
+    def _forget(self, *names: str) -> None:
+        for name in names:
+            self.__dict__.pop(name, None)
 
     def _linear(self) -> list[Any]:
         return [m for m in self.module_ if isinstance(m, Linear)]
@@ -215,13 +235,18 @@ class BaseMLP(OfRows, Saved, BaseEstimator):  # type: ignore[misc]
         found = [ridge if self.alpha else None, *own]
         return [part for part in found if part is not None] or None
 
-    def _fit_lbfgs(self, rows: Rows) -> None:
+    def _fit_lbfgs(self, rows: Rows, validation_data: Any) -> None:
         given = self._penalties()
         check_penalty(given)
         penalty = None if given is None else Penalized(given, dict(self.module_.named_parameters()))
         missing = {
             "average": self.average is not None,
             "statistics": self.statistics,
+            "weight_decay": self.weight_decay,
+            "clip_norm": self.clip_norm is not None,
+            "schedule": self.schedule is not None,
+            "callbacks": self.callbacks,
+            "validation_data": validation_data is not None,
             "an L1 penalty with exact zeros": penalty and penalty.thresholds,
         }
         for what in (name for name, asked in missing.items() if asked):
@@ -235,6 +260,7 @@ class BaseMLP(OfRows, Saved, BaseEstimator):  # type: ignore[misc]
             max_fun=self.max_fun,
             tol=self.tol,
         )
+        self._forget(*_OF_EPOCHS)
         self.n_iter_, self.loss_ = result.iterations, result.loss
         if not result.converged:
             warnings.warn(
@@ -252,13 +278,14 @@ class BaseMLP(OfRows, Saved, BaseEstimator):  # type: ignore[misc]
         if self.average is not None and incremental:
             raise ValueError("partial_fit does not support average")
         rows, held_out = self._held_out(rows, y, validation_data)
-        batch_size = self._batch_size(len(rows))
+        batch_size = self._batch_size(rows)
         updater = getattr(self, "_updater", None) if incremental else None
         training = Training(
             self.module_, self._loss, rows, held_out,
-            self._plan(rows, batch_size, kept, incremental), updater,
+            self._plan(rows, held_out, batch_size, kept, incremental), updater,
         )  # fmt: skip
         self._updater = training.updater
+        self._go_on(training, incremental)
         try:
             training.run()
         finally:
@@ -271,19 +298,37 @@ class BaseMLP(OfRows, Saved, BaseEstimator):  # type: ignore[misc]
                 stacklevel=4,
             )
 
-    def _batch_size(self, n: int) -> int:
+    def _go_on(self, training: Training, incremental: bool) -> None:
+        """Go on from the epochs without progress, and in `partial_fit` from the learning rate."""
+        if not hasattr(self, "_progress"):
+            return
+        before, factor = self._progress
+        watch = training.watch
+        if watch and before and watch.rule.monitor == before.rule.monitor:
+            watch.restore(before.state() | {"best_epoch": None})
+            training.best = training.kept if watch.rule.restore_best else None
+        if incremental:
+            training.rate_factor = factor
+
+    def _batch_size(self, rows: Rows) -> int:
+        n = len(rows)
         if self.batch_size == "auto":
-            return min(200, n)
+            return fitting_batch_size(self.module_, rows, min(200, n), warn=False)
         if self.batch_size > n:
             warnings.warn(
                 "Got `batch_size` less than 1 or larger than sample size. It is going to be "
                 "clipped",
                 stacklevel=5,
             )
-        return int(min(self.batch_size, n))
+        return fitting_batch_size(self.module_, rows, int(min(self.batch_size, n)), warn=True)
 
     def _plan(
-        self, rows: Rows, batch_size: int, kept: Checkpoint | None, incremental: bool
+        self,
+        rows: Rows,
+        held_out: Rows | None,
+        batch_size: int,
+        kept: Checkpoint | None,
+        incremental: bool,
     ) -> Plan:
         n = len(rows)
         index = [np.arange(n)]
@@ -297,7 +342,7 @@ class BaseMLP(OfRows, Saved, BaseEstimator):  # type: ignore[misc]
         plain = self.schedule is None and self.optimizer is None and self.solver == "sgd"
         schedule = self.schedule
         if plain and self.learning_rate == "invscaling":
-            schedule = _InverseScaling(self.power_t, n, self.t_)
+            schedule = _InverseScaling(self.power_t, n, self.t_, incremental)
         return Plan(
             optimizer=self._optimizer(),
             epochs=1 if incremental else self.max_iter,
@@ -316,7 +361,7 @@ class BaseMLP(OfRows, Saved, BaseEstimator):  # type: ignore[misc]
                 restore_best=self.early_stopping,
             ),
             plateau=ReduceOnPlateau() if plain and self.learning_rate == "adaptive" else None,
-            score=self._raw_score,
+            score=weighted(self._raw_score, held_out),
             checkpoint=kept,
             callbacks=self.callbacks or (),
             progress=bool(self.verbose),
@@ -326,6 +371,12 @@ class BaseMLP(OfRows, Saved, BaseEstimator):  # type: ignore[misc]
 
     def _optimizer(self) -> Optimizer:
         rate, decay = float(self.learning_rate_init), float(self.weight_decay)
+        if isinstance(self.optimizer, Optimizer) and decay:
+            raise ConfigError(
+                f"weight_decay={decay:g} with optimizer={self.optimizer!r}: an optimizer that is "
+                f"an object has its own, such as optim.AdamW({self.optimizer.lr:g}, "
+                f"weight_decay={decay:g})"
+            )
         if self.optimizer is not None:
             given = {"lr": rate} | ({"weight_decay": decay} if decay else {})
             return get_optimizer(
@@ -366,14 +417,17 @@ class BaseMLP(OfRows, Saved, BaseEstimator):  # type: ignore[misc]
             return
         self.n_iter_ = len(history)
         self.t_ += n * len(history)
-        self.loss_curve_ = [*self.loss_curve_, *history["loss"]]
+        self._progress = training.watch, training.rate_factor
+        self.loss_curve_ = [*getattr(self, "loss_curve_", []), *history["loss"]]
         self.loss_ = history["loss"][-1]
         if self.early_stopping:
-            scores = history["validation_score"]
-            self.validation_scores_ = [*self.validation_scores_, *scores]
-            self.best_validation_score_ = max([self.best_validation_score_, *scores])
+            scores = getattr(self, "validation_scores_", None) or []
+            self.validation_scores_ = [*scores, *history["validation_score"]]
+            self.best_validation_score_ = max([-np.inf, *self.validation_scores_])
+            self.best_loss_ = None
         else:
-            self.best_loss_ = min([self.best_loss_, *history["loss"]])
+            self.validation_scores_ = self.best_validation_score_ = None
+            self.best_loss_ = min([np.inf, *self.loss_curve_])
 
     def _raw(self, X: Any) -> Array:
         X = validated_rows(self, X)

@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
+import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
@@ -25,9 +26,11 @@ from chainrule.errors import ConfigError, ShapeError
 from chainrule.estimators.base import (
     Targets,
     dense_rows,
+    fitting_batch_size,
     pair,
     row_weights,
     seed_of,
+    weighted,
 )
 from chainrule.estimators.builders import HiddenLayers
 from chainrule.estimators.inputs import validated, validated_rows
@@ -69,7 +72,7 @@ class _Net(OfRows, Saved, BaseEstimator):  # type: ignore[misc]
             labels = y if getattr(self, "_task", "") in ("binary", "multiclass") else None
             keep, held = split(len(rows), self.validation_fraction, seed=seed, labels=labels)
             rows, held_out = rows.take(keep), rows.take(held)
-        plan = self._plan(seed, len(rows), kept)
+        plan = self._plan(seed, rows, held_out, kept)
         training = Training(self.module_, self._loss, rows, held_out, plan)
         try:
             training.run()
@@ -104,7 +107,7 @@ class _Net(OfRows, Saved, BaseEstimator):  # type: ignore[misc]
                 f"(1, {self.n_outputs_})" + ": one logit tells two classes apart" * both
             )
 
-    def _plan(self, seed: int, rows: int, kept: Checkpoint | None) -> Plan:
+    def _plan(self, seed: int, rows: Rows, held_out: Rows | None, kept: Checkpoint | None) -> Plan:
         return Plan(
             optimizer=get_optimizer(
                 self.optimizer, **({"lr": self.lr} if isinstance(self.optimizer, str) else {})
@@ -118,7 +121,7 @@ class _Net(OfRows, Saved, BaseEstimator):  # type: ignore[misc]
             accumulate=self.accumulate,
             average=self.average,
             early_stopping=self.early_stopping,
-            score=self._raw_score,
+            score=weighted(self._raw_score, held_out),
             checkpoint=kept,
             callbacks=self.callbacks or (),
             progress=bool(self.verbose),
@@ -126,15 +129,17 @@ class _Net(OfRows, Saved, BaseEstimator):  # type: ignore[misc]
             compile=self.compile,
         )
 
-    def _batch_size(self, rows: int) -> Any:
-        if self.batch_size == "auto":
-            return min(200, rows)
-        if isinstance(self.batch_size, int) and self.batch_size > rows:
+    def _batch_size(self, rows: Rows) -> Any:
+        size, n = self.batch_size, len(rows)
+        if size == "auto":
+            return fitting_batch_size(self.module_, rows, min(200, n), warn=False)
+        if isinstance(size, bool) or not isinstance(size, int | np.integer):
+            return size  # which the plan refuses, or takes for all rows
+        if size > n:
             warnings.warn(
-                f"batch_size={self.batch_size} is more than the {rows} rows: a batch takes all",
-                stacklevel=5,
+                f"batch_size={size} is more than the {n} rows: a batch takes all", stacklevel=5
             )
-        return self.batch_size
+        return fitting_batch_size(self.module_, rows, int(size), warn=True)
 
     def _raw(self, X: Any) -> Array:
         check_is_fitted(self)
@@ -167,9 +172,10 @@ class NetClassifier(ForClasses, _Net):
     weights are drawn anew from `random_state`; `initialize=False` goes on from the weights it has.
     `loss` is "log_loss" or another loss for classes, such as "focal"; `class_weight` is a
     dictionary or "balanced"; `label_smoothing` keeps probabilities away from 0 and 1. The rest is
-    that of `chainrule.train` (docs/training.md), with batches of min(200, rows) for "auto". It
-    computes in the dtype of X, float32 or float64. `fit(..., checkpoint=DIR)` goes on from where a
-    fit was stopped (docs/checkpoints.md).
+    that of `chainrule.train` (docs/training.md), with batches of min(200, rows) for "auto"; where
+    they leave a last row alone that the module refuses, as batch normalization does, they are of
+    another size. It computes in the dtype of X, float32 or float64. `fit(..., checkpoint=DIR)` goes
+    on from where a fit was stopped (docs/checkpoints.md).
 
     Fitted: `module_`, `history_`, `classes_`, `n_iter_`.
 

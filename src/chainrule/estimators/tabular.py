@@ -31,11 +31,11 @@ from sklearn.utils.validation import (
 from chainrule import losses, ops
 from chainrule.checkpoint import Checkpoint
 from chainrule.contract import check_weight
-from chainrule.data import Rows
+from chainrule.data import Rows, refuse_masked
 from chainrule.errors import ConfigError, DataError
 from chainrule.estimators.base import Targets, pair, row_weights, seed_of
 from chainrule.estimators.defaults import Defaults, defaults
-from chainrule.estimators.inputs import as_array, refuse_masked
+from chainrule.estimators.inputs import as_array
 from chainrule.estimators.persist import Saved
 from chainrule.estimators.rows import (
     canonical_order,

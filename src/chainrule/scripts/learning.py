@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.contract import judged
+from chainrule.data import as_rows
 from chainrule.errors import ConfigError
 from chainrule.graph import Array, Tensor, ancestors
 from chainrule.losses import Loss
@@ -24,7 +25,7 @@ from chainrule.scripts.script import (
 )
 from chainrule.step_graph import StepGraph
 from chainrule.stepping import traced
-from chainrule.training import Training, as_rows
+from chainrule.training import Training
 from chainrule.transforms.python import converted, definition, finished, text
 from chainrule.transforms.python.function import Writer
 from chainrule.transforms.run import Spec
