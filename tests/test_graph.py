@@ -452,3 +452,16 @@ def test_a_tensor_of_a_tensor_is_a_new_leaf():
     assert y.op is None
     assert not y.requires_grad
     assert np.array_equal(y.value, [2.0, 4.0])
+
+
+def test_what_is_traced_cannot_be_copied():
+    graph = trace(lambda x: x * 2.0, Spec((3,), float))
+    for whole in (graph, graph.output):
+        for copied in (copy.deepcopy, pickle.dumps):
+            with pytest.raises(GraphError, match="cannot be copied or pickled: copy the module"):
+                copied(whole)
+
+
+def test_detach_in_a_trace_says_what_to_use():
+    with pytest.raises(GraphError, match=r"ops\.stop_gradient\(x\) in place of x\.detach\(\)"):
+        trace(lambda x: x.detach() * x, Spec((3,), float))

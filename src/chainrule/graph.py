@@ -237,13 +237,20 @@ class Tensor:
 
     def __reduce__(self) -> Any:
         """Copy and pickle as a leaf of its own: a birth number belongs to one node."""
+        if self.value is None:
+            message = (
+                "a traced tensor, and with it a graph or a compiled function, cannot be copied or "
+                "pickled: copy the module, and trace or compile that"
+            )
+            raise GraphError(message)
         return _leaf, (self._known(), self.requires_grad)
 
     def _known(self) -> Any:
         if self.value is None:
             message = (
                 f"a traced tensor has no value yet (shape {self.shape}): code in a trace cannot "
-                "branch on numbers; use ops.where(condition, a, b)"
+                "branch on numbers; use ops.where(condition, a, b), and ops.stop_gradient(x) in "
+                "place of x.detach()"
             )
             raise GraphError(message)
         return self.value
