@@ -161,3 +161,14 @@ def test_a_plan_before_the_first_call_changes_no_result(rows):
     x = np.random.default_rng(0).normal(size=(rows, 3))
     for found, expected in zip(f(x), rows_apart(x), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("width", [3, 5, 4])
+def test_few_rows_of_a_source_that_is_taken_over(width):
+    """It was written for a graph of other sizes."""
+    x = np.random.default_rng(0).normal(size=(2, width))
+    f = cr.compile(
+        lambda x: (ops.tanh(x) * 2.0, ops.sum(x, 1)), Spec(("n", width), float), plain=True
+    )
+    for found, expected in zip(f(x), (np.tanh(x) * 2.0, x.sum(1)), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-12)

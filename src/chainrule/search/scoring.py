@@ -86,7 +86,9 @@ class CrossValidation:
             if report(int(np.log2(epoch / FIRST_LOOK)), self.scorer(model, X, y, weight)):
                 raise Pruned
 
-        if self.prune and number == 0 and "callbacks" in model.get_params(deep=False):
+        settings = model.get_params(deep=False)
+        by_epochs = "callbacks" in settings and settings.get("solver") != "lbfgs"
+        if self.prune and number == 0 and by_epochs:
             model.set_params(callbacks=[*(model.callbacks or ()), _Watcher(look)])
         extra = {} if self.weight is None else {"sample_weight": self.weight[train]}
         with warnings.catch_warnings():

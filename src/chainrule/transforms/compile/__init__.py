@@ -160,8 +160,10 @@ class Compiled:
 
     @functools.cached_property
     def _few(self) -> FewRows:
-        bound = self._bind({self._rows: FEW})
-        return FewRows(bound, self._parameters, self._leaves, self.program.outputs, FEW)
+        inputs = list(zip(self._leaves, self._tails, strict=True))
+        tails = [tail for tail, _ in self._forms]
+        outputs = list(zip(self.program.outputs, tails, strict=True))
+        return FewRows(self._bind({self._rows: FEW}), self._parameters, inputs, outputs, FEW)
 
     def _bind(self, sizes: dict[str, int]) -> Bound:
         return self.program.bind(sizes, threads=self.threads, plain=self.plain)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from chainrule.dims import Shape
 from chainrule.graph import Array, Tensor
 from chainrule.transforms.compile.arena import room
 from chainrule.transforms.compile.bound import Bound
@@ -51,22 +52,22 @@ class Blocks(Memory):
 class FewRows(Memory):
     """Memory for few rows, with that of inputs and outputs: to copy is less than to say where.
 
-    `views[n]` are inputs and outputs of n rows.
+    `inputs` and `outputs` are nodes with the shapes of their rows; `views[n]` are those of n rows.
     """
 
     def __init__(
         self,
         bound: Bound,
         parameters: Sequence[tuple[Node, Tensor]],
-        inputs: Sequence[Node],
-        outputs: Sequence[Node],
+        inputs: Sequence[tuple[Node, Shape]],
+        outputs: Sequence[tuple[Node, Shape]],
         most: int,
     ) -> None:
         super().__init__(bound, parameters)
-        given, found = ([self._own(x, most) for x in nodes] for nodes in (inputs, outputs))
+        given, found = ([self._own(*x, most) for x in ends] for ends in (inputs, outputs))
         self.views = [([x[:n] for x in given], [x[:n] for x in found]) for n in range(most + 1)]
 
-    def _own(self, node: Node, rows: int) -> Array:
-        array = room((rows, *node.shape[1:]), node.dtype)
+    def _own(self, node: Node, shape: Shape, rows: int) -> Array:
+        array = room((rows, *shape), node.dtype)
         self.bound.set(node, array)
         return array
