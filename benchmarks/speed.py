@@ -70,7 +70,8 @@ REASONS = {
     "bilstm": "As for the LSTM.",
     "predict 1": "The weights are 0.94 MB, which takes 6 to 8 µs to read from a second-level cache "
     "of 2 MB, nearly as long as the target would take for all; the call of Python around them "
-    "takes 5 more. Where that cache has 512 KB they come from the third level, which takes longer.",
+    "takes 3 to 5 more. Where that cache has 512 KB they come from the third level, which takes "
+    "longer.",
     "predict 100k": "Without a matrix unit the target would take more than both cores have.",
     "search": "Of a fit, machine code takes 4 to 5 ms, tracing the net 2, scikit-learn's checks "
     "and validation of the estimator 3; `chainrule.train`, without those, takes four fifths of it.",
