@@ -7,6 +7,7 @@ from chainrule import Spec, ops, trace
 from chainrule.graph import placeholder, tracing
 from chainrule.scan import scan
 from chainrule.transforms.compile.executor import NumpyProgram
+from chainrule.transforms.run import Graph
 
 CALL, ELEMENT = 1.5e-6, 1e-9
 
@@ -74,3 +75,18 @@ def test_steps_move_on_and_stop_at_a_check():
         for i in range(min(end + 1, 3)):
             assert totals[i] == np.sum(parts[i] * factors[i])
         assert not totals[end + 1 :].any()
+
+
+def test_results_of_numbers_take_the_dtype_of_what_they_meet():
+    """As in the eager step: np.sqrt of a Python number would be a float64 that stays one."""
+    with tracing():
+        x, t = placeholder(("n",), np.float32), placeholder((), np.float64, weak=True)
+        scaled = x * ops.sqrt(t)
+    program = NumpyProgram([x, t], [scaled], streams=[t])
+    bound = program.bind({"n": 2})
+    bound.set(program.leaves[x.birth], np.ones(2, np.float32))
+    bound.set(program.leaves[t.birth], np.array([4.0]))
+    assert bound.run() == 1
+    for found in (bound.result(0), Graph([x, t], scaled, {})(np.ones(2, np.float32), 4.0)):
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, [2.0, 2.0])

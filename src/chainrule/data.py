@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import ConfigError, DataError, DtypeError, ShapeError
-from chainrule.graph import Array
+from chainrule.graph import Array, native
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def row_array(x: Any, name: str) -> Array:
     if not array.ndim:
         kind = f"{x!r}" if x is None or isinstance(x, str) else f"of type {type(x).__name__}"
         raise DataError(f"{name} is {kind}: expected an array whose first axis counts the rows")
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
+    return array.astype(native(array.dtype), copy=False)
 
 
 def weight_array(weight: Any) -> Array:

@@ -576,10 +576,10 @@ class Training:
 
     def _hold(self, values: list[Any], hook: str) -> None:
         """Put back what a callback has replaced, and refuse it but for buffers, as of dropout."""
-        replaced = [(x, v) for x, v in zip(self.tensors, values, strict=True) if x.value is not v]
-        for x, value in replaced:
-            x.renew(value)
-        if not all(isinstance(x, Buffer) for x, _ in replaced):
+        replaced = [x for x, v in zip(self.tensors, values, strict=True) if x.value is not v]
+        if replaced:
+            self._restore(values)
+        if not all(isinstance(x, Buffer) for x in replaced):
             raise GraphError(f"{hook} of a callback replaced weights: callbacks read and never "
                              "steer; change copy.deepcopy(event.model), or the model before or "
                              "after train")  # fmt: skip
